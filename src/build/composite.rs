@@ -1,0 +1,104 @@
+//! Composites: activations, normalization and layers, made of other operations and without rules of their own.
+
+use super::{IntoAxes, Tensor};
+
+impl<'g> Tensor<'g> {
+    /// The rectified linear unit `max(x, 0)`. NaN stays NaN; the derivative at 0 is 0, so the gradient is `1[x > 0]` times the cotangent.
+    #[track_caller]
+    pub fn relu(self) -> Tensor<'g> {
+        let zero = self.builder.number(self.ty(), 0.0);
+        self.le(zero).select(zero, self)
+    }
+
+    /// The Gaussian error linear unit `x/2 (1 + erf(x / sqrt 2))` (Hendrycks and Gimpel 2016).
+    #[track_caller]
+    pub fn gelu(self) -> Tensor<'g> {
+        0.5 * self * (1.0 + (self * std::f64::consts::FRAC_1_SQRT_2).erf())
+    }
+
+    /// The approximation `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` of [`Tensor::gelu`] (Hendrycks and Gimpel 2016).
+    #[track_caller]
+    pub fn gelu_tanh(self) -> Tensor<'g> {
+        let inner: Tensor<'g> = std::f64::consts::FRAC_2_PI.sqrt() * (self + 0.044715 * self * self * self);
+        0.5 * self * (1.0 + inner.tanh())
+    }
+
+    /// `ln` of the sum of `e^x` over the given axes, which the result lacks. Shifted by the largest element, so that it neither overflows nor loses
+    /// small terms; -inf where all elements are -inf.
+    ///
+    /// # Panics
+    /// If there is no such axis, it has no elements, or the element type is not a float type.
+    #[track_caller]
+    pub fn logsumexp(self, axes: impl IntoAxes) -> Tensor<'g> {
+        let axes = axes.into_axes();
+        let shift = self.shift(&axes[..]);
+        let sum = (self - self.keep_axes(shift, &axes[..])).exp().sum_over(&axes[..]);
+        sum.log() + shift
+    }
+
+    /// `e^x` divided by its sum along `axis`. A row of which all elements are -inf gives NaN.
+    ///
+    /// # Panics
+    /// If there is no such axis, it has no elements, or the element type is not a float type.
+    #[track_caller]
+    pub fn softmax(self, axis: isize) -> Tensor<'g> {
+        let shift = self.shift(axis);
+        let e = (self - self.keep_axes(shift, axis)).exp();
+        e / e.sum_keep(axis)
+    }
+
+    /// The logarithm of [`Tensor::softmax`], as `x - logsumexp(x)`.
+    ///
+    /// # Panics
+    /// As [`Tensor::softmax`].
+    #[track_caller]
+    pub fn log_softmax(self, axis: isize) -> Tensor<'g> {
+        let shift = self.shift(axis);
+        let shifted = self - self.keep_axes(shift, axis);
+        let sum = shifted.exp().sum_keep(axis);
+        shifted - sum.log()
+    }
+
+    /// The largest element over the axes where it is finite, elsewhere 0: what is subtracted before exponentials. It has no gradient, as the results do
+    /// not depend on it.
+    #[track_caller]
+    fn shift(self, axes: impl IntoAxes) -> Tensor<'g> {
+        self.expect_float("softmax");
+        let largest = self.stop_gradient().max_over(axes);
+        let zero = self.builder.number(largest.ty(), 0.0);
+        // x - x is 0 for finite numbers and NaN for infinities and NaN.
+        (largest - largest).eq(zero).select(largest, zero)
+    }
+
+    /// `self W + b` for rows of features: `self` of shape `[.., in]`, `weight` `[in, out]`, `bias` `[out]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn linear(self, weight: Tensor<'g>, bias: Tensor<'g>) -> Tensor<'g> {
+        self.dot(weight) + bias
+    }
+
+    /// The mean square distance from the mean (divided by the count) over the given axes, which the result lacks. The mean is subtracted first, so that a
+    /// large offset costs no digits.
+    ///
+    /// # Panics
+    /// If there is no such axis or the element type is not a float type.
+    #[track_caller]
+    pub fn variance(self, axes: impl IntoAxes) -> Tensor<'g> {
+        let axes = axes.into_axes();
+        (self - self.mean_keep(&axes[..])).square().mean_over(&axes[..])
+    }
+
+    /// Rows along the last axis shifted and scaled to mean 0 and variance 1: `(x - mean) / sqrt(variance + eps)`, with the variance divided by the count
+    /// (Ba, Kiros and Hinton 2016). Multiply and add gain and bias to the result.
+    ///
+    /// # Panics
+    /// If the tensor is a scalar or the element type is not a float type.
+    #[track_caller]
+    pub fn layer_norm(self, eps: f64) -> Tensor<'g> {
+        let centred = self - self.mean_keep(-1);
+        let variance = centred.square().mean_keep(-1);
+        centred * (variance + eps).rsqrt()
+    }
+}

@@ -1,0 +1,326 @@
+//! The builder: how a program writes a graph.
+//!
+//! ```text
+//!   Builder        owns the graph under construction and the parameters' initial values
+//!   Tensor<'g>     a Copy handle on one of its nodes; all operations are its methods
+//!   Program        the finished graph, ready to be compiled or interpreted
+//! ```
+//!
+//! A method that is called with shapes or element types that do not fit panics at the caller's line: such a call is a mistake in the program, as an index
+//! out of range is. Code that builds graphs from data uses the fallible [`Builder::try_push`], or [`Graph::push`] itself.
+
+mod arith;
+mod composite;
+pub mod init;
+mod loss;
+mod movement;
+mod reduce;
+mod tensor;
+
+use std::cell::{Ref, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::array::Array;
+use crate::grad;
+use crate::graph::{Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Origin, Shape, TensorType};
+use crate::prim::{Const, Input, Iota, Op, Param, ParamKind};
+
+pub use arith::Operand;
+pub use init::Init;
+pub use reduce::IntoAxes;
+pub use tensor::Tensor;
+
+/// A graph under construction.
+///
+/// ```
+/// use cotangent::prelude::*;
+///
+/// let g = Builder::new();
+/// let x = g.input("x", f32([3]));
+/// let y = (x * x).sum();
+/// let [dx] = g.grad(y, [x]);
+/// assert_eq!(dx.shape()[..], [3]);
+/// ```
+#[derive(Default)]
+pub struct Builder {
+    graph: RefCell<Graph>,
+    initial: RefCell<BTreeMap<Name, Array>>,
+}
+
+impl Builder {
+    /// A builder with an empty graph.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// A tensor that every run is given under this name.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn input(&self, name: &str, ty: TensorType) -> Tensor<'_> {
+        self.push(Input { name: name.into(), ty }, &[])
+    }
+
+    /// A tensor that is learned: it lives from run to run and optimizers update it.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn param(&self, name: &str, initial: impl Into<Init>) -> Tensor<'_> {
+        self.declare(name, initial.into(), ParamKind::Trainable)
+    }
+
+    /// A tensor that lives from run to run but is not learned, such as a running mean.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn state(&self, name: &str, initial: impl Into<Init>) -> Tensor<'_> {
+        self.declare(name, initial.into(), ParamKind::State)
+    }
+
+    #[track_caller]
+    fn declare(&self, name: &str, initial: Init, kind: ParamKind) -> Tensor<'_> {
+        let name: Name = name.into();
+        let tensor = self.push(
+            Param {
+                name: name.clone(),
+                ty: initial.ty().clone(),
+                kind,
+            },
+            &[],
+        );
+        self.initial.borrow_mut().insert(name, initial.array());
+        tensor
+    }
+
+    /// Numbers known now.
+    #[track_caller]
+    pub fn constant(&self, value: impl Into<Array>) -> Tensor<'_> {
+        self.push(
+            Const {
+                value: Arc::new(value.into()),
+            },
+            &[],
+        )
+    }
+
+    /// `value` in every element.
+    ///
+    /// # Panics
+    /// If the element type cannot hold `value`: a fraction in an integer tensor, a number other than 0 and 1 as a truth value.
+    #[track_caller]
+    pub fn full(&self, ty: TensorType, value: f64) -> Tensor<'_> {
+        self.number(ty, value)
+    }
+
+    /// Zeros.
+    #[track_caller]
+    pub fn zeros(&self, ty: TensorType) -> Tensor<'_> {
+        self.number(ty, 0.0)
+    }
+
+    /// Ones.
+    #[track_caller]
+    pub fn ones(&self, ty: TensorType) -> Tensor<'_> {
+        self.number(ty, 1.0)
+    }
+
+    /// Each element's index along `axis`: `[0, 1, 2 ...]`.
+    ///
+    /// # Panics
+    /// If there is no such axis, or the element type is `bool`.
+    #[track_caller]
+    pub fn iota(&self, ty: TensorType, axis: usize) -> Tensor<'_> {
+        self.push(Iota { ty, axis }, &[])
+    }
+
+    #[track_caller]
+    fn number(&self, ty: TensorType, value: f64) -> Tensor<'_> {
+        let dtype = ty.dtype;
+        let scalar = Array::full(&TensorType::new(dtype, Shape::scalar()), value);
+        // A fraction or an overflow in an integer type; floats only round.
+        if !dtype.is_float() && scalar.get_f64(0) != value {
+            let kind = OpErrorKind::Number {
+                number: value.to_string(),
+                dtype,
+            };
+            self.check(Err(OpError::new("constant", &[], kind)), &[])
+        }
+        self.constant(scalar).broadcast_to(ty.shape)
+    }
+
+    /// Appends the gradient of the scalar `loss` by each of `wrt`; zeros where `loss` does not depend on it. The gradients are tensors like any other
+    /// and can be differentiated again.
+    ///
+    /// # Panics
+    /// If `loss` is not a float scalar, or one of `wrt` is not of a float type, or one of them belongs to another builder.
+    #[track_caller]
+    pub fn grad<const N: usize>(&self, loss: Tensor<'_>, wrt: [Tensor<'_>; N]) -> [Tensor<'_>; N] {
+        let gradients = self.grad_all(loss, &wrt);
+        std::array::from_fn(|i| gradients[i])
+    }
+
+    /// [`Builder::grad`] for a list whose length is not known at compile time.
+    ///
+    /// # Panics
+    /// As [`Builder::grad`].
+    #[track_caller]
+    pub fn grad_all(&self, loss: Tensor<'_>, wrt: &[Tensor<'_>]) -> Vec<Tensor<'_>> {
+        let loss = self.own(loss);
+        let wrt: Vec<NodeId> = wrt.iter().map(|&w| self.own(w)).collect();
+        let result = grad::grad(&mut self.graph.borrow_mut(), loss, &wrt);
+        self.wrap_gradients(result)
+    }
+
+    /// Appends the vector-Jacobian product: the gradient of the sum of `cotangent * result` by each of `wrt`.
+    ///
+    /// # Panics
+    /// If a cotangent is not typed like its result, or a result or one of `wrt` is not of a float type.
+    #[track_caller]
+    pub fn vjp(&self, results: &[(Tensor<'_>, Tensor<'_>)], wrt: &[Tensor<'_>]) -> Vec<Tensor<'_>> {
+        let results: Vec<_> = results.iter().map(|&(r, c)| (self.own(r), self.own(c))).collect();
+        let wrt: Vec<NodeId> = wrt.iter().map(|&w| self.own(w)).collect();
+        let result = grad::vjp(&mut self.graph.borrow_mut(), &results, &wrt);
+        self.wrap_gradients(result)
+    }
+
+    #[track_caller]
+    fn wrap_gradients(&self, result: Result<Vec<NodeId>, grad::GradError>) -> Vec<Tensor<'_>> {
+        match result {
+            Ok(nodes) => nodes.into_iter().map(|id| Tensor { builder: self, id }).collect(),
+            Err(error) => panic!("grad: {error}"),
+        }
+    }
+
+    /// The trainable parameters, in the order of their declaration.
+    pub fn params(&self) -> Vec<Tensor<'_>> {
+        let graph = self.graph.borrow();
+        let trainable = |id: &NodeId| matches!(graph.op(*id), Op::Param(p) if p.kind == ParamKind::Trainable);
+        graph
+            .ids()
+            .filter(trainable)
+            .map(|id| Tensor { builder: self, id })
+            .collect()
+    }
+
+    /// The graph so far.
+    pub fn graph(&self) -> Ref<'_, Graph> {
+        self.graph.borrow()
+    }
+
+    /// The program that computes these results, by name. The builder can be used further.
+    ///
+    /// # Panics
+    /// If two results have one name, or a result belongs to another builder.
+    #[track_caller]
+    pub fn program(&self, outputs: &[(&str, Tensor<'_>)]) -> Program {
+        self.program_with_updates(outputs, &[])
+    }
+
+    /// The program that computes these results and then gives each listed parameter its new value.
+    ///
+    /// # Panics
+    /// If two results have one name, a parameter is listed twice or is not a parameter, a new value is typed unlike its parameter, or a tensor belongs
+    /// to another builder.
+    #[track_caller]
+    pub fn program_with_updates(
+        &self,
+        outputs: &[(&str, Tensor<'_>)],
+        updates: &[(Tensor<'_>, Tensor<'_>)],
+    ) -> Program {
+        let mut graph = self.graph.borrow().clone();
+        let mut build = || -> Result<(), GraphError> {
+            for &(name, tensor) in outputs {
+                graph.add_output(name, self.own(tensor))?;
+            }
+            for &(param, value) in updates {
+                graph.add_update(self.own(param), self.own(value))?;
+            }
+            Ok(())
+        };
+        if let Err(error) = build() {
+            panic!("{error}");
+        }
+        Program {
+            graph,
+            initial: self.initial.borrow().clone(),
+        }
+    }
+
+    /// Appends an operation. This is the fallible core of all methods of [`Tensor`].
+    ///
+    /// # Errors
+    /// If the operands do not fit the operation.
+    ///
+    /// # Panics
+    /// If an operand belongs to another builder.
+    #[track_caller]
+    pub fn try_push<'g>(&'g self, op: impl Into<Op>, operands: &[Tensor<'_>]) -> Result<Tensor<'g>, OpError> {
+        let ids: crate::graph::Operands = operands.iter().map(|&t| self.own(t)).collect();
+        let id = self.graph.borrow_mut().push(op, &ids, Origin::caller())?;
+        Ok(Tensor { builder: self, id })
+    }
+
+    /// Appends an operation.
+    ///
+    /// # Panics
+    /// If the operands do not fit the operation.
+    #[track_caller]
+    pub(crate) fn push(&self, op: impl Into<Op>, operands: &[Tensor<'_>]) -> Tensor<'_> {
+        let result = self.try_push(op, operands);
+        self.check(result, operands)
+    }
+
+    /// The result, or a panic that names the operation, the types and where each operand was built.
+    #[track_caller]
+    pub(crate) fn check<T>(&self, result: Result<T, OpError>, operands: &[Tensor<'_>]) -> T {
+        match result {
+            Ok(value) => value,
+            Err(error) => panic!("{}", self.describe(&error, operands)),
+        }
+    }
+
+    fn describe(&self, error: &OpError, operands: &[Tensor<'_>]) -> String {
+        let graph = self.graph.borrow();
+        let mut text = error.to_string();
+        for (i, operand) in operands.iter().enumerate() {
+            let node = graph.node(operand.id);
+            let name = node.op.leaf_name().map(|n| format!(" {n:?}")).unwrap_or_default();
+            text += &format!(
+                "\n  operand {i}: {}{name} : {}, built at {}",
+                node.op.name(),
+                node.ty,
+                node.origin.source
+            );
+        }
+        text
+    }
+
+    #[track_caller]
+    pub(crate) fn own(&self, tensor: Tensor<'_>) -> NodeId {
+        assert!(
+            std::ptr::eq(tensor.builder, self),
+            "{tensor:?} belongs to another builder"
+        );
+        tensor.id
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Builder({} nodes)", self.graph.borrow().len())
+    }
+}
+
+/// A finished graph with its parameters' initial values: what the compiler and the interpreter take.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The graph, with its outputs and updates.
+    pub graph: Graph,
+    /// Initial values of parameters, by name. Parameters that are not listed begin as zeros.
+    pub initial: BTreeMap<Name, Array>,
+}

@@ -1,0 +1,131 @@
+//! The handle on a node.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use crate::graph::{DType, NodeId, OpError, OpErrorKind, Shape, TensorType};
+use crate::prim::{Broadcast, Map, Reshape};
+use crate::scalar::ScalarFn;
+
+use super::Builder;
+
+/// A node of a graph under construction. A small `Copy` handle that borrows its [`Builder`].
+///
+/// Arithmetic is by operators, with tensors and with numbers on either side; shapes broadcast by NumPy's rules.
+#[derive(Clone, Copy)]
+pub struct Tensor<'g> {
+    pub(super) builder: &'g Builder,
+    pub(super) id: NodeId,
+}
+
+impl<'g> Tensor<'g> {
+    /// Element type and shape.
+    pub fn ty(self) -> TensorType {
+        self.builder.graph.borrow().ty(self.id).clone()
+    }
+
+    /// The extents.
+    pub fn shape(self) -> Shape {
+        self.ty().shape
+    }
+
+    /// The element type.
+    pub fn dtype(self) -> DType {
+        self.builder.graph.borrow().ty(self.id).dtype
+    }
+
+    /// Number of axes.
+    pub fn rank(self) -> usize {
+        self.builder.graph.borrow().shape(self.id).rank()
+    }
+
+    /// The node's number in the builder's graph.
+    pub fn id(self) -> NodeId {
+        self.id
+    }
+
+    /// The builder that owns the node.
+    pub fn builder(self) -> &'g Builder {
+        self.builder
+    }
+
+    /// Applies a scalar function to each element; the operands broadcast.
+    #[track_caller]
+    pub(super) fn map(f: ScalarFn, operands: &[Tensor<'g>]) -> Tensor<'g> {
+        let builder = operands[0].builder;
+        let shape = builder.check(broadcast_shapes(f.name(), operands), operands);
+        let operands: SmallVec<[Tensor<'g>; 3]> = operands.iter().map(|t| t.broadcast_to(shape.clone())).collect();
+        builder.push(Map { f }, &operands)
+    }
+
+    /// The tensor repeated to `shape`, by NumPy's rules: axes of extent 1 stretch, and new axes come in front.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast to `shape`.
+    #[track_caller]
+    pub fn broadcast_to(self, shape: impl Into<Shape>) -> Tensor<'g> {
+        let (from, to) = (self.shape(), shape.into());
+        if from == to {
+            return self;
+        }
+        let fits = from.rank() <= to.rank() && from.iter().rev().zip(to.iter().rev()).all(|(&f, &t)| f == t || f == 1);
+        if !fits {
+            let kind = OpErrorKind::Other(format!("shape {from} does not broadcast to {to}"));
+            self.builder
+                .check(Err(OpError::new("broadcast", &[&self.ty()], kind)), &[self])
+        }
+        let new = to.rank() - from.rank();
+        let stretched = |axis: usize| axis < new || from[axis - new] != to[axis];
+        let axes: crate::graph::Dims = (0..to.rank()).filter(|&a| stretched(a)).collect();
+        let kept = to.without(&axes);
+        let squeezed = if kept == from {
+            self
+        } else {
+            self.builder.push(Reshape { shape: kept }, &[self])
+        };
+        if axes.is_empty() {
+            squeezed
+        } else {
+            self.builder.push(Broadcast { shape: to, axes }, &[squeezed])
+        }
+    }
+}
+
+/// The shape to which all operands broadcast.
+fn broadcast_shapes(op: &'static str, operands: &[Tensor<'_>]) -> Result<Shape, OpError> {
+    let types: SmallVec<[TensorType; 3]> = operands.iter().map(|t| t.ty()).collect();
+    let joined = types[1..]
+        .iter()
+        .try_fold(types[0].shape.clone(), |shape, ty| join(&shape, &ty.shape));
+    joined.map_err(|kind| OpError::new(op, &types.iter().collect::<SmallVec<[&TensorType; 3]>>(), kind))
+}
+
+/// The shape to which two shapes broadcast.
+pub(super) fn join(a: &Shape, b: &Shape) -> Result<Shape, OpErrorKind> {
+    let extent = |s: &Shape, from_right: usize| {
+        if from_right < s.rank() {
+            s[s.rank() - 1 - from_right]
+        } else {
+            1
+        }
+    };
+    let joined = |axis: usize| match (extent(a, axis), extent(b, axis)) {
+        (x, y) if x == y || y == 1 => Ok(x),
+        (1, y) => Ok(y),
+        _ => Err(OpErrorKind::Broadcast {
+            a: a.clone(),
+            b: b.clone(),
+            axis,
+        }),
+    };
+    (0..a.rank().max(b.rank())).rev().map(joined).collect()
+}
+
+impl fmt::Debug for Tensor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let graph = self.builder.graph.borrow();
+        let node = graph.node(self.id);
+        write!(f, "{} = {} : {}", self.id, node.op.name(), node.ty)
+    }
+}

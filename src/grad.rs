@@ -1,0 +1,178 @@
+//! Reverse-mode differentiation: gradient nodes appended by VJP rules.
+//!
+//! The walk goes once over the nodes from the result back to the leaves. For each node that lies between `wrt` and the result it asks the operation's
+//! own rule for the operands' cotangents and adds up those that meet at one node. It knows no operation. What it appends are ordinary nodes, so the
+//! result can be differentiated again.
+//!
+//! Cost: time and new nodes are linear in the nodes walked over. The walk is a loop, not a recursion.
+
+use crate::graph::{DType, Graph, NodeId, Origin, TensorType};
+use crate::prim::{Emit, Op, Vjp};
+
+/// Why a gradient cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GradError {
+    /// Only a scalar has a gradient; for other results, give a cotangent.
+    #[error("the gradient is of a scalar, but {node} is {ty}; sum or average it first")]
+    NotScalar {
+        /// The node.
+        node: NodeId,
+        /// Its type.
+        ty: TensorType,
+    },
+    /// Integers and truth values have no derivatives.
+    #[error("{node} is {dtype}, and only f32 and f64 have derivatives")]
+    NotFloat {
+        /// The node.
+        node: NodeId,
+        /// Its element type.
+        dtype: DType,
+    },
+    /// A cotangent that does not go with its result.
+    #[error("the cotangent of {node}, which is {expected}, is {given}")]
+    Cotangent {
+        /// The result's node.
+        node: NodeId,
+        /// Its type.
+        expected: TensorType,
+        /// The cotangent's type.
+        given: TensorType,
+    },
+}
+
+/// Appends the gradient of scalar `loss` by each of `wrt` and returns its nodes, typed like `wrt`. What `loss` does not depend on gets zeros.
+///
+/// # Errors
+/// If `loss` is not a float scalar, or one of `wrt` is not of a float type.
+pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeId>, GradError> {
+    let ty = graph.ty(loss).clone();
+    if ty.shape.numel() != 1 {
+        return Err(GradError::NotScalar { node: loss, ty });
+    }
+    if !ty.dtype.is_float() {
+        return Err(GradError::NotFloat {
+            node: loss,
+            dtype: ty.dtype,
+        });
+    }
+    let origin = graph.node(loss).origin.with_vjp("seed", loss);
+    let one = Appender { graph, origin }.full(&ty, 1.0);
+    vjp(graph, &[(loss, one)], wrt)
+}
+
+/// Appends the vector-Jacobian product of several results, each with its cotangent, by each of `wrt`: the gradient of the sum of
+/// `cotangent * result` over all their elements.
+///
+/// # Errors
+/// If a cotangent is not typed like its result, or a result or one of `wrt` is not of a float type.
+pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> Result<Vec<NodeId>, GradError> {
+    for node in results.iter().map(|r| r.0).chain(wrt.iter().copied()) {
+        let dtype = graph.ty(node).dtype;
+        if !dtype.is_float() {
+            return Err(GradError::NotFloat { node, dtype });
+        }
+    }
+    let end = results.iter().map(|r| r.0.index() + 1).max().unwrap_or(0);
+    let mut cotangents: Vec<Option<NodeId>> = vec![None; end];
+    for &(node, cotangent) in results {
+        if graph.ty(node) != graph.ty(cotangent) {
+            let (expected, given) = (graph.ty(node).clone(), graph.ty(cotangent).clone());
+            return Err(GradError::Cotangent { node, expected, given });
+        }
+        accumulate(graph, &mut cotangents, node, cotangent, "sum");
+    }
+
+    let depends = dependents(graph, wrt, end);
+    for index in (0..end).rev() {
+        let node = NodeId::new(index);
+        let Some(cotangent) = cotangents[index].filter(|_| depends[index]) else {
+            continue;
+        };
+        let operands = graph.operands(node);
+        if !operands.iter().any(|o| depends[o.index()]) {
+            continue;
+        }
+        let op = graph.op(node).clone();
+        let origin = graph.node(node).origin.with_vjp(op.name(), node);
+        let mut emit = Appender { graph, origin };
+        let parts = op.vjp(&mut Vjp {
+            emit: &mut emit,
+            operands: operands.clone(),
+            output: node,
+            cotangent,
+        });
+        debug_assert_eq!(
+            parts.len(),
+            operands.len(),
+            "{} gives one cotangent for each operand",
+            op.name()
+        );
+        for (&operand, part) in operands.iter().zip(parts) {
+            if let Some(part) = part.filter(|_| depends[operand.index()]) {
+                accumulate(graph, &mut cotangents, operand, part, "sum");
+            }
+        }
+    }
+
+    let gradient = |&node: &NodeId| match cotangents.get(node.index()).copied().flatten() {
+        Some(gradient) => gradient,
+        None => {
+            let ty = graph.ty(node).clone();
+            let origin = graph.node(node).origin.with_vjp("zero", node);
+            Appender { graph, origin }.full(&ty, 0.0)
+        }
+    };
+    Ok(wrt.iter().map(gradient).collect())
+}
+
+/// Marks, among the first `end` nodes, `wrt` and what depends on them through float operands.
+fn dependents(graph: &Graph, wrt: &[NodeId], end: usize) -> Vec<bool> {
+    let mut depends = vec![false; end];
+    wrt.iter()
+        .filter(|w| w.index() < end)
+        .for_each(|w| depends[w.index()] = true);
+    for index in 0..end {
+        let node = NodeId::new(index);
+        if !depends[index] && graph.ty(node).dtype.is_float() {
+            depends[index] = graph.operands(node).iter().any(|o| depends[o.index()]);
+        }
+    }
+    depends
+}
+
+/// Adds `part` to the cotangent of `node`.
+fn accumulate(graph: &mut Graph, cotangents: &mut [Option<NodeId>], node: NodeId, part: NodeId, rule: &str) {
+    debug_assert_eq!(
+        graph.ty(node),
+        graph.ty(part),
+        "a cotangent is typed like its node {node} ({})",
+        graph.op(node).name()
+    );
+    let sum = match cotangents[node.index()] {
+        None => part,
+        Some(so_far) => {
+            let origin = graph.node(node).origin.with_vjp(rule, node);
+            Appender { graph, origin }.add(so_far, part)
+        }
+    };
+    cotangents[node.index()] = Some(sum);
+}
+
+/// Appends nodes with the origin of the rule that runs.
+struct Appender<'g> {
+    graph: &'g mut Graph,
+    origin: Origin,
+}
+
+impl Emit for Appender<'_> {
+    fn graph(&self) -> &Graph {
+        self.graph
+    }
+
+    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
+        match self.graph.push(op, operands, self.origin.clone()) {
+            Ok(id) => id,
+            Err(error) => panic!("VJP rule made an ill-typed node ({}): {error}", self.origin),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The tensor-level graph: an append-only DAG of operations in static single assignment form.
+//!
+//! [`Graph::push`] is the one way in. It checks arity, element types and shapes and infers the result's type, so every graph is well typed, and since
+//! operands must exist before their users, the order of node numbers is a topological order. Passes read one graph and build another; nothing is ever
+//! changed in place.
+//!
+//! ```text
+//!   nodes  --operands (ordered)-->  nodes          petgraph holds the edges; it stays private
+//!   outputs: name -> node                          what a run returns
+//!   updates: parameter -> node                     what a run writes back, after everything has been read
+//! ```
+
+mod error;
+mod origin;
+mod ty;
+
+use std::fmt;
+use std::sync::Arc;
+
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::prim::Op;
+
+pub use error::{GraphError, OpError, OpErrorKind};
+pub use origin::{Derivation, Origin, Source};
+pub use ty::{DType, Dims, Element, Shape, TensorType, UnknownDType, types};
+
+/// Number of a node in its graph. Operands have smaller numbers than their users.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// The position in the graph's node list.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The node at this position.
+    ///
+    /// # Panics
+    /// If the position does not fit 32 bits.
+    pub fn new(index: usize) -> NodeId {
+        NodeId(u32::try_from(index).expect("a graph has fewer than 2^32 nodes"))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A name of an input, parameter or output.
+pub type Name = Arc<str>;
+
+/// The operands of a node, in order.
+pub type Operands = SmallVec<[NodeId; 3]>;
+
+/// One operation of the graph.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The operation.
+    pub op: Op,
+    /// Type of the result.
+    pub ty: TensorType,
+    /// Where the node comes from.
+    pub origin: Origin,
+}
+
+/// A named result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The name by which a run returns it.
+    pub name: Name,
+    /// The node whose value it is.
+    pub node: NodeId,
+}
+
+/// A parameter's new value, stored when every node has been computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The parameter's node.
+    pub param: NodeId,
+    /// The node whose value it takes.
+    pub value: NodeId,
+}
+
+/// A typed, append-only graph of tensor operations.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// Edge weights are operand positions. Edges are added with their user, in operand order.
+    dag: DiGraph<Node, u32, u32>,
+    /// Inputs and parameters by name.
+    named: FxHashMap<Name, NodeId>,
+    outputs: Vec<Output>,
+    updates: Vec<Update>,
+}
+
+impl Graph {
+    /// A graph without nodes.
+    pub fn new() -> Graph {
+        Graph::default()
+    }
+
+    /// Appends a node and returns its number.
+    ///
+    /// # Errors
+    /// If the count of operands, their element types or their shapes do not fit `op`, or a name is taken.
+    ///
+    /// # Panics
+    /// If an operand is not a node of this graph.
+    pub fn push(&mut self, op: impl Into<Op>, operands: &[NodeId], origin: Origin) -> Result<NodeId, OpError> {
+        let op = op.into();
+        let ty = {
+            let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| self.ty(o)).collect();
+            let fail = |kind| OpError::new(op.name(), &types, kind);
+            let ty = op.infer(&types).map_err(fail)?;
+            if ty
+                .shape
+                .checked_numel()
+                .and_then(|n| n.checked_mul(ty.dtype.size()))
+                .is_none_or(|b| b > isize::MAX as usize)
+            {
+                return Err(fail(OpErrorKind::TooLarge { ty }));
+            }
+            ty
+        };
+        if let Some(name) = op.leaf_name() {
+            if self.named.contains_key(name) {
+                return Err(OpError::new(
+                    op.name(),
+                    &[],
+                    OpErrorKind::DuplicateName { name: name.clone() },
+                ));
+            }
+            self.named.insert(name.clone(), NodeId::new(self.len()));
+        }
+        let id = self.dag.add_node(Node { op, ty, origin });
+        for (position, operand) in operands.iter().enumerate() {
+            self.dag.add_edge(NodeIndex::new(operand.index()), id, position as u32);
+        }
+        Ok(NodeId::new(id.index()))
+    }
+
+    /// Number of nodes.
+    pub fn len(&self) -> usize {
+        self.dag.node_count()
+    }
+
+    /// True if there are no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True if `id` is a node of this graph.
+    pub fn contains(&self, id: NodeId) -> bool {
+        id.index() < self.len()
+    }
+
+    /// All nodes in topological order.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + ExactSizeIterator + use<> {
+        (0..self.len() as u32).map(NodeId)
+    }
+
+    /// The node with this number.
+    ///
+    /// # Panics
+    /// If the graph has no such node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.dag[NodeIndex::new(id.index())]
+    }
+
+    /// The node's operation.
+    pub fn op(&self, id: NodeId) -> &Op {
+        &self.node(id).op
+    }
+
+    /// The type of the node's result.
+    pub fn ty(&self, id: NodeId) -> &TensorType {
+        &self.node(id).ty
+    }
+
+    /// The shape of the node's result.
+    pub fn shape(&self, id: NodeId) -> &Shape {
+        &self.ty(id).shape
+    }
+
+    /// The node's operands, in order.
+    pub fn operands(&self, id: NodeId) -> Operands {
+        // petgraph lists the newest edge first.
+        let mut operands: Operands = self
+            .dag
+            .neighbors_directed(NodeIndex::new(id.index()), Direction::Incoming)
+            .map(|n| NodeId::new(n.index()))
+            .collect();
+        operands.reverse();
+        operands
+    }
+
+    /// The node's users with the operand position of each use, newest first. Outputs and updates are not among them.
+    pub fn users(&self, id: NodeId) -> impl Iterator<Item = (NodeId, usize)> + '_ {
+        use petgraph::visit::EdgeRef;
+        self.dag
+            .edges_directed(NodeIndex::new(id.index()), Direction::Outgoing)
+            .map(|e| (NodeId::new(e.target().index()), *e.weight() as usize))
+    }
+
+    /// The input or parameter of this name.
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.named.get(name).copied()
+    }
+
+    /// The results, in the order in which they were added.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// The parameter updates, in the order in which they were added.
+    pub fn updates(&self) -> &[Update] {
+        &self.updates
+    }
+
+    /// Makes `node` a result called `name`.
+    ///
+    /// # Errors
+    /// If there is a result of that name.
+    pub fn add_output(&mut self, name: impl Into<Name>, node: NodeId) -> Result<(), GraphError> {
+        let name = name.into();
+        assert!(
+            self.contains(node),
+            "output {name}: no node {node} in a graph of {} nodes",
+            self.len()
+        );
+        if self.outputs.iter().any(|o| o.name == name) {
+            return Err(GraphError::DuplicateOutput { name });
+        }
+        self.outputs.push(Output { name, node });
+        Ok(())
+    }
+
+    /// Lets parameter `param` take the value of `value` at the end of a run.
+    ///
+    /// # Errors
+    /// If `param` is not a parameter, has an update already, or is of another type than `value`.
+    pub fn add_update(&mut self, param: NodeId, value: NodeId) -> Result<(), GraphError> {
+        let Op::Param(p) = self.op(param) else {
+            return Err(GraphError::UpdateOfNonParam { node: param });
+        };
+        let name = p.name.clone();
+        if self.updates.iter().any(|u| u.param == param) {
+            return Err(GraphError::DuplicateUpdate { name });
+        }
+        if self.ty(param) != self.ty(value) {
+            return Err(GraphError::UpdateType {
+                name,
+                param: self.ty(param).clone(),
+                value: self.ty(value).clone(),
+            });
+        }
+        self.updates.push(Update { param, value });
+        Ok(())
+    }
+
+    /// The nodes that outputs and updates need, as a mask over node numbers. Every update's parameter counts as needed.
+    pub fn live(&self) -> Vec<bool> {
+        let mut live = vec![false; self.len()];
+        for o in &self.outputs {
+            live[o.node.index()] = true;
+        }
+        for u in &self.updates {
+            live[u.value.index()] = true;
+            live[u.param.index()] = true;
+        }
+        for id in self.ids().rev() {
+            if live[id.index()] {
+                for o in self.operands(id) {
+                    live[o.index()] = true;
+                }
+            }
+        }
+        live
+    }
+}

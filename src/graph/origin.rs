@@ -1,0 +1,100 @@
+//! Where a node comes from: the user's line, the VJP rule, the rewrites.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::NodeId;
+
+/// A place in the user's source.
+#[derive(Clone, Debug, Default)]
+pub enum Source {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// The caller of the builder's method.
+    Caller(&'static Location<'static>),
+    /// A file and line read from the text form.
+    Text(Arc<str>, u32),
+}
+
+impl Source {
+    /// File and line, if known. The file is without its folders.
+    pub fn file_line(&self) -> Option<(&str, u32)> {
+        let (path, line) = match self {
+            Source::Unknown => return None,
+            Source::Caller(l) => (l.file(), l.line()),
+            Source::Text(file, line) => (&**file, *line),
+        };
+        Some((path.rsplit(['/', '\\']).next().unwrap_or(path), line))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.file_line() {
+            Some((file, line)) => write!(f, "{file}:{line}"),
+            None => f.write_str("?"),
+        }
+    }
+}
+
+/// "Made by `rule` from node `of`". The node is one of the graph in which the rule ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derivation {
+    /// Name of the rule.
+    pub rule: Arc<str>,
+    /// The node that the rule was applied to.
+    pub of: NodeId,
+}
+
+/// The history of a node. A gradient node keeps the source line of the forward node, a rewritten node the whole history of the node it replaces.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The user's line.
+    pub source: Source,
+    /// The VJP rule and the forward node, for nodes that differentiation made.
+    pub vjp: Option<Derivation>,
+    /// The last rewrite and the node it replaced, for nodes that the optimizer made.
+    pub rewrite: Option<Derivation>,
+}
+
+impl Origin {
+    /// The caller of the function that calls this one.
+    #[track_caller]
+    pub fn caller() -> Origin {
+        Origin {
+            source: Source::Caller(Location::caller()),
+            ..Origin::default()
+        }
+    }
+
+    /// The origin of a node that VJP rule `rule` of node `of` made.
+    pub fn with_vjp(&self, rule: &str, of: NodeId) -> Origin {
+        Origin {
+            vjp: Some(Derivation { rule: rule.into(), of }),
+            ..self.clone()
+        }
+    }
+
+    /// The origin of a node that rewrite `rule` made in place of node `of`.
+    pub fn with_rewrite(&self, rule: &str, of: NodeId) -> Origin {
+        Origin {
+            rewrite: Some(Derivation { rule: rule.into(), of }),
+            ..self.clone()
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)?;
+        if let Some(Derivation { rule, of }) = &self.vjp {
+            write!(f, " vjp({rule} {of})")?;
+        }
+        if let Some(Derivation { rule, of }) = &self.rewrite {
+            write!(f, " rewrite({rule} {of})")?;
+        }
+        Ok(())
+    }
+}

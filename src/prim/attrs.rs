@@ -1,0 +1,205 @@
+//! Attributes of operations in the text form: `{axis=1, name="x", low=[0, 2]}`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttrValue {
+    /// A bare word or number.
+    Word(String),
+    /// A list of bare words or numbers in brackets.
+    List(Vec<String>),
+    /// A string in quotes.
+    Str(String),
+}
+
+impl fmt::Display for AttrValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AttrValue::Word(w) => f.write_str(w),
+            AttrValue::List(l) => write!(f, "[{}]", l.join(", ")),
+            AttrValue::Str(s) => write!(f, "{s:?}"),
+        }
+    }
+}
+
+/// Attributes by name, in the order of printing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attrs(Vec<(String, AttrValue)>);
+
+/// Attributes that an operation does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttrError {
+    /// No operation is called so.
+    #[error("there is no operation called `{name}`")]
+    UnknownOp {
+        /// The name.
+        name: String,
+    },
+    /// An attribute is missing.
+    #[error("the attribute `{name}` is missing")]
+    Missing {
+        /// Its name.
+        name: &'static str,
+    },
+    /// An attribute has a value that cannot be read.
+    #[error("the attribute `{name}` is `{value}`, expected {expected}")]
+    Invalid {
+        /// Its name.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// What is expected.
+        expected: &'static str,
+    },
+    /// An attribute that the operation does not have.
+    #[error("there is no attribute `{name}` here")]
+    Unknown {
+        /// Its name.
+        name: String,
+    },
+    /// An attribute given twice.
+    #[error("the attribute `{name}` is given twice")]
+    Duplicate {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Attrs {
+    /// No attributes.
+    pub fn new() -> Attrs {
+        Attrs::default()
+    }
+
+    /// Adds a bare word or number.
+    pub fn word(mut self, name: &str, value: impl fmt::Display) -> Attrs {
+        self.0.push((name.to_owned(), AttrValue::Word(value.to_string())));
+        self
+    }
+
+    /// Adds a list of words or numbers.
+    pub fn list<T: fmt::Display>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Attrs {
+        let values = values.into_iter().map(|v| v.to_string()).collect();
+        self.0.push((name.to_owned(), AttrValue::List(values)));
+        self
+    }
+
+    /// Adds a string.
+    pub fn string(mut self, name: &str, value: &str) -> Attrs {
+        self.0.push((name.to_owned(), AttrValue::Str(value.to_owned())));
+        self
+    }
+
+    /// Adds an attribute read from text.
+    ///
+    /// # Errors
+    /// If there is one of that name.
+    pub fn insert(&mut self, name: String, value: AttrValue) -> Result<(), AttrError> {
+        if self.0.iter().any(|(n, _)| *n == name) {
+            return Err(AttrError::Duplicate { name });
+        }
+        self.0.push((name, value));
+        Ok(())
+    }
+
+    /// Names and values in the order of printing.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &AttrValue)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v))
+    }
+
+    fn take(&mut self, name: &'static str) -> Result<AttrValue, AttrError> {
+        let at = self
+            .0
+            .iter()
+            .position(|(n, _)| n == name)
+            .ok_or(AttrError::Missing { name })?;
+        Ok(self.0.remove(at).1)
+    }
+
+    /// Takes out a word, converted to `T`.
+    pub fn take_word<T: FromStr>(&mut self, name: &'static str, expected: &'static str) -> Result<T, AttrError> {
+        let value = self.take(name)?;
+        let parsed = match &value {
+            AttrValue::Word(w) => w.parse().ok(),
+            _ => None,
+        };
+        parsed.ok_or_else(|| AttrError::Invalid {
+            name,
+            value: value.to_string(),
+            expected,
+        })
+    }
+
+    /// Takes out a list, each entry converted to `T`.
+    pub fn take_list<T: FromStr, C: FromIterator<T>>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Result<C, AttrError> {
+        let value = self.take(name)?;
+        let parsed = match &value {
+            AttrValue::List(l) => l.iter().map(|w| w.parse().ok()).collect(),
+            _ => None,
+        };
+        parsed.ok_or_else(|| AttrError::Invalid {
+            name,
+            value: value.to_string(),
+            expected,
+        })
+    }
+
+    /// Takes out a string.
+    pub fn take_string(&mut self, name: &'static str) -> Result<String, AttrError> {
+        match self.take(name)? {
+            AttrValue::Str(s) => Ok(s),
+            value => Err(AttrError::Invalid {
+                name,
+                value: value.to_string(),
+                expected: "a string in quotes",
+            }),
+        }
+    }
+
+    /// Fails if attributes are left.
+    ///
+    /// # Errors
+    /// [`AttrError::Unknown`] with the first that is left.
+    pub fn finish(&self) -> Result<(), AttrError> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(AttrError::Unknown { name: name.clone() }),
+        }
+    }
+}
+
+/// An enum whose variants have names in the text form.
+macro_rules! named_variants {
+    ($ty:ident { $($variant:ident = $name:literal),* $(,)? }) => {
+        impl $ty {
+            /// Every variant.
+            pub const ALL: &'static [$ty] = &[$($ty::$variant),*];
+
+            /// The name in the text form.
+            pub const fn name(self) -> &'static str {
+                match self { $($ty::$variant => $name,)* }
+            }
+        }
+
+        impl std::fmt::Display for $ty {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $ty {
+            type Err = ();
+
+            fn from_str(s: &str) -> Result<$ty, ()> {
+                match s { $($name => Ok($ty::$variant),)* _ => Err(()) }
+            }
+        }
+    };
+}
+pub(crate) use named_variants;

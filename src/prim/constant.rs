@@ -1,0 +1,71 @@
+//! Constants: numbers known when the graph is built.
+
+use std::sync::Arc;
+
+use crate::array::{Array, ArrayElement};
+use crate::graph::{OpErrorKind, TensorType};
+
+use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity, elements, with_element};
+
+/// Numbers known when the graph is built. Equal constants have equal bits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Const {
+    /// The numbers.
+    pub value: Arc<Array>,
+}
+
+impl Const {
+    /// The value of the only element, if there is one element.
+    pub fn as_scalar(&self) -> Option<f64> {
+        (self.value.shape().numel() == 1).then(|| self.value.get_f64(0))
+    }
+}
+
+/// An element that is printed so that reading it gives the same bits (for NaN: a NaN).
+fn words<T: ArrayElement>(value: &Array) -> Vec<String> {
+    elements::<T>(value).iter().map(|x| format!("{x:?}")).collect()
+}
+
+impl Primitive for Const {
+    fn name(&self) -> &'static str {
+        "const"
+    }
+
+    fn accepts(name: &str) -> bool {
+        name == "const"
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new().list("value", with_element!(self.value.dtype(), T => words::<T>(&self.value)))
+    }
+
+    fn parse(_: &str, attrs: &mut Attrs, ty: &TensorType) -> Result<Self, AttrError> {
+        let value = with_element!(ty.dtype, T => {
+            let elements: Vec<T> = attrs.take_list("value", "a list of elements of the result's type")?;
+            let given = elements.len();
+            Array::new(ty.shape.clone(), elements).map_err(|_| AttrError::Invalid {
+                name: "value",
+                value: format!("a list of {given} elements"),
+                expected: "as many elements as the result's type has",
+            })?
+        });
+        Ok(Const { value: Arc::new(value) })
+    }
+
+    fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
+        arity(operands, 0)?;
+        Ok(self.value.ty())
+    }
+
+    fn vjp(&self, _: &mut Vjp<'_>) -> Cotangents {
+        Cotangents::new()
+    }
+
+    fn eval(&self, _: &[&Array], _: &TensorType) -> Array {
+        (*self.value).clone()
+    }
+
+    fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
+        Lowering::Const
+    }
+}

@@ -1,0 +1,61 @@
+//! A scalar function applied to each element. The functions themselves are in the table [`crate::scalar`].
+
+use crate::array::Array;
+use crate::graph::{OpErrorKind, TensorType};
+use crate::scalar::ScalarFn;
+
+use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity};
+
+/// A scalar function of each element. All operands have one shape; broadcasting is a node of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Map {
+    /// The function.
+    pub f: ScalarFn,
+}
+
+impl Primitive for Map {
+    fn name(&self) -> &'static str {
+        self.f.name()
+    }
+
+    fn accepts(name: &str) -> bool {
+        ScalarFn::from_name(name).is_some()
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new()
+    }
+
+    fn parse(name: &str, _: &mut Attrs, _: &TensorType) -> Result<Self, AttrError> {
+        let f = ScalarFn::from_name(name).ok_or_else(|| AttrError::UnknownOp { name: name.to_owned() })?;
+        Ok(Map { f })
+    }
+
+    fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
+        arity(operands, self.f.arity())?;
+        for (position, o) in operands.iter().enumerate() {
+            if o.shape != operands[0].shape {
+                let expected = operands[0].shape.clone();
+                return Err(OpErrorKind::Shape {
+                    position,
+                    expected,
+                    actual: o.shape.clone(),
+                });
+            }
+        }
+        let dtypes: crate::graph::Dims<_> = operands.iter().map(|o| o.dtype).collect();
+        Ok(operands[0].with_dtype(self.f.result_dtype(&dtypes)?))
+    }
+
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
+        self.f.vjp(cx)
+    }
+
+    fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {
+        self.f.eval(operands, ty)
+    }
+
+    fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
+        Lowering::Map(self.f)
+    }
+}

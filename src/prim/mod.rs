@@ -1,0 +1,334 @@
+//! The structural primitives: a closed set of operations, one file each.
+//!
+//! A file holds all facts of its operation, behind the trait [`Primitive`]: the shape rule, the VJP rule, the reference evaluation, what it means to the
+//! planner (its [`Lowering`]) and its attributes in the text form. Everything else in the system matches on [`Lowering`], which has fewer kinds than
+//! there are operations. To add an operation, write its file and add one line to the list of [`Op`] below.
+//!
+//! What acts on each element by itself is not here but in the table of scalar functions, [`crate::scalar`]; [`Map`] applies one.
+
+mod arg_reduce;
+mod attrs;
+mod broadcast;
+mod cast;
+mod concat;
+mod constant;
+mod dot;
+mod emit;
+mod gather;
+mod iota;
+mod leaf;
+mod map;
+mod pad;
+mod reduce;
+mod reshape;
+mod scatter;
+mod slice;
+mod strided;
+mod transpose;
+
+use smallvec::SmallVec;
+
+use crate::array::Array;
+use crate::graph::{Name, NodeId, OpErrorKind, TensorType};
+use crate::scalar::ScalarFn;
+
+pub use arg_reduce::{ArgReduce, Extremum};
+pub use attrs::{AttrError, AttrValue, Attrs};
+pub use broadcast::Broadcast;
+pub use cast::Cast;
+pub use concat::Concat;
+pub use constant::Const;
+pub use dot::Dot;
+pub use emit::{Emit, Vjp};
+pub use gather::Gather;
+pub use iota::Iota;
+pub use leaf::{Input, Param, ParamKind};
+pub use map::Map;
+pub use pad::Pad;
+pub use reduce::{Reduce, Reduction};
+pub use reshape::Reshape;
+pub use scatter::{Combine, Scatter};
+pub use slice::Slice;
+pub use strided::Strided;
+pub use transpose::Transpose;
+
+/// One cotangent for each operand; `None` where the operand has none (an integer, or no influence).
+pub type Cotangents = SmallVec<[Option<NodeId>; 3]>;
+
+/// All facts of one structural operation.
+pub trait Primitive: Sized {
+    /// The mnemonic in the text form.
+    fn name(&self) -> &'static str;
+
+    /// True if `name` is a mnemonic of this operation.
+    fn accepts(name: &str) -> bool;
+
+    /// The attributes in the text form, in the order in which they are printed.
+    fn attrs(&self) -> Attrs;
+
+    /// The inverse of [`Primitive::attrs`]. `ty` is the type that the text states for the result.
+    fn parse(name: &str, attrs: &mut Attrs, ty: &TensorType) -> Result<Self, AttrError>;
+
+    /// The result's type, or why the operands do not fit.
+    fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind>;
+
+    /// Emits the vector-Jacobian product: the cotangent of each operand, given the result's.
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents;
+
+    /// The value for these operands; `ty` is the result's type. Operands are as [`Primitive::infer`] accepts them.
+    fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array;
+
+    /// What the operation is to the planner.
+    fn lowering(&self, operands: &[&TensorType], ty: &TensorType) -> Lowering;
+
+    /// The result as a strided view of the operand's memory, if it is one. Only for [`Lowering::View`].
+    fn view(&self, operand: &Strided) -> Option<Strided> {
+        let _ = operand;
+        None
+    }
+
+    /// The name that the operation declares, for inputs and parameters.
+    fn leaf_name(&self) -> Option<&Name> {
+        None
+    }
+}
+
+/// The kinds of operation that the planner knows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lowering {
+    /// Memory that the caller provides.
+    Leaf,
+    /// Numbers known now.
+    Const,
+    /// The index along an axis.
+    Iota {
+        /// The axis.
+        axis: usize,
+    },
+    /// A scalar function of each element.
+    Map(ScalarFn),
+    /// A conversion of each element to the result's type.
+    Cast,
+    /// The operand's elements in another order: [`Primitive::view`] tells which.
+    View,
+    /// A fold over axes.
+    Reduce {
+        /// How two elements combine.
+        reduction: Reduction,
+        /// The axes folded, ascending.
+        axes: crate::graph::Dims,
+    },
+    /// The position of an extreme element along an axis.
+    ArgReduce {
+        /// Which extreme.
+        extremum: Extremum,
+        /// The axis.
+        axis: usize,
+    },
+    /// Operands copied into regions of the result.
+    Assemble {
+        /// What the elements outside all regions are, if there are any.
+        fill: Option<f64>,
+        /// For each operand, the strides and offset that lead from its element to the place in the result.
+        regions: Vec<Strided>,
+    },
+    /// A sum of products.
+    Dot,
+    /// Elements of the first operand, chosen by the second.
+    Gather {
+        /// Leading axes that both operands share.
+        batch: usize,
+        /// What stands for elements out of range.
+        fill: f64,
+    },
+    /// The first operand with elements of the third combined in at places chosen by the second.
+    Scatter {
+        /// Leading axes that all operands share.
+        batch: usize,
+        /// How they are combined.
+        combine: Combine,
+    },
+}
+
+/// Defines [`Op`] and hands each call on to the operation's own file.
+macro_rules! ops {
+    ($($(#[$doc:meta])* $op:ident,)*) => {
+        /// An operation of the graph. Two equal operations on equal operands compute the same.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub enum Op {
+            $($(#[$doc])* $op($op),)*
+        }
+
+        $(impl From<$op> for Op {
+            fn from(op: $op) -> Op {
+                Op::$op(op)
+            }
+        })*
+
+        /// Hands each call on to the operation's own implementation.
+        impl Op {
+            /// The mnemonic in the text form.
+            pub fn name(&self) -> &'static str {
+                match self { $(Op::$op(p) => p.name(),)* }
+            }
+
+            /// The attributes in the text form.
+            pub fn attrs(&self) -> Attrs {
+                match self { $(Op::$op(p) => p.attrs(),)* }
+            }
+
+            /// The operation that the text form calls `name`.
+            ///
+            /// # Errors
+            /// If there is none of that name, or the attributes are not the ones that it has.
+            pub fn parse(name: &str, mut attrs: Attrs, ty: &TensorType) -> Result<Op, AttrError> {
+                $(if $op::accepts(name) {
+                    let op = $op::parse(name, &mut attrs, ty)?;
+                    attrs.finish()?;
+                    return Ok(op.into());
+                })*
+                Err(AttrError::UnknownOp { name: name.to_owned() })
+            }
+
+            /// The result's type.
+            ///
+            /// # Errors
+            /// If the operands do not fit.
+            pub fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
+                match self { $(Op::$op(p) => p.infer(operands),)* }
+            }
+
+            /// Emits the vector-Jacobian product.
+            pub fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
+                match self { $(Op::$op(p) => p.vjp(cx),)* }
+            }
+
+            /// The value for these operands.
+            ///
+            /// # Panics
+            /// For inputs and parameters, whose values the engines bind.
+            pub fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {
+                match self { $(Op::$op(p) => p.eval(operands, ty),)* }
+            }
+
+            /// What the operation is to the planner.
+            pub fn lowering(&self, operands: &[&TensorType], ty: &TensorType) -> Lowering {
+                match self { $(Op::$op(p) => p.lowering(operands, ty),)* }
+            }
+
+            /// The result as a strided view of the operand's memory, if it is one.
+            pub fn view(&self, operand: &Strided) -> Option<Strided> {
+                match self { $(Op::$op(p) => p.view(operand),)* }
+            }
+
+            /// The name that the operation declares, for inputs and parameters.
+            pub fn leaf_name(&self) -> Option<&Name> {
+                match self { $(Op::$op(p) => p.leaf_name(),)* }
+            }
+        }
+    };
+}
+
+ops! {
+    /// A tensor that every run is given.
+    Input,
+    /// A tensor that lives from run to run and may be updated.
+    Param,
+    /// Numbers known when the graph is built.
+    Const,
+    /// The index along an axis.
+    Iota,
+    /// A scalar function of each element.
+    Map,
+    /// Conversion to another element type.
+    Cast,
+    /// A fold over axes.
+    Reduce,
+    /// The position of an extreme element along an axis.
+    ArgReduce,
+    /// Repetition along new axes.
+    Broadcast,
+    /// The same elements, in row-major order, in another shape.
+    Reshape,
+    /// A permutation of the axes.
+    Transpose,
+    /// A rectangular part, with steps.
+    Slice,
+    /// Elements around and between those of the operand.
+    Pad,
+    /// Tensors one behind the other along an axis.
+    Concat,
+    /// Sum of products over any axes, with batch axes.
+    Dot,
+    /// Slices chosen by integers.
+    Gather,
+    /// Slices combined in at places chosen by integers.
+    Scatter,
+}
+
+/// Fails unless there are `expected` operands.
+pub(crate) fn arity(operands: &[&TensorType], expected: usize) -> Result<(), OpErrorKind> {
+    if operands.len() == expected {
+        Ok(())
+    } else {
+        Err(OpErrorKind::Arity {
+            expected,
+            given: operands.len(),
+        })
+    }
+}
+
+/// Fails unless the axes are ascending, distinct and below `rank`.
+pub(crate) fn ascending(axes: &[usize], rank: usize) -> Result<(), OpErrorKind> {
+    if let Some(&axis) = axes.iter().find(|&&a| a >= rank) {
+        return Err(OpErrorKind::Axis {
+            axis: axis as isize,
+            rank,
+        });
+    }
+    if axes.windows(2).any(|w| w[0] >= w[1]) {
+        return Err(OpErrorKind::AxisOrder {
+            axes: SmallVec::from_slice(axes),
+        });
+    }
+    Ok(())
+}
+
+/// Evaluates an expression with `$T` standing for the Rust type of a run-time element type.
+macro_rules! with_element {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            crate::graph::DType::Bool => {
+                type $T = bool;
+                $body
+            }
+            crate::graph::DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            crate::graph::DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            crate::graph::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            crate::graph::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_element;
+
+/// The elements of `array`, whose type is known to be `T`.
+pub(crate) fn elements<T: crate::array::ArrayElement>(array: &Array) -> &[T] {
+    array.as_slice().expect("the graph is well typed")
+}
+
+/// An array whose element count is known to fit.
+pub(crate) fn array<T: crate::array::ArrayElement>(ty: &TensorType, elements: Vec<T>) -> Array {
+    Array::new(ty.shape.clone(), elements).expect("an evaluation yields as many elements as its type has")
+}
