@@ -275,8 +275,16 @@ impl Array {
         (0..self.shape.numel()).map(|i| self.get_f64(i)).collect()
     }
 
-    pub(crate) fn as_ptr(&self) -> *const u8 {
-        self.data.as_ref().as_ptr()
+    /// Overwrites the elements in place; the types are equal.
+    pub(crate) fn copy_from(&mut self, other: &ArrayView<'_>) {
+        match (&mut self.data, other.data) {
+            (Storage::Bool(to), StorageRef::Bool(from)) => to.copy_from_slice(from),
+            (Storage::I32(to), StorageRef::I32(from)) => to.copy_from_slice(from),
+            (Storage::I64(to), StorageRef::I64(from)) => to.copy_from_slice(from),
+            (Storage::F32(to), StorageRef::F32(from)) => to.copy_from_slice(from),
+            (Storage::F64(to), StorageRef::F64(from)) => to.copy_from_slice(from),
+            _ => panic!("copy of {} elements to {}", other.dtype(), self.dtype()),
+        }
     }
 
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {

@@ -3,19 +3,24 @@
 
 pub mod array;
 pub mod build;
+pub mod compile;
 pub mod grad;
 pub mod graph;
 pub mod interp;
+mod jit;
 pub mod prim;
+pub mod runtime;
 pub mod scalar;
 
 pub use array::{Array, ArrayElement, ArrayError, ArrayView};
 pub use build::{Builder, Init, Program, Tensor, init};
+pub use compile::{CompileError, Engine, Options};
 pub use graph::{DType, Graph, NodeId, Shape, TensorType, types};
+pub use runtime::{Executable, Outputs, ParamError, Params, Report, RunError};
 
 /// What most programs import.
 pub mod prelude {
     pub use crate::build::{Builder, Init, Program, Tensor, init};
     pub use crate::graph::types::{bool, f32, f64, i32, i64};
-    pub use crate::{Array, ArrayView, DType, Shape, TensorType};
+    pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, TensorType};
 }

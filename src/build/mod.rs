@@ -21,6 +21,7 @@ use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::array::Array;
 use crate::grad;
@@ -43,8 +44,9 @@ pub use tensor::Tensor;
 /// let [dx] = g.grad(y, [x]);
 /// assert_eq!(dx.shape()[..], [3]);
 /// ```
-#[derive(Default)]
 pub struct Builder {
+    /// A number that no other builder of the process has.
+    token: u64,
     graph: RefCell<Graph>,
     initial: RefCell<BTreeMap<Name, Array>>,
 }
@@ -52,7 +54,17 @@ pub struct Builder {
 impl Builder {
     /// A builder with an empty graph.
     pub fn new() -> Builder {
-        Builder::default()
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let token = NEXT.fetch_add(1, Ordering::Relaxed);
+        Builder {
+            token,
+            graph: RefCell::default(),
+            initial: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn token(&self) -> u64 {
+        self.token
     }
 
     /// A tensor that every run is given under this name.
@@ -248,6 +260,7 @@ impl Builder {
         Program {
             graph,
             initial: self.initial.borrow().clone(),
+            builder: self.token,
         }
     }
 
@@ -310,6 +323,12 @@ impl Builder {
     }
 }
 
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Builder({} nodes)", self.graph.borrow().len())
@@ -323,4 +342,6 @@ pub struct Program {
     pub graph: Graph,
     /// Initial values of parameters, by name. Parameters that are not listed begin as zeros.
     pub initial: BTreeMap<Name, Array>,
+    /// The builder's number.
+    pub(crate) builder: u64,
 }

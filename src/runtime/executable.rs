@@ -1,0 +1,435 @@
+//! A program ready to run.
+
+use std::fmt;
+
+use crate::array::{Array, ArrayElement, ArrayError, ArrayView};
+use crate::build::Tensor;
+use crate::compile::{CompileError, Options};
+use crate::graph::{Graph, Name, NodeId, Origin, TensorType};
+use crate::interp;
+use crate::jit::Compiled;
+use crate::prim::Op;
+
+use super::{Params, Report};
+
+/// Inputs that a run refuses. Nothing has been computed or changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// An input was not given.
+    #[error("input `{name}` ({ty}) is missing")]
+    Missing {
+        /// The input's name.
+        name: Name,
+        /// Its type.
+        ty: TensorType,
+    },
+    /// A name that no input has.
+    #[error("there is no input called `{name}`; the inputs are: {}", .known.join(", "))]
+    Unknown {
+        /// The name given.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// An input given twice.
+    #[error("input `{name}` is given twice")]
+    Duplicate {
+        /// The name.
+        name: Name,
+    },
+    /// An array typed unlike its input.
+    #[error("input `{name}` is {expected}, the array given is {given}")]
+    Type {
+        /// The input's name.
+        name: Name,
+        /// Its type.
+        expected: TensorType,
+        /// The array's type.
+        given: TensorType,
+    },
+    /// An input that chooses elements holds a number that chooses none.
+    #[error("input `{name}` holds {value} at position {position}, but it chooses among {extent} elements ({user})")]
+    Index {
+        /// The input's name.
+        name: Name,
+        /// The number.
+        value: i64,
+        /// Its position in row-major order.
+        position: usize,
+        /// Extent of the axis chosen from.
+        extent: usize,
+        /// Where the choice was built.
+        user: String,
+    },
+    /// There is no result of this name.
+    #[error("there is no output called `{name}`; the outputs are: {}", .known.join(", "))]
+    UnknownOutput {
+        /// The name given.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// A result read as what it is not.
+    #[error("output `{name}`: {error}")]
+    Output {
+        /// The output's name.
+        name: Name,
+        /// What is wrong.
+        error: ArrayError,
+    },
+    /// A result that is not a scalar read as one.
+    #[error("output `{name}` is {ty}, not a scalar")]
+    NotScalar {
+        /// The output's name.
+        name: Name,
+        /// Its type.
+        ty: TensorType,
+    },
+}
+
+/// An input as a run sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct InputSpec {
+    pub(crate) name: Name,
+    pub(crate) node: NodeId,
+    pub(crate) ty: TensorType,
+    /// The smallest extent that the input's numbers choose from, with the node that does.
+    chooses: Option<(usize, Origin)>,
+}
+
+/// What runs an executable.
+pub(crate) enum Backend {
+    /// The reference interpreter on the graph as written.
+    Interp,
+    /// Native code.
+    Jit(Box<Compiled>),
+}
+
+/// A program ready to run: its code, its memory and a handle on its parameters.
+///
+/// A run allocates nothing under the JIT. Executables are [`Send`]; those that share [`Params`] take turns if one of them updates parameters.
+pub struct Executable {
+    /// The graph as written, with outputs and updates.
+    source: Graph,
+    inputs: Vec<InputSpec>,
+    backend: Backend,
+    params: Params,
+    builder: u64,
+    options: Options,
+    report: Report,
+    results: Vec<Array>,
+}
+
+impl Executable {
+    pub(crate) fn new(
+        source: Graph,
+        backend: Backend,
+        params: Params,
+        builder: u64,
+        options: Options,
+        report: Report,
+    ) -> Executable {
+        let inputs = inputs_of(&source);
+        let results = source
+            .outputs()
+            .iter()
+            .map(|o| Array::zeros(source.ty(o.node)))
+            .collect();
+        Executable {
+            source,
+            inputs,
+            backend,
+            params,
+            builder,
+            options,
+            report,
+            results,
+        }
+    }
+
+    /// Runs the program once: computes the outputs, then stores the updates.
+    ///
+    /// Inputs are given by name, in any order, as views of arrays that are read in place.
+    ///
+    /// # Errors
+    /// If an input is missing, unknown, given twice or typed unlike the graph's, or chooses elements that there are not. Parameters are unchanged then.
+    pub fn run<'a, V>(&mut self, inputs: &[(&str, V)]) -> Result<Outputs<'_>, RunError>
+    where
+        V: Clone + Into<ArrayView<'a>>,
+    {
+        let mut views: smallvec::SmallVec<[Option<ArrayView<'a>>; 8]> = smallvec::SmallVec::new();
+        views.resize_with(self.inputs.len(), || None);
+        for (name, view) in inputs {
+            let Some(at) = self.inputs.iter().position(|i| &*i.name == *name) else {
+                let known = self.inputs.iter().map(|i| i.name.to_string()).collect();
+                return Err(RunError::Unknown {
+                    name: (*name).to_owned(),
+                    known,
+                });
+            };
+            let (spec, view) = (&self.inputs[at], view.clone().into());
+            if views[at].is_some() {
+                return Err(RunError::Duplicate {
+                    name: spec.name.clone(),
+                });
+            }
+            check_input(spec, &view)?;
+            views[at] = Some(view);
+        }
+        if let Some(at) = views.iter().position(Option::is_none) {
+            let spec = &self.inputs[at];
+            return Err(RunError::Missing {
+                name: spec.name.clone(),
+                ty: spec.ty.clone(),
+            });
+        }
+        match &mut self.backend {
+            Backend::Jit(compiled) => {
+                let views = views.iter().flatten();
+                compiled.run(views, &self.params, &mut self.results);
+            }
+            Backend::Interp => self.interpret(&views),
+        }
+        Ok(Outputs { executable: self })
+    }
+
+    fn interpret(&mut self, views: &[Option<ArrayView<'_>>]) {
+        let arrays: Vec<Array> = views.iter().flatten().map(ArrayView::to_array).collect();
+        let mut store = self.params.write();
+        let leaf = |id: NodeId, name: &Name| match self.inputs.iter().position(|i| i.node == id) {
+            Some(at) => &arrays[at],
+            None => store.get(name).expect("parameters are declared at compilation"),
+        };
+        let results = interp::run(&self.source, leaf);
+        for (update, value) in self.source.updates().iter().zip(&results.updates) {
+            let name = self
+                .source
+                .op(update.param)
+                .leaf_name()
+                .expect("updates are of parameters");
+            store
+                .get_mut(name)
+                .expect("parameters are declared at compilation")
+                .copy_from(&value.view());
+        }
+        self.results = results.outputs;
+    }
+
+    /// The parameters: readable and settable at any time, shared with every executable compiled with them.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// What the compilation did and how long it took.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Names and types of the inputs, in the order of their declaration.
+    pub fn inputs(&self) -> impl Iterator<Item = (&Name, &TensorType)> {
+        self.inputs.iter().map(|i| (&i.name, &i.ty))
+    }
+
+    /// Names and types of the outputs.
+    pub fn outputs(&self) -> impl Iterator<Item = (&Name, &TensorType)> {
+        self.source.outputs().iter().map(|o| (&o.name, self.source.ty(o.node)))
+    }
+
+    /// The graph as written, with outputs and updates.
+    pub fn graph(&self) -> &Graph {
+        &self.source
+    }
+
+    /// A function that computes `tensor` alone and shares this executable's parameters: a predictor beside a training step. Its only output is called
+    /// `output`.
+    ///
+    /// # Errors
+    /// If compilation fails.
+    ///
+    /// # Panics
+    /// If the tensor belongs to another builder than this executable's.
+    #[track_caller]
+    pub fn forward(&self, tensor: Tensor<'_>) -> Result<Executable, CompileError> {
+        self.function(&[("output", tensor)])
+    }
+
+    /// A function that computes these results and shares this executable's parameters.
+    ///
+    /// # Errors
+    /// If compilation fails.
+    ///
+    /// # Panics
+    /// If a tensor belongs to another builder than this executable's, the list is empty, or two results have one name.
+    #[track_caller]
+    pub fn function(&self, outputs: &[(&str, Tensor<'_>)]) -> Result<Executable, CompileError> {
+        let builder = outputs
+            .first()
+            .expect("function: takes at least one output")
+            .1
+            .builder();
+        assert!(
+            builder.token() == self.builder,
+            "function: the tensor belongs to another builder than the executable"
+        );
+        builder.program(outputs).compile_with(&self.options, &self.params)
+    }
+
+    /// The native code's side of the executable, if the engine is the JIT.
+    pub(crate) fn compiled(&self) -> Option<&Compiled> {
+        match &self.backend {
+            Backend::Jit(compiled) => Some(compiled),
+            Backend::Interp => None,
+        }
+    }
+}
+
+impl fmt::Debug for Executable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Executable({}, {} inputs, {} outputs)",
+            self.report.engine,
+            self.inputs.len(),
+            self.results.len()
+        )
+    }
+}
+
+/// The results of a run, valid until the next.
+#[derive(Clone, Copy)]
+pub struct Outputs<'a> {
+    executable: &'a Executable,
+}
+
+impl<'a> Outputs<'a> {
+    /// The result called `name`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn get(&self, name: &str) -> Result<&'a Array, RunError> {
+        let outputs = self.executable.source.outputs();
+        match outputs.iter().position(|o| &*o.name == name) {
+            Some(at) => Ok(&self.executable.results[at]),
+            None => {
+                let known = outputs.iter().map(|o| o.name.to_string()).collect();
+                Err(RunError::UnknownOutput {
+                    name: name.to_owned(),
+                    known,
+                })
+            }
+        }
+    }
+
+    /// The first result.
+    ///
+    /// # Panics
+    /// If the program has no outputs.
+    pub fn first(&self) -> &'a Array {
+        &self.executable.results[0]
+    }
+
+    /// The only element of the first result.
+    ///
+    /// # Errors
+    /// If it has more elements than one or is of another type than `T`.
+    pub fn scalar<T: ArrayElement>(&self) -> Result<T, RunError> {
+        let (array, output) = (self.first(), &self.executable.source.outputs()[0]);
+        let fail = |error| RunError::Output {
+            name: output.name.clone(),
+            error,
+        };
+        match array.as_slice::<T>().map_err(fail)? {
+            [value] => Ok(*value),
+            _ => Err(RunError::NotScalar {
+                name: output.name.clone(),
+                ty: array.ty(),
+            }),
+        }
+    }
+
+    /// Names and values, in the order of the program's outputs.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a Name, &'a Array)> + use<'a> {
+        let executable = self.executable;
+        executable
+            .source
+            .outputs()
+            .iter()
+            .map(|o| &o.name)
+            .zip(&executable.results)
+    }
+}
+
+impl fmt::Debug for Outputs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// The graph's inputs with what each chooses from.
+pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
+    let live = graph.live();
+    let mut inputs = Vec::new();
+    for id in graph.ids() {
+        if let Op::Input(input) = graph.op(id) {
+            inputs.push(InputSpec {
+                name: input.name.clone(),
+                node: id,
+                ty: input.ty.clone(),
+                chooses: None,
+            });
+        }
+    }
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        let Op::Gather(gather) = graph.op(id) else { continue };
+        let operands = graph.operands(id);
+        // Movement leaves the numbers as they are.
+        let mut index = operands[1];
+        while is_movement(graph, index) {
+            index = graph.operands(index)[0];
+        }
+        if let Some(input) = inputs.iter_mut().find(|i| i.node == index) {
+            let extent = graph.shape(operands[0])[gather.batch];
+            if input.chooses.as_ref().is_none_or(|(smallest, _)| extent < *smallest) {
+                input.chooses = Some((extent, graph.node(id).origin.clone()));
+            }
+        }
+    }
+    inputs
+}
+
+/// True for operations whose result holds all of the operand's elements, and no others.
+fn is_movement(graph: &Graph, id: NodeId) -> bool {
+    matches!(graph.op(id), Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_))
+}
+
+/// Checks an array against its input.
+fn check_input(spec: &InputSpec, view: &ArrayView<'_>) -> Result<(), RunError> {
+    if view.dtype() != spec.ty.dtype || *view.shape() != spec.ty.shape {
+        return Err(RunError::Type {
+            name: spec.name.clone(),
+            expected: spec.ty.clone(),
+            given: view.ty(),
+        });
+    }
+    let Some((extent, origin)) = &spec.chooses else {
+        return Ok(());
+    };
+    let outside = |v: i64| usize::try_from(v).map_or(true, |v| v >= *extent);
+    let found = if let Ok(v) = view.as_slice::<i32>() {
+        v.iter().position(|&v| outside(v.into())).map(|p| (p, i64::from(v[p])))
+    } else if let Ok(v) = view.as_slice::<i64>() {
+        v.iter().position(|&v| outside(v)).map(|p| (p, v[p]))
+    } else {
+        None
+    };
+    match found {
+        None => Ok(()),
+        Some((position, value)) => Err(RunError::Index {
+            name: spec.name.clone(),
+            value,
+            position,
+            extent: *extent,
+            user: origin.source.to_string(),
+        }),
+    }
+}

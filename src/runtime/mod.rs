@@ -1,0 +1,16 @@
+//! What runs: executables, the parameters that they share, and what a run can refuse.
+//!
+//! ```text
+//!   Program --compile--> Executable --run(inputs)--> Outputs
+//!                            |
+//!                         Params      shared by every executable compiled with them: a training step and its predictor
+//! ```
+
+mod executable;
+mod params;
+mod report;
+
+pub(crate) use executable::Backend;
+pub use executable::{Executable, Outputs, RunError};
+pub use params::{ParamError, Params};
+pub use report::{Report, StageTime};

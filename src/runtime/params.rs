@@ -1,0 +1,142 @@
+//! Parameters: tensors that live from run to run, shared between executables.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::array::{Array, ArrayView};
+use crate::graph::{Name, TensorType};
+
+/// Why a parameter cannot be read or set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParamError {
+    /// There is no parameter of this name.
+    #[error("there is no parameter called `{name}`; there are: {}", .known.join(", "))]
+    Unknown {
+        /// The name given.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The array is typed unlike the parameter.
+    #[error("parameter `{name}` is {expected}, the array given is {given}")]
+    Type {
+        /// The parameter's name.
+        name: String,
+        /// Its type.
+        expected: TensorType,
+        /// The array's type.
+        given: TensorType,
+    },
+}
+
+/// The values behind a [`Params`]. An array is never replaced, only overwritten, so its memory stays where it is.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    values: BTreeMap<Name, Array>,
+}
+
+impl Store {
+    pub(crate) fn get(&self, name: &str) -> Option<&Array> {
+        self.values.get(name)
+    }
+
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Array> {
+        self.values.get_mut(name)
+    }
+}
+
+/// A shared handle on parameters by name: weights, optimizer moments, step counts.
+///
+/// Clones share the values. A run holds the lock while it lasts, so a reader sees values from between two runs.
+#[derive(Clone, Debug, Default)]
+pub struct Params(Arc<RwLock<Store>>);
+
+impl Params {
+    /// No parameters.
+    pub fn new() -> Params {
+        Params::default()
+    }
+
+    /// The names, in alphabetical order.
+    pub fn names(&self) -> Vec<Name> {
+        self.read().values.keys().cloned().collect()
+    }
+
+    /// Type of a parameter.
+    ///
+    /// # Errors
+    /// If there is no parameter of this name.
+    pub fn ty(&self, name: &str) -> Result<TensorType, ParamError> {
+        self.read().get(name).map(Array::ty).ok_or_else(|| self.unknown(name))
+    }
+
+    /// A copy of a parameter's value.
+    ///
+    /// # Errors
+    /// If there is no parameter of this name.
+    pub fn get(&self, name: &str) -> Result<Array, ParamError> {
+        self.read().get(name).cloned().ok_or_else(|| self.unknown(name))
+    }
+
+    /// Overwrites a parameter's value.
+    ///
+    /// # Errors
+    /// If there is no parameter of this name, or the array is typed unlike it. Nothing is changed then.
+    pub fn set<'a>(&self, name: &str, value: impl Into<ArrayView<'a>>) -> Result<(), ParamError> {
+        let (value, mut store) = (value.into(), self.write());
+        let Some(param) = store.get_mut(name) else {
+            drop(store);
+            return Err(self.unknown(name));
+        };
+        if param.ty() != value.ty() {
+            return Err(ParamError::Type {
+                name: name.to_owned(),
+                expected: param.ty(),
+                given: value.ty(),
+            });
+        }
+        param.copy_from(&value);
+        Ok(())
+    }
+
+    /// Adds a parameter, or checks that the one there is of this type.
+    pub(crate) fn declare(&self, name: &Name, ty: &TensorType, initial: Option<&Array>) -> Result<(), ParamError> {
+        if let Some(initial) = initial.filter(|i| i.ty() != *ty) {
+            return Err(ParamError::Type {
+                name: name.to_string(),
+                expected: ty.clone(),
+                given: initial.ty(),
+            });
+        }
+        let mut store = self.write();
+        let value = store
+            .values
+            .entry(name.clone())
+            .or_insert_with(|| initial.cloned().unwrap_or_else(|| Array::zeros(ty)));
+        if value.ty() != *ty {
+            return Err(ParamError::Type {
+                name: name.to_string(),
+                expected: value.ty(),
+                given: ty.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Locks for reading. A panic during a run leaves numbers, not broken invariants, so a poisoned lock is taken all the same.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Store> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Locks for writing.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Store> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn unknown(&self, name: &str) -> ParamError {
+        ParamError::Unknown {
+            name: name.to_owned(),
+            known: self.names().iter().map(|n| n.to_string()).collect(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a compilation did and how long it took.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Time spent in one stage of compilation.
+#[derive(Clone, Debug)]
+pub struct StageTime {
+    /// Name of the stage.
+    pub stage: &'static str,
+    /// Wall-clock time.
+    pub time: Duration,
+}
+
+/// What a compilation did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The engine: `jit` or `interp`.
+    pub engine: &'static str,
+    /// Nodes that the outputs and updates need, before optimization.
+    pub nodes_before: usize,
+    /// Nodes after optimization.
+    pub nodes_after: usize,
+    /// Calls in a step: compiled kernels and library calls.
+    pub kernels: usize,
+    /// Of these, matrix products by library call.
+    pub products: usize,
+    /// Different kernels that were compiled; equal ones are compiled once.
+    pub distinct_kernels: usize,
+    /// Bytes of the arena that holds all intermediate values: the planned peak.
+    pub arena_bytes: usize,
+    /// Bytes of inputs, parameters and constants, which the arena does not hold.
+    pub external_bytes: usize,
+    /// Bytes of machine code.
+    pub code_bytes: usize,
+    /// Time by stage, in order.
+    pub stages: Vec<StageTime>,
+    /// How often each rewrite rule fired, most often first.
+    pub rewrites: Vec<(&'static str, usize)>,
+}
+
+impl Report {
+    /// Time of the whole compilation.
+    pub fn total(&self) -> Duration {
+        self.stages.iter().map(|s| s.time).sum()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "engine    {}", self.engine)?;
+        writeln!(
+            f,
+            "nodes     {} -> {} after optimization",
+            self.nodes_before, self.nodes_after
+        )?;
+        if self.kernels > 0 {
+            writeln!(
+                f,
+                "kernels   {} ({} matrix products; {} compiled, {} bytes of code)",
+                self.kernels, self.products, self.distinct_kernels, self.code_bytes
+            )?;
+            writeln!(
+                f,
+                "memory    {} bytes arena, {} bytes inputs, parameters and constants",
+                self.arena_bytes, self.external_bytes
+            )?;
+        }
+        let ms = |d: Duration| d.as_secs_f64() * 1e3;
+        write!(f, "compiled  in {:.2} ms:", ms(self.total()))?;
+        for StageTime { stage, time } in &self.stages {
+            write!(f, " {stage} {:.2}", ms(*time))?;
+        }
+        if !self.rewrites.is_empty() {
+            let list: Vec<String> = self.rewrites.iter().map(|(rule, n)| format!("{rule} {n}")).collect();
+            write!(f, "\nrewrites  {}", list.join(", "))?;
+        }
+        Ok(())
+    }
+}
