@@ -7,12 +7,20 @@
 //! A [`Plan`] says everything about a run but the instructions: code generation translates it, [`eval`](eval::run) runs it in plain Rust, and
 //! [`check`](check::check) proves that each read sees the value that was meant.
 
+mod build;
+mod expr;
+mod fuse;
+mod group;
 pub mod kernel;
+mod lower;
+mod memory;
+mod product;
+mod schedule;
 
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::graph::{DType, Dims, Name, NodeId, Origin};
+use crate::graph::{DType, Dims, Graph, Name, NodeId, Origin};
 
 use kernel::Kernel;
 
@@ -187,5 +195,36 @@ impl Plan {
     /// The kernel of this number.
     pub fn kernel(&self, id: KernelId) -> &Kernel {
         &self.kernels[id.index()]
+    }
+}
+
+/// Plans a run of the graph.
+pub fn plan(graph: &Graph) -> Plan {
+    let fused = fuse::fuse(graph);
+    let mut lowered = lower::lower(&fused);
+    let order = schedule::schedule(&mut lowered);
+    let order = lower::append_copies(&mut lowered, order);
+    let memory::Placed {
+        buffers,
+        arena_bytes,
+        live_bytes,
+    } = memory::place(&lowered, &order);
+    let name = |&id: &NodeId| {
+        graph
+            .op(id)
+            .leaf_name()
+            .expect("inputs and parameters have names")
+            .clone()
+    };
+    Plan {
+        inputs: lowered.inputs.iter().map(name).collect(),
+        params: lowered.params.iter().map(name).collect(),
+        outputs: graph.outputs().iter().map(|o| o.name.clone()).collect(),
+        constants: lowered.constants,
+        buffers,
+        kernels: lowered.kernels,
+        steps: order.iter().map(|&i| lowered.steps[i].clone().into()).collect(),
+        arena_bytes,
+        live_bytes,
     }
 }
