@@ -12,6 +12,8 @@
 
 mod error;
 mod origin;
+mod parse;
+mod print;
 mod ty;
 
 use std::fmt;
@@ -26,6 +28,8 @@ use crate::prim::Op;
 
 pub use error::{GraphError, OpError, OpErrorKind};
 pub use origin::{Derivation, Origin, Source};
+pub use parse::{ParseError, ParseErrorKind, parse};
+pub use print::{GraphText, NodeText};
 pub use ty::{DType, Dims, Element, Shape, TensorType, UnknownDType, types};
 
 /// Number of a node in its graph. Operands have smaller numbers than their users.
