@@ -83,7 +83,7 @@ pub enum ParseErrorKind {
     Op(#[from] OpError),
     /// The output or update does not fit the graph.
     #[error(transparent)]
-    Graph(#[from] GraphError),
+    Graph(Box<GraphError>),
 }
 
 /// Reads a graph in the text form.
@@ -217,7 +217,8 @@ impl<'t> Parser<'t> {
         c.expect('=', "`=`")?;
         let node = self.node_ref(c)?;
         c.end()?;
-        self.graph.add_output(name, node).map_err(|e| (name_at, e.into()))
+        let added = self.graph.add_output(name, node);
+        added.map_err(|e| (name_at, ParseErrorKind::Graph(e.into())))
     }
 
     fn update(&mut self, c: &mut Cursor<'t>) -> Result<(), Fault> {
@@ -232,7 +233,8 @@ impl<'t> Parser<'t> {
         c.expect('=', "`=`")?;
         let value = self.node_ref(c)?;
         c.end()?;
-        self.graph.add_update(param, value).map_err(|e| (param_at, e.into()))
+        let added = self.graph.add_update(param, value);
+        added.map_err(|e| (param_at, ParseErrorKind::Graph(e.into())))
     }
 
     /// A name of a node that is defined.
