@@ -12,9 +12,10 @@
 
 mod error;
 mod origin;
-mod parse;
-mod print;
+pub mod parse;
+pub mod print;
 mod ty;
+pub mod verify;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use origin::{Derivation, Origin, Source};
 pub use parse::{ParseError, ParseErrorKind, parse};
 pub use print::{GraphText, NodeText};
 pub use ty::{DType, Dims, Element, Shape, TensorType, UnknownDType, types};
+pub use verify::{VerifyError, Violation, ViolationKind, verify};
 
 /// Number of a node in its graph. Operands have smaller numbers than their users.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,12 +130,7 @@ impl Graph {
             let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| self.ty(o)).collect();
             let fail = |kind| OpError::new(op.name(), &types, kind);
             let ty = op.infer(&types).map_err(fail)?;
-            if ty
-                .shape
-                .checked_numel()
-                .and_then(|n| n.checked_mul(ty.dtype.size()))
-                .is_none_or(|b| b > isize::MAX as usize)
-            {
+            if !ty.fits_memory() {
                 return Err(fail(OpErrorKind::TooLarge { ty }));
             }
             ty

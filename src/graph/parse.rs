@@ -1,4 +1,4 @@
-//! Reads the text form: the inverse of [`print`](super::print).
+//! Reads the text form: the inverse of [`print`](mod@super::print).
 //!
 //! ```text
 //! text      = { line "\n" }
@@ -499,7 +499,7 @@ mod tests {
 
     use super::*;
     use crate::array::Array;
-    use crate::graph::types;
+    use crate::graph::{types, verify};
     use crate::prim::{Const, Input, Map, Param, ParamKind};
     use crate::scalar::{ScalarFn, Signature};
 
@@ -852,6 +852,7 @@ update "step \"count\"\n" = %2
             }
             if let Ok(graph) = parse(&String::from_utf8_lossy(&text)) {
                 graphs += 1;
+                assert_eq!(verify(&graph), Ok(()));
                 round_trip(&graph.to_string());
             }
         }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A line is node, operation, operands, attributes, type and, behind a semicolon, origin. What is empty is left out. Constants are printed whole, and
-//! numbers so that reading them gives the same bits, so that [`parse`](super::parse) is the exact inverse.
+//! numbers so that reading them gives the same bits, so that [`parse`](mod@super::parse) is the exact inverse.
 
 use std::fmt;
 
