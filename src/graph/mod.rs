@@ -11,6 +11,7 @@
 //! ```
 
 mod error;
+pub mod graphviz;
 mod origin;
 pub mod parse;
 pub mod print;
@@ -28,6 +29,7 @@ use smallvec::SmallVec;
 use crate::prim::Op;
 
 pub use error::{GraphError, OpError, OpErrorKind};
+pub use graphviz::Graphviz;
 pub use origin::{Derivation, Origin, Source};
 pub use parse::{ParseError, ParseErrorKind, parse};
 pub use print::{GraphText, NodeText};
