@@ -3,6 +3,7 @@
 use crate::array::Array;
 use crate::graph::{Dims, OpErrorKind, TensorType};
 
+use super::attrs::TextNumber;
 use super::{
     AttrError, Attrs, Cotangents, Lowering, Primitive, Slice, Strided, Vjp, arity, array, elements, with_element,
 };
@@ -29,9 +30,18 @@ impl Pad {
             offset: strides.iter().zip(&self.low).map(|(&s, &l)| s * l as isize).sum(),
             strides: strides
                 .iter()
-                .zip(&self.interior)
-                .map(|(&s, &i)| s * (i as isize + 1))
+                .enumerate()
+                .map(|(axis, &s)| s * self.step(operand, axis))
                 .collect(),
+        }
+    }
+
+    /// From one element of the operand to the next in the result; 1 where there is at most one, so that places do not overflow.
+    fn step(&self, operand: &TensorType, axis: usize) -> isize {
+        if operand.shape[axis] <= 1 {
+            1
+        } else {
+            self.interior[axis] as isize + 1
         }
     }
 }
@@ -50,7 +60,7 @@ impl Primitive for Pad {
             .list("low", &self.low)
             .list("high", &self.high)
             .list("interior", &self.interior)
-            .word("value", format!("{:?}", f64::from_bits(self.value)))
+            .word("value", f64::from_bits(self.value).to_word())
     }
 
     fn parse(_: &str, attrs: &mut Attrs, _: &TensorType) -> Result<Self, AttrError> {
@@ -58,7 +68,7 @@ impl Primitive for Pad {
             low: attrs.take_list("low", "a list of counts")?,
             high: attrs.take_list("high", "a list of counts")?,
             interior: attrs.take_list("interior", "a list of counts")?,
-            value: attrs.take_word::<f64>("value", "a number")?.to_bits(),
+            value: attrs.take_number::<f64>("value")?.to_bits(),
         })
     }
 
@@ -90,8 +100,11 @@ impl Primitive for Pad {
 
     /// The cotangent at the operand's places.
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
-        let len = cx.operand_ty(0).shape.iter().copied().collect();
-        let step = self.interior.iter().map(|&i| i as isize + 1).collect();
+        let operand = cx.operand_ty(0);
+        let len = operand.shape.iter().copied().collect();
+        let step = (0..operand.shape.rank())
+            .map(|axis| self.step(&operand, axis))
+            .collect();
         let g = cx.emit.emit(
             Slice {
                 start: self.low.clone(),
