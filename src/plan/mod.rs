@@ -7,7 +7,10 @@
 //! A [`Plan`] says everything about a run but the instructions: code generation translates it, [`eval`](eval::run) runs it in plain Rust, and
 //! [`check`](check::check) proves that each read sees the value that was meant.
 
+pub mod eval;
 pub mod kernel;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 
