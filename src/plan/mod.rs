@@ -8,6 +8,7 @@
 //! [`check`](check::check) proves that each read sees the value that was meant.
 
 mod build;
+pub mod eval;
 mod expr;
 mod fuse;
 mod group;
@@ -16,6 +17,8 @@ mod lower;
 mod memory;
 mod product;
 mod schedule;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 

@@ -36,6 +36,7 @@ pub use arg_reduce::{ArgReduce, Extremum};
 pub use attrs::{AttrError, AttrValue, Attrs};
 pub use broadcast::Broadcast;
 pub use cast::Cast;
+pub(crate) use cast::cast_number;
 pub use concat::Concat;
 pub use constant::Const;
 pub use dot::Dot;

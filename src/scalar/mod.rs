@@ -7,11 +7,13 @@
 mod eval;
 mod lanes;
 pub mod math;
+mod number;
 
 use crate::graph::{DType, NodeId, OpErrorKind, Operands};
 use crate::prim::{Cotangents, Emit, Vjp};
 
 pub use lanes::{Lanes, Plain, Slow};
+pub(crate) use number::Number;
 
 /// Lanes of some kind: an argument or result of a scalar function.
 pub enum Value<L: Lanes + ?Sized> {
