@@ -9,6 +9,7 @@
 
 pub mod eval;
 pub mod kernel;
+mod print;
 #[cfg(test)]
 mod testing;
 
