@@ -15,6 +15,7 @@ mod group;
 pub mod kernel;
 mod lower;
 mod memory;
+mod print;
 mod product;
 mod schedule;
 #[cfg(test)]
