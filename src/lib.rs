@@ -16,7 +16,7 @@ pub mod scalar;
 pub use array::{Array, ArrayElement, ArrayError, ArrayView};
 pub use build::{Builder, Init, Program, Tensor, init};
 pub use compile::{CompileError, Engine, Options};
-pub use graph::{DType, Graph, NodeId, Shape, TensorType, types};
+pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
 pub use runtime::{Executable, Outputs, ParamError, Params, Report, RunError};
 
 /// What most programs import.

@@ -62,6 +62,7 @@ impl<'g> Tensor<'g> {
     /// The largest element over the axes where it is finite, elsewhere 0: what is subtracted before exponentials. It has no gradient, as the results do
     /// not depend on it.
     #[track_caller]
+    #[allow(clippy::eq_op, reason = "the difference of an infinity or NaN with itself is NaN")]
     fn shift(self, axes: impl IntoAxes) -> Tensor<'g> {
         self.expect_float("softmax");
         let largest = self.stop_gradient().max_over(axes);

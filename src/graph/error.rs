@@ -12,8 +12,8 @@ pub struct OpError {
     pub op: &'static str,
     /// The operands' types.
     pub operands: Vec<TensorType>,
-    /// What is wrong.
-    pub kind: OpErrorKind,
+    /// What is wrong. Boxed, because results with this error are returned everywhere.
+    pub kind: Box<OpErrorKind>,
 }
 
 impl OpError {
@@ -22,7 +22,7 @@ impl OpError {
         OpError {
             op,
             operands: operands.iter().map(|&t| t.clone()).collect(),
-            kind,
+            kind: Box::new(kind),
         }
     }
 }

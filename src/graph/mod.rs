@@ -11,8 +11,12 @@
 //! ```
 
 mod error;
+pub mod graphviz;
 mod origin;
+pub mod parse;
+pub mod print;
 mod ty;
+pub mod verify;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,8 +29,12 @@ use smallvec::SmallVec;
 use crate::prim::Op;
 
 pub use error::{GraphError, OpError, OpErrorKind};
+pub use graphviz::Graphviz;
 pub use origin::{Derivation, Origin, Source};
+pub use parse::{ParseError, ParseErrorKind, parse};
+pub use print::{GraphText, NodeText};
 pub use ty::{DType, Dims, Element, Shape, TensorType, UnknownDType, types};
+pub use verify::{VerifyError, Violation, ViolationKind, verify};
 
 /// Number of a node in its graph. Operands have smaller numbers than their users.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,12 +132,7 @@ impl Graph {
             let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| self.ty(o)).collect();
             let fail = |kind| OpError::new(op.name(), &types, kind);
             let ty = op.infer(&types).map_err(fail)?;
-            if ty
-                .shape
-                .checked_numel()
-                .and_then(|n| n.checked_mul(ty.dtype.size()))
-                .is_none_or(|b| b > isize::MAX as usize)
-            {
+            if !ty.fits_memory() {
                 return Err(fail(OpErrorKind::TooLarge { ty }));
             }
             ty

@@ -33,8 +33,22 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.file_line() {
-            Some((file, line)) => write!(f, "{file}:{line}"),
+            Some((file, line)) => write!(f, "{}:{line}", Bare(file)),
             None => f.write_str("?"),
+        }
+    }
+}
+
+/// Prints a word bare where the text form allows it, else in quotes.
+struct Bare<'a>(&'a str);
+
+impl fmt::Display for Bare<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bare = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'+' | b'-');
+        if !self.0.is_empty() && self.0.bytes().all(bare) {
+            f.write_str(self.0)
+        } else {
+            write!(f, "{:?}", self.0)
         }
     }
 }
@@ -69,6 +83,11 @@ impl Origin {
         }
     }
 
+    /// True if there is no line, no VJP rule and no rewrite to tell of.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.source, Source::Unknown) && self.vjp.is_none() && self.rewrite.is_none()
+    }
+
     /// The origin of a node that VJP rule `rule` of node `of` made.
     pub fn with_vjp(&self, rule: &str, of: NodeId) -> Origin {
         Origin {
@@ -87,13 +106,18 @@ impl Origin {
 }
 
 impl fmt::Display for Origin {
+    /// Prints what is known, as in the text form: `mlp.rs:14 vjp(relu %5) rewrite(fuse %7)`; `?` if nothing is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.source)?;
-        if let Some(Derivation { rule, of }) = &self.vjp {
-            write!(f, " vjp({rule} {of})")?;
+        let mut space = "";
+        if self.source.file_line().is_some() || self.is_unknown() {
+            write!(f, "{}", self.source)?;
+            space = " ";
         }
-        if let Some(Derivation { rule, of }) = &self.rewrite {
-            write!(f, " rewrite({rule} {of})")?;
+        for (what, derivation) in [("vjp", &self.vjp), ("rewrite", &self.rewrite)] {
+            if let Some(Derivation { rule, of }) = derivation {
+                write!(f, "{space}{what}({} {of})", Bare(rule))?;
+                space = " ";
+            }
         }
         Ok(())
     }

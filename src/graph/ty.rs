@@ -223,6 +223,15 @@ impl TensorType {
         self.shape.numel() * self.dtype.size()
     }
 
+    /// True if the bytes of the tensor can be counted in `isize`, as they can for types of graph nodes.
+    pub(crate) fn fits_memory(&self) -> bool {
+        let bytes = self
+            .shape
+            .checked_numel()
+            .and_then(|n| n.checked_mul(self.dtype.size()));
+        bytes.is_some_and(|b| b <= isize::MAX as usize)
+    }
+
     /// The same shape with another element type.
     pub fn with_dtype(&self, dtype: DType) -> TensorType {
         TensorType {

@@ -29,9 +29,18 @@ impl Pad {
             offset: strides.iter().zip(&self.low).map(|(&s, &l)| s * l as isize).sum(),
             strides: strides
                 .iter()
-                .zip(&self.interior)
-                .map(|(&s, &i)| s * (i as isize + 1))
+                .enumerate()
+                .map(|(axis, &s)| s * self.step(operand, axis))
                 .collect(),
+        }
+    }
+
+    /// From one element of the operand to the next in the result; 1 where there is at most one, so that places do not overflow.
+    fn step(&self, operand: &TensorType, axis: usize) -> isize {
+        if operand.shape[axis] <= 1 {
+            1
+        } else {
+            self.interior[axis] as isize + 1
         }
     }
 }
@@ -90,8 +99,11 @@ impl Primitive for Pad {
 
     /// The cotangent at the operand's places.
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
-        let len = cx.operand_ty(0).shape.iter().copied().collect();
-        let step = self.interior.iter().map(|&i| i as isize + 1).collect();
+        let operand = cx.operand_ty(0);
+        let len = operand.shape.iter().copied().collect();
+        let step = (0..operand.shape.rank())
+            .map(|axis| self.step(&operand, axis))
+            .collect();
         let g = cx.emit.emit(
             Slice {
                 start: self.low.clone(),

@@ -76,7 +76,8 @@ fn axes_last(shape: &Shape, axes: &[usize]) -> Strided {
 /// Sum by halves, whose rounding error grows with the logarithm of the count.
 fn pairwise(x: &[f64]) -> f64 {
     if x.len() <= 32 {
-        x.iter().sum()
+        // An empty `Iterator::sum` is -0.
+        x.iter().fold(0.0, |sum, v| sum + v)
     } else {
         let (a, b) = x.split_at(x.len() / 2);
         pairwise(a) + pairwise(b)

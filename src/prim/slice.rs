@@ -16,6 +16,13 @@ pub struct Slice {
     pub step: Dims<isize>,
 }
 
+impl Slice {
+    /// The step on an axis; 1 where at most one element is taken, so that places do not overflow.
+    fn effective_step(&self, axis: usize) -> isize {
+        if self.len[axis] <= 1 { 1 } else { self.step[axis] }
+    }
+}
+
 impl Primitive for Slice {
     fn name(&self) -> &'static str {
         "slice"
@@ -81,8 +88,8 @@ impl Primitive for Slice {
         let rank = shape.rank();
         // A reversed axis is turned first, so that padding has positive steps.
         let mut g = cx.cotangent;
-        if self.step.iter().any(|&s| s < 0) {
-            let turn = |axis: usize| self.step[axis] < 0 && self.len[axis] > 0;
+        let turn = |axis: usize| self.effective_step(axis) < 0;
+        if (0..rank).any(turn) {
             g = cx.emit.emit(
                 Slice {
                     start: (0..rank).map(|a| if turn(a) { self.len[a] - 1 } else { 0 }).collect(),
@@ -100,13 +107,13 @@ impl Primitive for Slice {
             value: 0.0f64.to_bits(),
         };
         for axis in 0..rank {
-            let (start, len, step) = (self.start[axis], self.len[axis], self.step[axis].unsigned_abs());
+            let (start, len, step) = (
+                self.start[axis],
+                self.len[axis],
+                self.effective_step(axis).unsigned_abs(),
+            );
             let span = if len == 0 { 0 } else { (len - 1) * step + 1 };
-            let low = if len > 0 && self.step[axis] < 0 {
-                start + 1 - span
-            } else {
-                start
-            };
+            let low = if turn(axis) { start + 1 - span } else { start };
             pad.low.push(low);
             pad.high.push(shape[axis] - low - span);
             pad.interior.push(step - 1);
@@ -132,8 +139,8 @@ impl Primitive for Slice {
             strides: operand
                 .strides
                 .iter()
-                .zip(&self.step)
-                .map(|(&stride, &step)| stride * step)
+                .enumerate()
+                .map(|(axis, &stride)| stride * self.effective_step(axis))
                 .collect(),
             offset: operand.offset
                 + operand

@@ -1,0 +1,861 @@
+//! Reads the text form: the inverse of [`print`](mod@super::print).
+//!
+//! ```text
+//! text      = { line "\n" }
+//! line      = [ node | output | update ] [ ";" comment ]
+//! node      = name "=" operation [ name { "," name } ] [ attributes ] ":" type
+//! output    = "output" string "=" name
+//! update    = "update" ( string | name ) "=" name
+//! attributes= "{" [ key "=" value { "," key "=" value } ] "}"
+//! value     = word | string | "[" [ word { "," word } ] "]"
+//! type      = dtype "[" [ extent { "," extent } ] "]"
+//! name      = "%" word
+//! comment   = [ file ":" line ] [ "vjp(" rule "%" number ")" ] [ "rewrite(" rule "%" number ")" ]
+//! ```
+//!
+//! Names need not be numbers, nor ascend: nodes are numbered in the order of their lines. A comment of another form is ignored. Operations, their
+//! attributes and their types are checked by [`Graph::push`], like everything that enters a graph; the stated type must be the one that it infers. Any
+//! text is either a graph or an error with its place: nothing here panics, and since the grammar does not nest, nothing recurses. Time is linear in the
+//! text.
+
+use std::str::FromStr;
+
+use rustc_hash::FxHashMap;
+
+use crate::prim::{AttrError, AttrValue, Attrs, Op};
+
+use super::{DType, Derivation, Graph, GraphError, NodeId, OpError, Operands, Origin, Shape, Source, TensorType};
+
+/// A text that is no graph: the fault of whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {kind}")]
+pub struct ParseError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in the line, from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub kind: ParseErrorKind,
+}
+
+/// The ways in which a text is no graph.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseErrorKind {
+    /// The grammar wants something else.
+    #[error("expected {expected}, found {found}")]
+    Expected {
+        /// What may stand here.
+        expected: &'static str,
+        /// What stands here.
+        found: String,
+    },
+    /// A name without a node.
+    #[error("no line above defines {name}")]
+    UnknownNode {
+        /// The name, with its percent sign.
+        name: String,
+    },
+    /// Two nodes of one name.
+    #[error("{name} is defined already")]
+    DuplicateNode {
+        /// The name, with its percent sign.
+        name: String,
+    },
+    /// An update of a parameter that is not there.
+    #[error("no line above declares a parameter called {name:?}")]
+    UnknownParam {
+        /// The name.
+        name: String,
+    },
+    /// The stated type is not the operation's.
+    #[error("the stated type is {stated}, but the result is {inferred}")]
+    Type {
+        /// The type in the text.
+        stated: TensorType,
+        /// The type that the operation gives.
+        inferred: TensorType,
+    },
+    /// No such operation, or not its attributes.
+    #[error(transparent)]
+    Attr(#[from] AttrError),
+    /// The operands do not fit the operation.
+    #[error(transparent)]
+    Op(#[from] OpError),
+    /// The output or update does not fit the graph.
+    #[error(transparent)]
+    Graph(Box<GraphError>),
+}
+
+/// Reads a graph in the text form.
+///
+/// ```
+/// use cotangent::graph::parse;
+///
+/// let graph = parse(
+///     r#"
+///     %x = input {name="x"} : f32[2, 3]
+///     %y = reduce %x {kind=sum, axes=[1]} : f32[2]  ; model.rs:7
+///     output "y" = %y
+///     "#,
+/// )?;
+/// assert_eq!(
+///     graph.to_string(),
+///     "%0 = input {name=\"x\"} : f32[2, 3]\n\
+///      %1 = reduce %0 {kind=sum, axes=[1]} : f32[2]  ; model.rs:7\n\
+///      output \"y\" = %1\n"
+/// );
+/// # Ok::<(), cotangent::graph::ParseError>(())
+/// ```
+///
+/// # Errors
+/// At the first place that is no part of a graph.
+pub fn parse(text: &str) -> Result<Graph, ParseError> {
+    let mut parser = Parser::default();
+    for (index, line) in text.lines().enumerate() {
+        let mut cursor = Cursor { line, at: 0 };
+        if let Err((at, kind)) = parser.line(&mut cursor) {
+            return Err(ParseError {
+                line: index + 1,
+                column: line[..at].chars().count() + 1,
+                kind,
+            });
+        }
+    }
+    Ok(parser.graph)
+}
+
+impl FromStr for Graph {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Graph, ParseError> {
+        parse(text)
+    }
+}
+
+/// The byte in the line at which something is wrong, and what.
+type Fault = (usize, ParseErrorKind);
+
+/// The graph so far.
+#[derive(Default)]
+struct Parser<'t> {
+    graph: Graph,
+    nodes: FxHashMap<&'t str, NodeId>,
+}
+
+impl<'t> Parser<'t> {
+    fn line(&mut self, c: &mut Cursor<'t>) -> Result<(), Fault> {
+        c.skip_space();
+        if c.at_end() {
+            return Ok(());
+        }
+        let start = c.at;
+        if c.peek() == Some('%') {
+            return self.node(c);
+        }
+        match c.word() {
+            Some("output") => self.output(c),
+            Some("update") => self.update(c),
+            _ => {
+                c.at = start;
+                Err(c.expected("a node such as `%0 = ...`, `output` or `update`"))
+            }
+        }
+    }
+
+    fn node(&mut self, c: &mut Cursor<'t>) -> Result<(), Fault> {
+        let name_at = c.at;
+        let name = c.node_name()?;
+        if self.nodes.contains_key(name) {
+            let name = format!("%{name}");
+            return Err((name_at, ParseErrorKind::DuplicateNode { name }));
+        }
+        c.expect('=', "`=`")?;
+        let op_at = c.skip_space();
+        let mnemonic = c.word().ok_or_else(|| c.expected("the name of an operation"))?;
+        let operands = self.operands(c)?;
+        let attrs_at = c.skip_space();
+        let attrs = c.attrs()?;
+        c.expect(':', "`:` and the type")?;
+        let ty_at = c.skip_space();
+        let stated = c.ty()?;
+        let origin = c.end_of_node()?;
+
+        let op = Op::parse(mnemonic, attrs, &stated).map_err(|error| match error {
+            AttrError::UnknownOp { .. } => (op_at, error.into()),
+            _ => (attrs_at, error.into()),
+        })?;
+        let id = self
+            .graph
+            .push(op, &operands, origin)
+            .map_err(|error| (op_at, error.into()))?;
+        let inferred = self.graph.ty(id);
+        if *inferred != stated {
+            let inferred = inferred.clone();
+            return Err((ty_at, ParseErrorKind::Type { stated, inferred }));
+        }
+        self.nodes.insert(name, id);
+        Ok(())
+    }
+
+    fn operands(&self, c: &mut Cursor<'t>) -> Result<Operands, Fault> {
+        let mut operands = Operands::new();
+        c.skip_space();
+        if c.peek() != Some('%') {
+            return Ok(operands);
+        }
+        loop {
+            operands.push(self.node_ref(c)?);
+            if !c.eat(',') {
+                return Ok(operands);
+            }
+        }
+    }
+
+    fn output(&mut self, c: &mut Cursor<'t>) -> Result<(), Fault> {
+        let name_at = c.skip_space();
+        let name = c.string()?;
+        c.expect('=', "`=`")?;
+        let node = self.node_ref(c)?;
+        c.end()?;
+        let added = self.graph.add_output(name, node);
+        added.map_err(|e| (name_at, ParseErrorKind::Graph(e.into())))
+    }
+
+    fn update(&mut self, c: &mut Cursor<'t>) -> Result<(), Fault> {
+        let param_at = c.skip_space();
+        let param = if c.peek() == Some('%') {
+            self.node_ref(c)?
+        } else {
+            let name = c.string()?;
+            let found = self.graph.find(&name);
+            found.ok_or((param_at, ParseErrorKind::UnknownParam { name }))?
+        };
+        c.expect('=', "`=`")?;
+        let value = self.node_ref(c)?;
+        c.end()?;
+        let added = self.graph.add_update(param, value);
+        added.map_err(|e| (param_at, ParseErrorKind::Graph(e.into())))
+    }
+
+    /// A name of a node that is defined.
+    fn node_ref(&self, c: &mut Cursor<'t>) -> Result<NodeId, Fault> {
+        let at = c.skip_space();
+        let name = c.node_name()?;
+        let unknown = || {
+            let name = format!("%{name}");
+            (at, ParseErrorKind::UnknownNode { name })
+        };
+        self.nodes.get(name).copied().ok_or_else(unknown)
+    }
+}
+
+/// A place in a line. Tokens are read from here; those that are marks or strings skip the space before them.
+struct Cursor<'t> {
+    line: &'t str,
+    /// A byte at which a character begins, or the end.
+    at: usize,
+}
+
+/// True for the characters of bare words: names, numbers, mnemonics.
+fn in_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-')
+}
+
+impl<'t> Cursor<'t> {
+    fn rest(&self) -> &'t str {
+        &self.line[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    /// Skips space and tells where it ends.
+    fn skip_space(&mut self) -> usize {
+        self.at = self.line.len() - self.rest().trim_start_matches([' ', '\t']).len();
+        self.at
+    }
+
+    /// True before a comment and at the end of the line.
+    fn at_end(&self) -> bool {
+        matches!(self.peek(), None | Some(';'))
+    }
+
+    fn expected(&self, expected: &'static str) -> Fault {
+        let word = self.rest().find(|c| !in_word(c)).unwrap_or(self.rest().len());
+        let found = match self.peek() {
+            None => "the end of the line".to_owned(),
+            Some(_) if word > 0 => format!("`{}`", &self.rest()[..word]),
+            Some(c) => format!("`{}`", c.escape_debug()),
+        };
+        (self.at, ParseErrorKind::Expected { expected, found })
+    }
+
+    fn eat(&mut self, mark: char) -> bool {
+        self.skip_space();
+        let here = self.peek() == Some(mark);
+        if here {
+            self.at += mark.len_utf8();
+        }
+        here
+    }
+
+    fn expect(&mut self, mark: char, expected: &'static str) -> Result<(), Fault> {
+        if self.eat(mark) {
+            Ok(())
+        } else {
+            Err(self.expected(expected))
+        }
+    }
+
+    /// A bare word, if one begins right here.
+    fn word(&mut self) -> Option<&'t str> {
+        let rest = self.rest();
+        let len = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
+        self.at += len;
+        (len > 0).then(|| &rest[..len])
+    }
+
+    /// A node's name, without its percent sign.
+    fn node_name(&mut self) -> Result<&'t str, Fault> {
+        self.expect('%', "a node such as `%0`")?;
+        self.word()
+            .ok_or_else(|| self.expected("the name of a node behind `%`"))
+    }
+
+    /// A string in quotes, with Rust's escapes.
+    fn string(&mut self) -> Result<String, Fault> {
+        self.expect('"', "a string in quotes")?;
+        let mut string = String::new();
+        loop {
+            let escape_at = self.at;
+            match self.next() {
+                None => return Err(self.expected("a closing quote")),
+                Some('"') => return Ok(string),
+                Some('\\') => match self.escape() {
+                    Some(c) => string.push(c),
+                    None => {
+                        self.at = escape_at;
+                        return Err(self.expected("an escape of \\n, \\r, \\t, \\0, \\\\, \\', \\\" and \\u{..}"));
+                    }
+                },
+                Some(c) => string.push(c),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.at += c.len_utf8();
+        Some(c)
+    }
+
+    /// The character that an escape stands for, from behind its backslash on.
+    fn escape(&mut self) -> Option<char> {
+        Some(match self.next()? {
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            '0' => '\0',
+            c @ ('\\' | '\'' | '"') => c,
+            'u' => {
+                let (digits, _) = self.rest().strip_prefix('{')?.split_once('}')?;
+                self.at += digits.len() + 2;
+                char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+            }
+            _ => return None,
+        })
+    }
+
+    /// Attributes in braces, or none.
+    fn attrs(&mut self) -> Result<Attrs, Fault> {
+        let mut attrs = Attrs::new();
+        if !self.eat('{') || self.eat('}') {
+            return Ok(attrs);
+        }
+        loop {
+            let key_at = self.skip_space();
+            let key = self.word().ok_or_else(|| self.expected("the name of an attribute"))?;
+            self.expect('=', "`=`")?;
+            let value = self.attr_value()?;
+            attrs.insert(key.to_owned(), value).map_err(|e| (key_at, e.into()))?;
+            if self.eat('}') {
+                return Ok(attrs);
+            }
+            self.expect(',', "`,` or `}`")?;
+        }
+    }
+
+    fn attr_value(&mut self) -> Result<AttrValue, Fault> {
+        self.skip_space();
+        match self.peek() {
+            Some('"') => Ok(AttrValue::Str(self.string()?)),
+            Some('[') => {
+                let mut list = Vec::new();
+                self.list("a word or number", |word| {
+                    list.push(word.to_owned());
+                    true
+                })?;
+                Ok(AttrValue::List(list))
+            }
+            _ => {
+                let word = self.word().ok_or_else(|| self.expected("a word, a list or a string"))?;
+                Ok(AttrValue::Word(word.to_owned()))
+            }
+        }
+    }
+
+    /// A list in brackets. `entry` takes each word, and refuses what is not `expected`.
+    fn list(&mut self, expected: &'static str, mut entry: impl FnMut(&str) -> bool) -> Result<(), Fault> {
+        self.expect('[', "`[`")?;
+        if self.eat(']') {
+            return Ok(());
+        }
+        loop {
+            let at = self.skip_space();
+            if !self.word().is_some_and(&mut entry) {
+                self.at = at;
+                return Err(self.expected(expected));
+            }
+            if self.eat(']') {
+                return Ok(());
+            }
+            self.expect(',', "`,` or `]`")?;
+        }
+    }
+
+    /// An element type with extents.
+    fn ty(&mut self) -> Result<TensorType, Fault> {
+        let at = self.at;
+        let Some(dtype) = self.word().and_then(|word| DType::from_str(word).ok()) else {
+            self.at = at;
+            return Err(self.expected("an element type: bool, i32, i64, f32 or f64"));
+        };
+        let mut extents = Vec::new();
+        self.list("an extent", |word| word.parse().map(|n| extents.push(n)).is_ok())?;
+        let shape = Shape::from(extents);
+        Ok(TensorType { dtype, shape })
+    }
+
+    /// The end of a statement.
+    fn end(&mut self) -> Result<(), Fault> {
+        self.skip_space();
+        if self.at_end() {
+            Ok(())
+        } else {
+            Err(self.expected("the end of the line"))
+        }
+    }
+
+    /// The end of a node's line, with the origin that its comment tells.
+    fn end_of_node(&mut self) -> Result<Origin, Fault> {
+        self.end()?;
+        Ok(self.eat(';').then(|| self.origin()).flatten().unwrap_or_default())
+    }
+
+    /// The origin that a comment tells, if it is one.
+    fn origin(&mut self) -> Option<Origin> {
+        let mut origin = Origin::default();
+        self.skip_space();
+        if !self.rest().starts_with("vjp(") && !self.rest().starts_with("rewrite(") {
+            let file = self.comment_word()?;
+            let line = self.eat(':').then(|| self.word())??;
+            origin.source = Source::Text(file.into(), line.parse().ok()?);
+        }
+        origin.vjp = self.derivation("vjp(")?;
+        origin.rewrite = self.derivation("rewrite(")?;
+        self.skip_space();
+        self.rest().is_empty().then_some(origin)
+    }
+
+    /// `Some(None)` if `opening` is not here, `None` if what follows it is no rule and node.
+    fn derivation(&mut self, opening: &str) -> Option<Option<Derivation>> {
+        self.skip_space();
+        if !self.rest().starts_with(opening) {
+            return Some(None);
+        }
+        self.at += opening.len();
+        let rule = self.comment_word()?.into();
+        let of = self.node_name().ok()?.parse::<u32>().ok()?;
+        let of = NodeId::new(of as usize);
+        self.eat(')').then_some(Some(Derivation { rule, of }))
+    }
+
+    /// A file's or rule's name, bare or in quotes.
+    fn comment_word(&mut self) -> Option<String> {
+        if self.peek() == Some('"') {
+            return self.string().ok();
+        }
+        let rest = self.rest();
+        let len = rest.find(|c| !in_word(c) && c != '/').unwrap_or(rest.len());
+        self.at += len;
+        (len > 0).then(|| rest[..len].to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::array::Array;
+    use crate::graph::{types, verify};
+    use crate::prim::{Const, Input, Map, Param, ParamKind};
+    use crate::scalar::{ScalarFn, Signature};
+
+    /// Every operation, as printed.
+    const EVERY_OP: &str = r#"%0 = input {name="x"} : f32[4, 6]  ; model.rs:3
+%1 = param {name="w", kind=trainable} : f32[6, 2]  ; model.rs:4
+%2 = param {name="step \"count\"\n", kind=state} : i64[]
+%3 = input {name="i"} : i32[3]
+%4 = const {value=[1.5, -0.0]} : f32[2]
+%5 = iota {axis=1} : i64[4, 6]
+%6 = dot %0, %1 {lhs_contract=[1], rhs_contract=[0]} : f32[4, 2]  ; model.rs:5
+%7 = dot %0, %0 {lhs_batch=[0], rhs_batch=[0], lhs_contract=[1], rhs_contract=[1]} : f32[4]
+%8 = broadcast %4 {axes=[0]} : f32[4, 2]  ; model.rs:6 vjp(add %6) rewrite(fold %3)
+%9 = add %6, %8 : f32[4, 2]  ; vjp("odd rule" %6)
+%10 = cast %5 : f32[4, 6]  ; rewrite(narrow %5)
+%11 = reduce %0 {kind=sum, axes=[0, 1]} : f32[]  ; "odd file: 1.rs":7
+%12 = arg_reduce %0 {kind=max, axis=1} : i32[4]
+%13 = reshape %0 : f32[24]
+%14 = transpose %0 {permutation=[1, 0]} : f32[6, 4]
+%15 = slice %0 {start=[3, 1], step=[-1, 2]} : f32[4, 3]
+%16 = pad %15 {low=[0, 1], high=[0, 0], interior=[0, 1], value=-inf} : f32[4, 6]
+%17 = concat %0, %16, %0 {axis=0} : f32[12, 6]
+%18 = gather %0, %3 {batch=0, fill=NaN} : f32[3, 6]
+%19 = scatter %0, %3, %18 {combine=add, batch=0} : f32[4, 6]
+%20 = const {value=[]} : bool[0, 3]
+%21 = mul %1, %1 : f32[6, 2]
+output "y" = %9
+output "the \"second\" one" = %19
+update "w" = %21
+update "step \"count\"\n" = %2
+"#;
+
+    #[track_caller]
+    fn round_trip(text: &str) -> Graph {
+        let graph = parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        assert_eq!(graph.to_string(), text);
+        graph
+    }
+
+    #[test]
+    fn every_structural_operation_round_trips() {
+        round_trip(EVERY_OP);
+    }
+
+    #[test]
+    fn every_scalar_function_round_trips() {
+        for &f in ScalarFn::ALL {
+            let mut graph = Graph::new();
+            let mut input = |name: &str, ty| {
+                let input = Input { name: name.into(), ty };
+                graph.push(input, &[], Origin::default()).unwrap()
+            };
+            let x = input("x", types::f64([2]));
+            let c = input("c", types::bool([2]));
+            let operands = match f.record().signature {
+                Signature::Logic => vec![c; f.arity()],
+                Signature::Select => vec![c, x, x],
+                _ => vec![x; f.arity()],
+            };
+            graph.push(Map { f }, &operands, Origin::default()).unwrap();
+            round_trip(&graph.to_string());
+        }
+    }
+
+    #[test]
+    fn special_numbers_keep_their_bits() {
+        let f32s = vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-45, f32::MAX, 0.1];
+        let f64s = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 5e-324, f64::MAX, 0.1];
+        let arrays = [
+            Array::new([7], f32s).unwrap(),
+            Array::new([7], f64s).unwrap(),
+            Array::new([2], vec![i64::MIN, i64::MAX]).unwrap(),
+            Array::new([2], vec![i32::MIN, i32::MAX]).unwrap(),
+            Array::new([1, 2], vec![true, false]).unwrap(),
+        ];
+        for value in arrays.map(Arc::new) {
+            let mut graph = Graph::new();
+            let id = graph.push(Const { value }, &[], Origin::default()).unwrap();
+            let read = round_trip(&graph.to_string());
+            assert_eq!(read.op(id), graph.op(id));
+        }
+    }
+
+    #[test]
+    fn names_comments_and_space_are_free() {
+        let text = "; a comment\r\n\n  %x=input{name=\"a\"}:f32[ ];no origin\r\n\t%.-+Z = neg %x : f32[] ; vjp(x\noutput\"y\"=%.-+Z ; 7";
+        let printed = "%0 = input {name=\"a\"} : f32[]\n%1 = neg %0 : f32[]\noutput \"y\" = %1\n";
+        assert_eq!(parse(text).unwrap().to_string(), printed);
+    }
+
+    #[test]
+    fn origins_are_left_out_on_request() {
+        let graph = parse(EVERY_OP).unwrap();
+        let text = graph.text().origins(false).to_string();
+        assert!(!text.contains(';'));
+        round_trip(&text);
+    }
+
+    #[test]
+    fn the_source_of_a_built_node_is_read_back() {
+        let mut graph = Graph::new();
+        let w = Param {
+            name: "w".into(),
+            ty: types::f32([]),
+            kind: ParamKind::Trainable,
+        };
+        let line = line!() + 1;
+        let id = graph.push(w, &[], Origin::caller()).unwrap();
+        let read = round_trip(&graph.to_string());
+        assert_eq!(read.node(id).origin.source.file_line(), Some(("parse.rs", line)));
+    }
+
+    #[test]
+    fn errors_name_place_and_cause() {
+        let x = "%x = input {name=\"x\"} : f32[2, 3]\n";
+        let w = "%w = param {name=\"w\", kind=state} : f32[2]\n";
+        let table = [
+            (
+                "foo",
+                "line 1, column 1: expected a node such as `%0 = ...`, `output` or `update`, found `foo`",
+            ),
+            (
+                "  é",
+                "line 1, column 3: expected a node such as `%0 = ...`, `output` or `update`, found `é`",
+            ),
+            (
+                "% = neg",
+                "line 1, column 2: expected the name of a node behind `%`, found ` `",
+            ),
+            ("%0 iota", "line 1, column 4: expected `=`, found `iota`"),
+            (
+                "%0 = ",
+                "line 1, column 6: expected the name of an operation, found the end of the line",
+            ),
+            (
+                "%0 = frob : f32[]",
+                "line 1, column 6: there is no operation called `frob`",
+            ),
+            ("%0 = neg %1 : f32[]", "line 1, column 10: no line above defines %1"),
+            ("%0 = neg %0 : f32[]", "line 1, column 10: no line above defines %0"),
+            (
+                "%0 = iota {axis=0}",
+                "line 1, column 19: expected `:` and the type, found the end of the line",
+            ),
+            (
+                "%0 = iota {axis=0} : u8[2]",
+                "line 1, column 22: expected an element type: bool, i32, i64, f32 or f64, found `u8`",
+            ),
+            (
+                "%0 = iota {axis=0} : f32",
+                "line 1, column 25: expected `[`, found the end of the line",
+            ),
+            (
+                "%0 = iota {axis=0} : f32[-1]",
+                "line 1, column 26: expected an extent, found `-1`",
+            ),
+            (
+                "%0 = iota {axis=0} : f32[99999999999999999999]",
+                "line 1, column 26: expected an extent, found `99999999999999999999`",
+            ),
+            (
+                "%0 = iota {axis=0} : f32[1 2]",
+                "line 1, column 28: expected `,` or `]`, found `2`",
+            ),
+            (
+                "%0 = iota {axis=0} : f32[2] x",
+                "line 1, column 29: expected the end of the line, found `x`",
+            ),
+            (
+                "%0 = iota {axis=0, axis=0} : f32[2]",
+                "line 1, column 20: the attribute `axis` is given twice",
+            ),
+            (
+                "%0 = iota {axis} : f32[2]",
+                "line 1, column 16: expected `=`, found `}`",
+            ),
+            (
+                "%0 = iota {axis=} : f32[2]",
+                "line 1, column 17: expected a word, a list or a string, found `}`",
+            ),
+            (
+                "%0 = iota {axis=0 : f32[2]",
+                "line 1, column 19: expected `,` or `}`, found `:`",
+            ),
+            (
+                "%0 = iota {axis=[0} : f32[2]",
+                "line 1, column 19: expected `,` or `]`, found `}`",
+            ),
+            (
+                "%0 = iota : f32[2]",
+                "line 1, column 11: the attribute `axis` is missing",
+            ),
+            (
+                "%0 = iota {axis=0, a=b} : f32[2]",
+                "line 1, column 11: there is no attribute `a` here",
+            ),
+            (
+                "%0 = iota {axis=x} : f32[2]",
+                "line 1, column 11: the attribute `axis` is `x`, expected an axis number",
+            ),
+            (
+                "%0 = iota {axis=1} : f32[2]",
+                "line 1, column 6: iota: axis 1 is out of range for rank 1",
+            ),
+            (
+                "%0 = input {name=\"x} : f32[2]",
+                "line 1, column 30: expected a closing quote, found the end of the line",
+            ),
+            (
+                "%0 = input {name=\"\\q\"} : f32[2]",
+                "line 1, column 19: expected an escape of \\n, \\r, \\t, \\0, \\\\, \\', \\\" and \\u{..}, found `\\\\`",
+            ),
+            (
+                "%0 = input {name=\"x\"} : f32[9999999999, 9999999999]",
+                "line 1, column 6: input: the result f32[9999999999, 9999999999] has too many elements",
+            ),
+            (
+                "%0 = const {value=[1]} : i32[2]",
+                "line 1, column 12: the attribute `value` is `a list of 1 elements`, expected as many elements as the result's type has",
+            ),
+            ("{x}{x}", "line 2, column 1: %x is defined already"),
+            (
+                "{x}%y = input {name=\"x\"} : f32[]",
+                "line 2, column 6: input: there is an input or parameter called `x` already",
+            ),
+            (
+                "{x}%y = neg %x : f32[2]",
+                "line 2, column 15: the stated type is f32[2], but the result is f32[2, 3]",
+            ),
+            (
+                "{x}%y = neg %x %x : f32[2, 3]",
+                "line 2, column 13: expected `:` and the type, found `%`",
+            ),
+            (
+                "{x}%y = add %x : f32[2, 3]",
+                "line 2, column 6: add(f32[2, 3]): takes 2 operand(s), 1 given",
+            ),
+            (
+                "{x}%y = add %x, : f32[2, 3]",
+                "line 2, column 14: expected a node such as `%0`, found `:`",
+            ),
+            (
+                "{x}output y = %x",
+                "line 2, column 8: expected a string in quotes, found `y`",
+            ),
+            ("{x}output \"y\" %x", "line 2, column 12: expected `=`, found `%`"),
+            ("{x}output \"y\" = %z", "line 2, column 14: no line above defines %z"),
+            (
+                "{x}output \"y\" = %x\noutput \"y\" = %x",
+                "line 3, column 8: there is an output called `y` already",
+            ),
+            (
+                "{w}update \"v\" = %w",
+                "line 2, column 8: no line above declares a parameter called \"v\"",
+            ),
+            (
+                "{w}update \"w\" = %w\nupdate %w = %w",
+                "line 3, column 8: parameter `w` has an update already",
+            ),
+            (
+                "{w}{x}update %w = %x",
+                "line 3, column 8: parameter `w` is f32[2], its update f32[2, 3]",
+            ),
+            (
+                "{x}update \"x\" = %x",
+                "line 2, column 8: %0 is not a parameter and cannot be updated",
+            ),
+        ];
+        for (text, expected) in table {
+            let text = text.replace("{x}", x).replace("{w}", w);
+            let error = parse(&text).expect_err(&text);
+            assert_eq!(error.to_string(), expected, "{text}");
+        }
+    }
+
+    /// A stream of numbers that is the same in every run (xorshift64).
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % n.max(1) as u64) as usize
+        }
+    }
+
+    #[test]
+    fn garbled_text_is_an_error_or_a_graph() {
+        const TOKENS: &[&str] = &[
+            "%0",
+            "%7",
+            "%",
+            "=",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            ";",
+            "\"",
+            "\\",
+            "\n",
+            " ",
+            "-1",
+            "0",
+            "1",
+            "2",
+            "3",
+            "18446744073709551615",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "f32",
+            "bool",
+            "i32[3]",
+            "NaN",
+            "inf",
+            "axis",
+            "axes",
+            "reduce",
+            "concat",
+            "neg",
+            "output",
+            "update",
+            "vjp(",
+            "rewrite(",
+            "a.rs:1",
+            "\u{1F600}",
+            "\0",
+        ];
+        let random = &mut Random(0x9E37_79B9_7F4A_7C15);
+        let mut graphs = 0;
+        for _ in 0..20_000 {
+            let mut lines: Vec<&str> = EVERY_OP.lines().collect();
+            if random.below(8) == 0 {
+                let (from, to) = (random.below(lines.len()), random.below(lines.len()));
+                lines.swap(from, to);
+            }
+            let mut text = lines.join("\n").into_bytes();
+            for _ in 0..1 + random.below(3) {
+                let (at, token) = (random.below(text.len()), TOKENS[random.below(TOKENS.len())]);
+                let len = random.below(4).min(text.len() - at);
+                match random.below(4) {
+                    0 => drop(text.drain(at..at + len)),
+                    1 => text[at] ^= 1 << random.below(8),
+                    2 => drop(text.splice(at..at + len, token.bytes())),
+                    _ => drop(text.splice(at..at, token.bytes())),
+                }
+            }
+            if let Ok(graph) = parse(&String::from_utf8_lossy(&text)) {
+                graphs += 1;
+                assert_eq!(verify(&graph), Ok(()));
+                round_trip(&graph.to_string());
+            }
+        }
+        assert!(graphs > 1000, "many garbled texts are graphs: {graphs}");
+    }
+}
