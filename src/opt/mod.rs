@@ -241,15 +241,19 @@ impl Passes<'_> {
             time: start.elapsed(),
         };
         if cfg!(debug_assertions) || self.options.verify {
+            if let Err(violations) = crate::graph::verify(&after) {
+                panic!("pass {name} broke the graph:\n{violations}");
+            }
+            let names = |g: &Graph| {
+                (
+                    g.outputs().iter().map(|o| o.name.clone()).collect::<Vec<_>>(),
+                    g.updates().len(),
+                )
+            };
             assert_eq!(
-                self.graph.outputs().len(),
-                after.outputs().len(),
-                "{name} keeps the outputs"
-            );
-            assert_eq!(
-                self.graph.updates().len(),
-                after.updates().len(),
-                "{name} keeps the updates"
+                names(&self.graph),
+                names(&after),
+                "{name} keeps the outputs and updates"
             );
         }
         if let Some(show) = self.options.on_pass {
