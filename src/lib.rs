@@ -9,6 +9,7 @@ pub mod graph;
 pub mod interp;
 mod jit;
 pub mod plan;
+pub mod opt;
 pub mod prim;
 pub mod runtime;
 pub mod scalar;

@@ -18,6 +18,7 @@ use std::panic;
 use std::path::{Path, PathBuf};
 
 use cotangent::graph::{parse, verify};
+use cotangent::opt::{self, Level, OptOptions};
 use cotangent::prim::Op;
 use cotangent::{Array, DType, Graph, NodeId, TensorType, grad, interp};
 
@@ -34,6 +35,7 @@ fn step(command: &str, args: &[&str], graph: Graph, values: &[(&str, &str)]) -> 
         ("print", ["without-origins"]) => Step::Text(graph.text().origins(false).to_string()),
         ("verify", []) => Step::Text(verify(&graph).map_or_else(|e| format!("{e}\n"), |()| "valid\n".to_owned())),
         ("graphviz", []) => Step::Text(graph.graphviz().to_string()),
+        ("optimize", args) => Step::Graph(optimized(&graph, args)?),
         ("grad", [loss, wrt @ ..]) => Step::Graph(append_gradients(graph, loss, wrt)?),
         ("run", []) => Step::Text(run(&graph, values, None)?),
         ("run", [digits]) => Step::Text(run(
@@ -43,6 +45,32 @@ fn step(command: &str, args: &[&str], graph: Graph, values: &[(&str, &str)]) -> 
         )?),
         _ => return Err(format!("there is no command `{command}` with {} arguments", args.len())),
     })
+}
+
+/// The graph optimized at the level that the one argument names, by the rules that the arguments name, or without arguments at the highest level.
+fn optimized(graph: &Graph, args: &[&str]) -> Result<Graph, String> {
+    if let Some(unknown) = args
+        .iter()
+        .find(|a| !opt::rules().any(|r| r.name == **a) && !["O0", "O1", "O2"].contains(a))
+    {
+        return Err(format!("there is no rule and no level `{unknown}`"));
+    }
+    let options = match args {
+        [] | ["O2"] => OptOptions::default(),
+        ["O1"] => OptOptions {
+            level: Level::O1,
+            ..OptOptions::default()
+        },
+        ["O0"] => OptOptions {
+            level: Level::O0,
+            ..OptOptions::default()
+        },
+        rules => OptOptions {
+            only: Some(rules),
+            ..OptOptions::default()
+        },
+    };
+    Ok(opt::optimize(graph, &options).graph)
 }
 
 /// The commands, applied to the text up to the line `----`.
