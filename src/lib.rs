@@ -8,6 +8,7 @@ pub mod grad;
 pub mod graph;
 pub mod interp;
 mod jit;
+pub mod plan;
 pub mod prim;
 pub mod runtime;
 pub mod scalar;
