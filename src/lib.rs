@@ -13,6 +13,7 @@ pub mod opt;
 pub mod prim;
 pub mod runtime;
 pub mod scalar;
+pub mod testing;
 
 pub use array::{Array, ArrayElement, ArrayError, ArrayView};
 pub use build::{Builder, Init, Program, Tensor, init};
