@@ -11,6 +11,7 @@ mod jit;
 pub mod prim;
 pub mod runtime;
 pub mod scalar;
+pub mod train;
 
 pub use array::{Array, ArrayElement, ArrayError, ArrayView};
 pub use build::{Builder, Init, Program, Tensor, init};
@@ -22,5 +23,6 @@ pub use runtime::{Executable, Outputs, ParamError, Params, Report, RunError};
 pub mod prelude {
     pub use crate::build::{Builder, Init, Program, Tensor, init};
     pub use crate::graph::types::{bool, f32, f64, i32, i64};
+    pub use crate::train::{Adam, AdamW, Optimizer, Rate, Sgd};
     pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, TensorType};
 }
