@@ -4,6 +4,7 @@
 pub mod array;
 pub mod build;
 pub mod compile;
+pub mod data;
 pub mod grad;
 pub mod graph;
 pub mod interp;
