@@ -4,6 +4,7 @@
 pub mod array;
 pub mod build;
 pub mod compile;
+pub mod data;
 pub mod grad;
 pub mod graph;
 pub mod interp;
@@ -14,6 +15,7 @@ pub mod prim;
 pub mod runtime;
 pub mod scalar;
 pub mod testing;
+pub mod train;
 
 pub use array::{Array, ArrayElement, ArrayError, ArrayView};
 pub use build::{Builder, Init, Program, Tensor, init};
@@ -25,5 +27,6 @@ pub use runtime::{Executable, Outputs, ParamError, Params, Report, RunError};
 pub mod prelude {
     pub use crate::build::{Builder, Init, Program, Tensor, init};
     pub use crate::graph::types::{bool, f32, f64, i32, i64};
+    pub use crate::train::{Adam, AdamW, Optimizer, Rate, Sgd};
     pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, TensorType};
 }
