@@ -21,7 +21,7 @@ use super::{Action, Alpha, BufferId, Matrix, Place, Plan, Product};
 /// Each byte of memory that nothing has written: floats made of it are NaN, integers -1.
 pub const GARBAGE: u8 = 0xff;
 
-/// Runs the plan once and returns the outputs, in the order of [`Plan::outputs`]. A plan knows no shapes, so each is an array of one axis.
+/// Runs the plan once and returns the outputs, in the order of [`Plan::outputs`].
 ///
 /// `inputs` are in the order of [`Plan::inputs`], `params` in the order of [`Plan::params`]; the parameters are updated.
 ///
@@ -41,18 +41,13 @@ pub fn run(plan: &Plan, inputs: &[ArrayView<'_>], params: &mut [Array]) -> Vec<A
         let fits = array.dtype == buffer.dtype && array.shape.numel() == buffer.len;
         assert!(fits, "b{i} is {} x {}, its array is {array}", buffer.dtype, buffer.len);
     }
-    let results: Vec<BufferId> = (0..plan.outputs.len()).map(|i| output_buffer(plan, i)).collect();
-    let size = |i: usize| {
-        let at_output = plan.buffers.iter().filter(|b| b.place == Place::Output(i));
-        at_output.map(|b| b.bytes()).max().unwrap_or(0)
-    };
     let mut memory = Memory {
         plan,
         arena: vec![GARBAGE; plan.arena_bytes],
         inputs: inputs.iter().map(bytes_of).collect(),
         params: params.iter().map(|p| bytes_of(&p.view())).collect(),
         constants: plan.constants.iter().map(|c| bytes_of(&c.view())).collect(),
-        outputs: (0..plan.outputs.len()).map(|i| vec![GARBAGE; size(i)]).collect(),
+        outputs: plan.outputs.iter().map(|(_, ty)| vec![GARBAGE; ty.bytes()]).collect(),
     };
     for step in &plan.steps {
         match &step.action {
@@ -66,31 +61,14 @@ pub fn run(plan: &Plan, inputs: &[ArrayView<'_>], params: &mut [Array]) -> Vec<A
             .expect("a parameter keeps its size");
         param.copy_from(&new.view());
     }
-    results
-        .iter()
-        .zip(&memory.outputs)
-        .map(|(&id, bytes)| array_of(plan.buffer(id).dtype, &bytes[..plan.buffer(id).bytes()]))
+    let outputs = plan.outputs.iter().zip(&memory.outputs);
+    outputs
+        .map(|((_, ty), bytes)| {
+            array_of(ty.dtype, bytes)
+                .reshaped(ty.shape.clone())
+                .expect("an output has the size of its type")
+        })
         .collect()
-}
-
-/// The buffer that lies in an output at the end of a run: of those placed there, the one written last.
-///
-/// # Panics
-/// If no buffer is placed there.
-pub(super) fn output_buffer(plan: &Plan, output: usize) -> BufferId {
-    let is_there = |id: &BufferId| plan.buffer(*id).place == Place::Output(output);
-    let written = plan.steps.iter().rev().find_map(|step| match &step.action {
-        Action::Kernel { kernel, args } => {
-            let slots = plan.kernel(*kernel).slots.iter().zip(args);
-            let mut written = slots.filter(|(s, _)| s.access != Access::Read).map(|(_, &id)| id);
-            written.find(is_there)
-        }
-        Action::Product(p) => Some(p.c.buffer).filter(is_there),
-    });
-    let first = || (0..plan.buffers.len() as u32).map(BufferId).find(is_there);
-    written
-        .or_else(first)
-        .unwrap_or_else(|| panic!("output `{}` has no buffer", plan.outputs[output]))
 }
 
 fn bytes_of(array: &ArrayView<'_>) -> Vec<u8> {

@@ -259,6 +259,10 @@ impl Fused<'_> {
                 Op::Dot(dot) => self.place_dot(id, &dot.clone(), operands[0], operands[1]),
                 _ => panic!("only dots lower to dots"),
             },
+            // Nothing can be chosen from an axis without elements.
+            Lowering::Gather { fill, .. } if types[0].shape.numel() == 0 => {
+                self.exprs.push(Expr::Const(fill.to_bits()), ty.dtype)
+            }
             Lowering::Gather { batch, fill } => {
                 let (source, view) = self.in_memory(operands[0]);
                 let rest: Dims = (types[1].shape.rank()..ty.shape.rank()).collect();

@@ -216,6 +216,12 @@ impl Lowerer<'_, '_> {
                 }),
             }
         }
+        for copy in &copies {
+            let stored = &mut self.stored;
+            self.fused.exprs.leaves(self.fused.def(copy.node), &mut |source, _, _| {
+                stored.insert(source);
+            });
+        }
         copies
     }
 
@@ -257,6 +263,7 @@ impl Lowerer<'_, '_> {
             return id;
         }
         let want = match self.fused.graph.op(node) {
+            _ if self.fused.homes[node.index()] != Some(Home::Leaf) => Want::Arena,
             Op::Input(_) => {
                 let i = self
                     .out

@@ -24,7 +24,7 @@ mod testing;
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::graph::{DType, Dims, Graph, Name, NodeId, Origin};
+use crate::graph::{DType, Dims, Graph, Name, NodeId, Origin, TensorType};
 
 use kernel::Kernel;
 
@@ -176,8 +176,8 @@ pub struct Plan {
     pub params: Vec<Name>,
     /// Constants that have more than one element.
     pub constants: Vec<Arc<Array>>,
-    /// Output names, in the graph's order.
-    pub outputs: Vec<Name>,
+    /// Names and types of the outputs, in the graph's order.
+    pub outputs: Vec<(Name, TensorType)>,
     /// All buffers.
     pub buffers: Vec<Buffer>,
     /// All different kernels.
@@ -223,7 +223,7 @@ pub fn plan(graph: &Graph) -> Plan {
     Plan {
         inputs: lowered.inputs.iter().map(name).collect(),
         params: lowered.params.iter().map(name).collect(),
-        outputs: graph.outputs().iter().map(|o| o.name.clone()).collect(),
+        outputs: graph.outputs().iter().map(|o| (o.name.clone(), graph.ty(o.node).clone())).collect(),
         constants: lowered.constants,
         buffers,
         kernels: lowered.kernels,

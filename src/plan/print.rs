@@ -89,16 +89,16 @@ pub(super) fn show_buffer(plan: &Plan, id: BufferId) -> impl Display {
     fmt::from_fn(move |f| {
         let buffer = plan.buffer(id);
         write!(f, "{id} {} x {} in ", buffer.dtype, buffer.len)?;
-        let named = |f: &mut Formatter<'_>, kind: &str, names: &[crate::graph::Name], i: usize| match names.get(i) {
+        let named = |f: &mut Formatter<'_>, kind: &str, name: Option<&crate::graph::Name>, i: usize| match name {
             Some(name) => write!(f, "{kind} `{name}`"),
             None => write!(f, "{kind} {i}"),
         };
         match buffer.place {
             Place::Arena(at) => write!(f, "arena at {at}"),
             Place::Const(i) => write!(f, "constant {i}"),
-            Place::Input(i) => named(f, "input", &plan.inputs, i),
-            Place::Param(i) => named(f, "parameter", &plan.params, i),
-            Place::Output(i) => named(f, "output", &plan.outputs, i),
+            Place::Input(i) => named(f, "input", plan.inputs.get(i), i),
+            Place::Param(i) => named(f, "parameter", plan.params.get(i), i),
+            Place::Output(i) => named(f, "output", plan.outputs.get(i).map(|o| &o.0), i),
         }?;
         match buffer.node {
             Some(node) => write!(f, "  ; {node}"),

@@ -199,7 +199,10 @@ pub fn buffer(plan: &mut Plan, dtype: DType, len: usize, place: Place) -> u32 {
     match place {
         Place::Input(i) => names(&mut plan.inputs, i, "x"),
         Place::Param(i) => names(&mut plan.params, i, "w"),
-        Place::Output(i) => names(&mut plan.outputs, i, "y"),
+        Place::Output(i) => {
+            assert_eq!(i, plan.outputs.len(), "outputs are added in order");
+            plan.outputs.push((format!("y{i}").into(), TensorType::new(dtype, [len])));
+        }
         Place::Const(i) => assert!(i < plan.constants.len()),
         Place::Arena(_) => {}
     }
