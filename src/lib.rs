@@ -3,6 +3,7 @@
 
 pub mod array;
 pub mod build;
+mod codegen;
 pub mod compile;
 pub mod data;
 pub mod grad;

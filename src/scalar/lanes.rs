@@ -123,6 +123,8 @@ pub trait Lanes {
 /// A function computed one number at a time, by a call, for [`Lanes::rare`].
 #[derive(Clone, Copy, Debug)]
 pub struct Slow {
+    /// A name of its own, by which compiled code imports it.
+    pub name: &'static str,
     /// The function in single precision.
     pub f32: extern "C" fn(f32) -> f32,
     /// The function in double precision.

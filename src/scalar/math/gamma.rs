@@ -70,6 +70,7 @@ pub fn lgamma<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     l.rare(
         negative,
         Slow {
+            name: "lgamma",
             f32: lgamma_slow_f32,
             f64: lgamma_slow_f64,
         },
@@ -124,6 +125,7 @@ pub fn digamma<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     l.rare(
         negative,
         Slow {
+            name: "digamma",
             f32: digamma_slow_f32,
             f64: digamma_slow_f64,
         },

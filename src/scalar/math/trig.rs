@@ -20,6 +20,7 @@ pub fn sin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     l.rare(
         huge,
         Slow {
+            name: "sin",
             f32: sin_slow_f32,
             f64: sin_slow_f64,
         },
@@ -41,6 +42,7 @@ pub fn cos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     l.rare(
         huge,
         Slow {
+            name: "cos",
             f32: cos_slow_f32,
             f64: cos_slow_f64,
         },
@@ -61,6 +63,7 @@ pub fn tan<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     l.rare(
         huge,
         Slow {
+            name: "tan",
             f32: tan_slow_f32,
             f64: tan_slow_f64,
         },
