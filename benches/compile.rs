@@ -27,7 +27,7 @@ fn compile(c: &mut Criterion) {
     let mut group = c.benchmark_group("compile");
     group.sample_size(10);
     let (one, two) = (live(&network(1)), live(&network(2)));
-    for nodes in [100, 1_000, 10_000] {
+    for nodes in [100usize, 1_000, 10_000] {
         let layers = 1 + nodes.saturating_sub(one) / (two - one);
         let program = network(layers);
         group.throughput(Throughput::Elements(live(&program) as u64));
