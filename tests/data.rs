@@ -1,5 +1,6 @@
 //! Data files, good and bad: whatever the bytes, a reader gives a data set or an error that says what is wrong.
 
+#[cfg(feature = "gzip")]
 use std::io::Write;
 use std::path::{Path, PathBuf};
 

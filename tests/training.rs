@@ -60,8 +60,8 @@ where
 }
 
 /// Applies a rule for one element to all four.
-fn each(mut f: impl FnMut(usize) -> f64) -> [f64; 4] {
-    std::array::from_fn(|i| f(i))
+fn each(f: impl FnMut(usize) -> f64) -> [f64; 4] {
+    std::array::from_fn(f)
 }
 
 #[test]
@@ -457,7 +457,8 @@ fn a_network_learns_as_a_plain_loop_does() {
 
 #[test]
 fn engines_give_one_loss_curve_and_runs_repeat() {
-    let optimizers: [(&str, for<'g> fn(Tensor<'g>) -> TrainStep<'g>); 3] = [
+    type Minimize = for<'g> fn(Tensor<'g>) -> TrainStep<'g>;
+    let optimizers: [(&str, Minimize); 3] = [
         ("sgd", |loss| Sgd::new(0.2).minimize(loss)),
         ("momentum", |loss| {
             Sgd::new(0.02).momentum(0.9).nesterov().minimize(loss)

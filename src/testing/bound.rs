@@ -257,7 +257,7 @@ fn change(
         let up = |operand: u64, element: u64| match pattern {
             0 => true,
             1 => false,
-            2 | 3 => (operand + u64::from(pattern)) % 2 == 0,
+            2 | 3 => (operand + u64::from(pattern)).is_multiple_of(2),
             4 | 5 => coin(pattern.into(), operand, element),
             _ => (element >> ((pattern - 6) / 2)) % 2 == u64::from(pattern % 2),
         };
@@ -277,7 +277,8 @@ fn change(
                 continue;
             }
             // A jump counts as it is, not as a share of the move.
-            if !ty.dtype.is_float() || !((a - b).abs() <= 4.0 * TOO_FAR * a.abs().max(1.0)) {
+            let near = (a - b).abs() <= 4.0 * TOO_FAR * a.abs().max(1.0);
+            if !ty.dtype.is_float() || !near {
                 return Err(IllConditioned::Jump);
             }
             *change = change.max((a - b).abs() / factor);

@@ -110,21 +110,23 @@ pub(super) fn compare_within(expected: &Array, actual: &Array, allowed: impl Fn(
             actual: actual.ty(),
         });
     }
-    // As f64, i64 elements could collide.
-    let wide = |i: usize| match (expected.as_slice::<i64>(), actual.as_slice::<i64>()) {
-        (Ok(e), Ok(a)) => e[i] == a[i],
-        _ => true,
+    // As f64, different i64 elements could collide.
+    let distance = |i: usize| match (expected.as_slice::<i64>(), actual.as_slice::<i64>()) {
+        (Ok(e), Ok(a)) => e[i].abs_diff(a[i]) as f64,
+        _ => (expected.get_f64(i) - actual.get_f64(i)).abs(),
     };
     let mut count = 0;
     let mut worst: Option<(f64, usize)> = None;
     for i in 0..expected.shape().numel() {
         let (e, a) = (expected.get_f64(i), actual.get_f64(i));
-        let equal = wide(i) && (e == a || e.is_nan() && a.is_nan());
-        if equal || (e - a).abs() <= allowed(i) {
+        let distance = distance(i);
+        // Equal infinities have no distance.
+        let equal = distance == 0.0 || e.is_infinite() && e == a || e.is_nan() && a.is_nan();
+        if equal || distance <= allowed(i) {
             continue;
         }
         count += 1;
-        let excess = (e - a).abs() / allowed(i).max(f64::MIN_POSITIVE);
+        let excess = distance / allowed(i).max(f64::MIN_POSITIVE);
         let excess = if excess.is_nan() { f64::INFINITY } else { excess };
         if worst.is_none_or(|(w, _)| excess > w) {
             worst = Some((excess, i));
@@ -138,7 +140,7 @@ pub(super) fn compare_within(expected: &Array, actual: &Array, allowed: impl Fn(
         index: index_of(expected, i),
         expected: e,
         actual: a,
-        distance: if (e - a).is_finite() { (e - a).abs() } else { f64::NAN },
+        distance: if distance(i).is_finite() { distance(i) } else { f64::NAN },
         allowed: allowed(i),
     })
 }

@@ -90,6 +90,10 @@ impl Case {
     ///
     /// # Panics
     /// If there are not as many outputs and updates as the graph has.
+    #[allow(
+        clippy::result_large_err,
+        reason = "the error is the report of a failed test, and is built once"
+    )]
     pub fn check(&self, actual: &Results) -> Result<(), CaseMismatch> {
         let graph = &self.program.graph;
         let outputs = graph.outputs().iter().map(|o| ("output", &o.name));

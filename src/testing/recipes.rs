@@ -185,7 +185,7 @@ impl Generator<'_> {
         }
         let mut shape = Vec::new();
         while left > 1 && shape.len() < 3 {
-            let divisors: Vec<usize> = (2..=left).filter(|d| left % d == 0).collect();
+            let divisors: Vec<usize> = (2..=left).filter(|d| left.is_multiple_of(*d)).collect();
             let d = self.draw.of(&divisors);
             shape.push(d);
             left /= d;

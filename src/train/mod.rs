@@ -8,7 +8,7 @@
 //!
 //! An [`Optimizer`] appends nodes that compute each parameter's new value from its gradient. They are ordinary nodes: the compiler fuses them with the
 //! rest of the step, and everything that can be printed, printed with them. What an optimizer remembers from step to step (momentum, moments, the step
-//! count) are [state parameters](crate::Builder::state), readable and settable by name through [`Params`](crate::Params):
+//! count) are [state parameters](crate::Builder::state), readable and settable by name through [`Params`]:
 //!
 //! | optimizer | state of parameter `w` | state of its own |
 //! |---|---|---|
