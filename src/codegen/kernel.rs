@@ -155,6 +155,14 @@ fn lane_bits(kernel: &Kernel, dependencies: &Dependencies, dim: usize) -> Option
             }
         }
     }
+    // What is folded along the loop is spread over its vectors.
+    let folds = kernel.phases.iter().flat_map(|p| &p.folds).filter(|_| dim >= kernel.rows);
+    for dtype in folds.map(|f| kernel.value(f.value).dtype).filter(|&d| d != DType::Bool) {
+        let own = dtype.size() as u32 * 8;
+        if *bits.get_or_insert(own) != own {
+            return None;
+        }
+    }
     // Truth values alone have lanes of any width.
     Some(bits.unwrap_or(32))
 }

@@ -789,41 +789,51 @@ impl From<PendingStep> for Step {
     }
 }
 
+/// If a new parameter value is a product added to the old one, lets its buffer, which is not the parameter any more, begin as a copy.
+pub(super) fn copy_before_accumulation(lowered: &mut Lowered, update: CopyBack) {
+    let accumulates = |s: &PendingStep| match &s.action {
+        Action::Product(p) => p.accumulate && p.c.buffer == update.from,
+        Action::Kernel { .. } => false,
+    };
+    let Some(step) = lowered.steps.iter().find(|s| accumulates(s)) else { return };
+    let level = step.level - 1;
+    let old = lowered.param_buffers[&update.param];
+    push_copy(lowered, old, update.from, level);
+}
+
+/// Adds a step that copies a buffer.
+fn push_copy(lowered: &mut Lowered, from: BufferId, to: BufferId, level: u32) {
+    let PendingBuffer { dtype, len, .. } = lowered.buffers[from.index()];
+    let (loops, coords) = Loops::over(&[len].into(), &[]);
+    let rows = loops.dims.len();
+    let mut b = KernelBuilder::new(loops.dims, rows, 1);
+    let affine = Affine { offset: 0, coefs: address(&[1], &coords, rows) };
+    let value = b.load(from, dtype, affine.clone(), At::Row(0));
+    let slot = b.slot(to, dtype, Access::Write);
+    b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, At::Row(0));
+    let (kernel, args) = b.finish(false);
+    let known = lowered.kernels.iter().position(|k| *k == kernel);
+    let kernel = KernelId(known.unwrap_or_else(|| {
+        lowered.kernels.push(kernel);
+        lowered.kernels.len() - 1
+    }) as u32);
+    lowered.steps.push(PendingStep {
+        action: Action::Kernel { kernel, args },
+        origins: Vec::new(),
+        reads: SmallVec::from_slice(&[from]),
+        writes: SmallVec::from_slice(&[to]),
+        level,
+    });
+}
+
 /// Adds the copies of new parameter values behind all other steps; returns the extended order.
 pub(super) fn append_copies(lowered: &mut Lowered, mut order: Vec<usize>) -> Vec<usize> {
     for copy in lowered.copies.clone() {
         let PendingBuffer { dtype, len, node, .. } = lowered.buffers[copy.from.index()];
         let to = BufferId(lowered.buffers.len() as u32);
-        lowered.buffers.push(PendingBuffer {
-            dtype,
-            len,
-            want: Want::At(Place::Param(copy.param)),
-            node,
-        });
-        let (loops, coords) = Loops::over(&[len].into(), &[]);
-        let rows = loops.dims.len();
-        let mut b = KernelBuilder::new(loops.dims, rows, 1);
-        let affine = Affine {
-            offset: 0,
-            coefs: address(&[1], &coords, rows),
-        };
-        let value = b.load(copy.from, dtype, affine.clone(), At::Row(0));
-        let slot = b.slot(to, dtype, Access::Write);
-        b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, At::Row(0));
-        let (kernel, args) = b.finish(false);
-        let known = lowered.kernels.iter().position(|k| *k == kernel);
-        let kernel = KernelId(known.unwrap_or_else(|| {
-            lowered.kernels.push(kernel);
-            lowered.kernels.len() - 1
-        }) as u32);
+        lowered.buffers.push(PendingBuffer { dtype, len, want: Want::At(Place::Param(copy.param)), node });
         order.push(lowered.steps.len());
-        lowered.steps.push(PendingStep {
-            action: Action::Kernel { kernel, args },
-            origins: Vec::new(),
-            reads: SmallVec::from_slice(&[copy.from]),
-            writes: SmallVec::from_slice(&[to]),
-            level: u32::MAX,
-        });
+        push_copy(lowered, copy.from, to, u32::MAX);
     }
     order
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::BufferId;
-use super::lower::{CopyBack, Lowered, PendingBuffer, Want};
+use super::lower::{self, Lowered, PendingBuffer, Want};
 
 /// How many ready steps are compared.
 const WINDOW: usize = 16;
@@ -22,15 +22,12 @@ pub(super) fn schedule(lowered: &mut Lowered) -> Vec<usize> {
         if order.len() == lowered.steps.len() {
             return order;
         }
-        // A circle: the updates within it are computed beside the parameter and copied.
-        let (circular, fine): (Vec<CopyBack>, Vec<CopyBack>) =
-            lowered.in_place.iter().partition(|u| stuck.contains(&u.from));
-        assert!(!circular.is_empty(), "steps depend on each other in a circle");
-        for update in &circular {
-            lowered.buffers[update.from.index()].want = Want::Arena;
-        }
-        lowered.in_place = fine;
-        lowered.copies.extend(circular);
+        // A circle: one update within it is computed beside its parameter and copied in the end.
+        let stuck_update = lowered.in_place.iter().position(|u| stuck.contains(&u.from));
+        let update = lowered.in_place.remove(stuck_update.expect("steps depend on each other in a circle"));
+        lowered.buffers[update.from.index()].want = Want::Arena;
+        lower::copy_before_accumulation(lowered, update);
+        lowered.copies.push(update);
     }
 }
 
@@ -51,12 +48,13 @@ fn try_order(lowered: &Lowered) -> (Vec<usize>, FxHashSet<BufferId>) {
             waits[to] += 1;
         }
     };
-    for (buffer, writers) in &writers {
+    for (buffer, writers) in &mut writers {
+        writers.sort_by_key(|&w| (steps[w].level, w));
         // Steps that write one buffer keep their order; readers that write nothing of it come after all.
         writers.windows(2).for_each(|w| edge(w[0], w[1]));
         if let Some(&last) = writers.last() {
             let readers = readers.get(buffer).into_iter().flatten();
-            readers.filter(|r| !writers.contains(r)).for_each(|&r| edge(last, r));
+            readers.filter(|r| !writers.contains(*r)).for_each(|&r| edge(last, r));
         }
     }
     for update in &lowered.in_place {
