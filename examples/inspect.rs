@@ -17,10 +17,7 @@ const STAGES: [&str; 4] = ["graph", "gradient", "passes", "plan"];
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = asked.iter().find(|a| !STAGES.contains(&a.as_str())) {
-        eprintln!(
-            "error: there is no stage `{unknown}`; the stages are {}",
-            STAGES.join(", ")
-        );
+        eprintln!("error: there is no stage `{unknown}`; the stages are {}", STAGES.join(", "));
         return ExitCode::from(2);
     }
     let shown = |stage: &str| asked.is_empty() || asked.iter().any(|a| a == stage);
@@ -48,23 +45,14 @@ fn main() -> ExitCode {
     let print_pass = |record: &opt::PassRecord<'_>| {
         if shown("passes") {
             let pass = record.pass;
-            title(&format!(
-                "pass {}: {} -> {} nodes",
-                pass.name, pass.nodes_before, pass.nodes_after
-            ));
+            title(&format!("pass {}: {} -> {} nodes", pass.name, pass.nodes_before, pass.nodes_after));
             for (rule, count) in &pass.fired {
                 println!("; {rule} {count}");
             }
             print!("{}", record.after.text());
         }
     };
-    let optimized = opt::optimize(
-        &program.graph,
-        &OptOptions {
-            on_pass: Some(&print_pass),
-            ..OptOptions::default()
-        },
-    );
+    let optimized = opt::optimize(&program.graph, &OptOptions { on_pass: Some(&print_pass), ..OptOptions::default() });
 
     if shown("plan") {
         title("plan: kernels, buffers and their order");

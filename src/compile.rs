@@ -85,7 +85,9 @@ impl Program {
                 Backend::Interp
             }
             Engine::Jit => {
-                let optimized = timed.stage("optimize", || optimize(&self.graph, &OptOptions { level: options.level, ..OptOptions::default() }));
+                let optimized = timed.stage("optimize", || {
+                    optimize(&self.graph, &OptOptions { level: options.level, ..OptOptions::default() })
+                });
                 let plan = timed.stage("plan", || plan::plan(&optimized.graph));
                 let names: Vec<Name> = input_names(&self.graph);
                 let compiled = timed.stage("codegen", || Compiled::new(plan, names.iter()))?;

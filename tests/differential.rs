@@ -1,5 +1,7 @@
 //! Differential tests: on random programs, every engine gives what the reference interpreter gives.
 
+use std::io::Write;
+
 use cotangent::array::ArrayView;
 use cotangent::interp::Results;
 use cotangent::opt::{Level, OptOptions, optimize};
@@ -46,7 +48,8 @@ fn check_all(what: &str, engine: impl Fn(&Case) -> Results) {
             Err(_) => failures.push(format!("seed {seed}: panicked")),
         }
     }
-    println!("{what}: {} programs, {} failures", programs(), failures.len());
+    // Not captured by the test runner: how much was tried is part of the result.
+    let _ = writeln!(std::io::stderr(), "{what}: {} random programs, {} failures", programs(), failures.len());
     assert!(failures.is_empty(), "{what}:\n{}", failures[..failures.len().min(10)].join("\n"));
 }
 

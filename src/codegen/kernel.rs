@@ -77,7 +77,10 @@ fn choose(kernel: &Kernel, dependencies: &Dependencies) -> Option<Vector> {
     if kernel.rows > 0 {
         candidates.push(kernel.rows - 1);
     }
-    let best = candidates.into_iter().filter_map(|dim| Some((score(kernel, dependencies, dim)?, dim))).max_by_key(|&(s, dim)| (s, dim))?;
+    let best = candidates
+        .into_iter()
+        .filter_map(|dim| Some((score(kernel, dependencies, dim)?, dim)))
+        .max_by_key(|&(s, dim)| (s, dim))?;
     let dim = best.1;
     let bits = lane_bits(kernel, dependencies, dim)?;
     let lanes = 128 / bits;
@@ -91,7 +94,13 @@ fn choose(kernel: &Kernel, dependencies: &Dependencies) -> Option<Vector> {
             _ => 1,
         })
         .sum();
-    let parts = if weight <= LIGHT { PARTS } else if weight <= 2 * LIGHT { 2 } else { 1 };
+    let parts = if weight <= LIGHT {
+        PARTS
+    } else if weight <= 2 * LIGHT {
+        2
+    } else {
+        1
+    };
     Some(Vector { dim, lanes, bits, parts })
 }
 
@@ -179,7 +188,8 @@ impl Dependencies {
     fn of(kernel: &Kernel) -> Dependencies {
         assert!(kernel.loops.len() <= 64, "a kernel has at most 64 loops");
         let rows = (0..kernel.rows).fold(0u64, |m, d| m | 1 << d);
-        let moving = |coefs: &[isize]| coefs.iter().enumerate().filter(|(_, c)| **c != 0).fold(0u64, |m, (d, _)| m | 1 << d);
+        let moving =
+            |coefs: &[isize]| coefs.iter().enumerate().filter(|(_, c)| **c != 0).fold(0u64, |m, (d, _)| m | 1 << d);
         let mut all = Dependencies { loops: Vec::new(), on_fold: Vec::new() };
         for value in &kernel.values {
             let own = match &value.inst {
@@ -252,10 +262,16 @@ fn part_of_loop(
         done += turns * step;
         let to = if done == extent { end } else { e.b.ins().band_imm_s(end, -(step as i64)) };
         let mark = e.enter(width);
-        counting(e, |e| &mut e.b, (from, to, step as i64), false, |e, counter| {
-            e.counters[d] = counter;
-            body(e);
-        });
+        counting(
+            e,
+            |e| &mut e.b,
+            (from, to, step as i64),
+            false,
+            |e, counter| {
+                e.counters[d] = counter;
+                body(e);
+            },
+        );
         e.leave(mark, outer);
         from = to;
     }
@@ -280,7 +296,9 @@ fn row(e: &mut Emitter<'_, '_, '_>) {
         for store in &kernel.phases[p].row_stores {
             e.store(store);
         }
-        if kernel.rows < kernel.loops.len() && (!kernel.phases[p].folds.is_empty() || !kernel.phases[p].stores.is_empty()) {
+        if kernel.rows < kernel.loops.len()
+            && (!kernel.phases[p].folds.is_empty() || !kernel.phases[p].stores.is_empty())
+        {
             let blocked = needs_blocks(kernel, p, e);
             e.begin_folds(p, blocked);
             inner(e, p, kernel.rows, blocked);
@@ -317,14 +335,20 @@ fn inner(e: &mut Emitter<'_, '_, '_>, p: usize, d: usize, blocked: bool) {
         // Blocks of equal length, then what is left.
         let block = BLOCK * step;
         let (zero, whole) = (e.int(0), e.int((extent / block * block) as i64));
-        counting(e, |e| &mut e.b, (zero, whole, block as i64), true, |e, from| {
-            let to = e.b.ins().iadd_imm_s(from, block as i64);
-            let mark = e.enter(e.width);
-            range_segments(e, d, (from, to), block, vector, &mut |e| inner(e, p, d + 1, blocked));
-            e.flush(p);
-            let width = e.width;
-            e.leave(mark, width);
-        });
+        counting(
+            e,
+            |e| &mut e.b,
+            (zero, whole, block as i64),
+            true,
+            |e, from| {
+                let to = e.b.ins().iadd_imm_s(from, block as i64);
+                let mark = e.enter(e.width);
+                range_segments(e, d, (from, to), block, vector, &mut |e| inner(e, p, d + 1, blocked));
+                e.flush(p);
+                let width = e.width;
+                e.leave(mark, width);
+            },
+        );
         if extent % block != 0 {
             let end = e.int(extent as i64);
             range_segments(e, d, (whole, end), extent % block, vector, &mut |e| inner(e, p, d + 1, blocked));
@@ -364,10 +388,16 @@ fn range_segments(
             e.counters[d] = from;
             body(e);
         } else {
-            counting(e, |e| &mut e.b, (from, to, step as i64), true, |e, counter| {
-                e.counters[d] = counter;
-                body(e);
-            });
+            counting(
+                e,
+                |e| &mut e.b,
+                (from, to, step as i64),
+                true,
+                |e, counter| {
+                    e.counters[d] = counter;
+                    body(e);
+                },
+            );
         }
         e.leave(mark, outer);
         from = to;

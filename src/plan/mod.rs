@@ -224,18 +224,8 @@ pub fn plan(graph: &Graph) -> Plan {
     let mut lowered = lower::lower(&fused);
     let order = schedule::schedule(&mut lowered);
     let order = lower::append_copies(&mut lowered, order);
-    let memory::Placed {
-        buffers,
-        arena_bytes,
-        live_bytes,
-    } = memory::place(&lowered, &order);
-    let name = |&id: &NodeId| {
-        graph
-            .op(id)
-            .leaf_name()
-            .expect("inputs and parameters have names")
-            .clone()
-    };
+    let memory::Placed { buffers, arena_bytes, live_bytes } = memory::place(&lowered, &order);
+    let name = |&id: &NodeId| graph.op(id).leaf_name().expect("inputs and parameters have names").clone();
     Plan {
         inputs: lowered.inputs.iter().map(name).collect(),
         params: lowered.params.iter().map(name).collect(),

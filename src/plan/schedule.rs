@@ -58,10 +58,7 @@ fn try_order(lowered: &Lowered) -> (Vec<usize>, FxHashSet<BufferId>) {
         }
     }
     for update in &lowered.in_place {
-        let old = lowered
-            .param_buffers
-            .get(&update.param)
-            .and_then(|old| readers.get(old));
+        let old = lowered.param_buffers.get(&update.param).and_then(|old| readers.get(old));
         let first_writer = writers.get(&update.from).and_then(|w| w.first());
         if let (Some(old), Some(&writer)) = (old, first_writer) {
             old.iter().for_each(|&reader| edge(reader, writer));
@@ -78,36 +75,21 @@ fn try_order(lowered: &Lowered) -> (Vec<usize>, FxHashSet<BufferId>) {
     }
     let bytes = |b: &BufferId| {
         let PendingBuffer { dtype, len, want, .. } = &lowered.buffers[b.index()];
-        if *want == Want::Arena {
-            (len * dtype.size()) as isize
-        } else {
-            0
-        }
+        if *want == Want::Arena { (len * dtype.size()) as isize } else { 0 }
     };
     let mut begun: FxHashSet<BufferId> = FxHashSet::default();
-    let mut ready: BTreeSet<(u32, usize)> = (0..steps.len())
-        .filter(|&i| waits[i] == 0)
-        .map(|i| (steps[i].level, i))
-        .collect();
+    let mut ready: BTreeSet<(u32, usize)> =
+        (0..steps.len()).filter(|&i| waits[i] == 0).map(|i| (steps[i].level, i)).collect();
     let mut order = Vec::with_capacity(steps.len());
     while !ready.is_empty() {
         let growth = |i: usize| {
             let step = &steps[i];
             let begins: isize = step.writes.iter().filter(|b| !begun.contains(b)).map(bytes).sum();
-            let ends: isize = step
-                .reads
-                .iter()
-                .chain(&step.writes)
-                .filter(|b| uses[b] == 1)
-                .map(bytes)
-                .sum();
+            let ends: isize = step.reads.iter().chain(&step.writes).filter(|b| uses[b] == 1).map(bytes).sum();
             begins - ends
         };
-        let &(level, i) = ready
-            .iter()
-            .take(WINDOW)
-            .min_by_key(|(level, i)| (growth(*i), *level, *i))
-            .expect("not empty");
+        let &(level, i) =
+            ready.iter().take(WINDOW).min_by_key(|(level, i)| (growth(*i), *level, *i)).expect("not empty");
         ready.remove(&(level, i));
         order.push(i);
         let mut touched: Vec<BufferId> = steps[i].reads.iter().chain(&steps[i].writes).copied().collect();
@@ -127,9 +109,6 @@ fn try_order(lowered: &Lowered) -> (Vec<usize>, FxHashSet<BufferId>) {
         }
     }
     let done: FxHashSet<usize> = order.iter().copied().collect();
-    let stuck = (0..steps.len())
-        .filter(|i| !done.contains(i))
-        .flat_map(|i| steps[i].writes.iter().copied())
-        .collect();
+    let stuck = (0..steps.len()).filter(|i| !done.contains(i)).flat_map(|i| steps[i].writes.iter().copied()).collect();
     (order, stuck)
 }

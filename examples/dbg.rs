@@ -1,1 +1,0 @@
-fn main(){ let s: u64 = std::env::args().nth(1).unwrap().parse().unwrap(); let c = cotangent::testing::generate(s); println!("{}", c.program.graph.text().origins(false)); let o = cotangent::opt::optimize(&c.program.graph, &Default::default()); println!("OPT {:?}\n{}", o.report.fired_rules(), o.graph.text()); let p = cotangent::plan::plan(&o.graph); println!("{p}"); }
