@@ -241,12 +241,9 @@ impl Executable {
         builder.program(outputs).compile_with(&self.options, &self.params)
     }
 
-    /// The native code's side of the executable, if the engine is the JIT.
-    pub(crate) fn compiled(&self) -> Option<&Compiled> {
-        match &self.backend {
-            Backend::Jit(compiled) => Some(compiled),
-            Backend::Interp => None,
-        }
+    /// How the program was compiled.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 }
 
