@@ -7,8 +7,8 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::compile::{CompileError, Options};
 use crate::graph::Graph;
@@ -130,7 +130,11 @@ fn parse_request(request: &str) -> Result<(Vec<Stage>, PathBuf), CompileError> {
     }
     let stages = match stages {
         "all" => Stage::ALL.to_vec(),
-        list => list.split(',').map(|s| s.trim().parse()).collect::<Result<_, UnknownStage>>().map_err(|e| wrong(e.to_string()))?,
+        list => list
+            .split(',')
+            .map(|s| s.trim().parse())
+            .collect::<Result<_, UnknownStage>>()
+            .map_err(|e| wrong(e.to_string()))?,
     };
     Ok((stages, folder.into()))
 }
@@ -143,7 +147,9 @@ mod tests {
     fn requests_name_stages_and_a_folder() {
         assert_eq!(parse_request("plan, clif:a/b").unwrap(), (vec![Stage::Plan, Stage::Clif], "a/b".into()));
         assert_eq!(parse_request("all:x").unwrap().0, Stage::ALL);
-        for (request, why) in [("plan", "stages:folder"), ("plan:", "folder is missing"), ("plam:x", "`plam` is not a stage")] {
+        for (request, why) in
+            [("plan", "stages:folder"), ("plan:", "folder is missing"), ("plam:x", "`plam` is not a stage")]
+        {
             let error = parse_request(request).unwrap_err().to_string();
             assert!(error.contains(why) && error.contains(request), "{error}");
         }

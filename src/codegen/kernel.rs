@@ -348,7 +348,7 @@ fn inner(e: &mut Emitter<'_, '_, '_>, p: usize, d: usize, blocked: bool) {
                 e.leave(mark, width);
             },
         );
-        if extent % block != 0 {
+        if !extent.is_multiple_of(block) {
             let end = e.int(extent as i64);
             range_segments(e, d, (whole, end), extent % block, vector, &mut |e| inner(e, p, d + 1, blocked));
             e.flush(p);

@@ -124,7 +124,7 @@ pub enum Action {
         args: Vec<BufferId>,
     },
     /// Computes matrix products.
-    Product(Product),
+    Product(Box<Product>),
 }
 
 /// Matrix products by a library: for every index of `loops`, `c = alpha * a b` or `c += alpha * a b`.

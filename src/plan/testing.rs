@@ -218,7 +218,7 @@ pub fn example() -> Plan {
     p.buffers[scratch as usize].node = None;
     let y = buffer(&mut p, DType::F32, 8, Place::Output(0));
     let new_w = buffer(&mut p, DType::F32, 12, Place::Param(0));
-    step(&mut p, Action::Product(product(x, w, logits, [2, 3, 4])));
+    step(&mut p, Action::Product(Box::new(product(x, w, logits, [2, 3, 4]))));
     call(&mut p, softmax(2, 4), &[logits, y, scratch]);
     call(&mut p, zip(ScalarFn::Add, 12), &[w, v, new_w]);
     p.live_bytes = 320;
