@@ -287,6 +287,10 @@ impl Array {
         }
     }
 
+    pub(crate) fn as_ptr(&self) -> *const u8 {
+        self.data.as_ref().as_ptr()
+    }
+
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.data.as_mut_ptr()
     }

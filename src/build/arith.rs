@@ -8,7 +8,16 @@ use crate::scalar::ScalarFn;
 
 use super::Tensor;
 
-/// A tensor or a number, as the right operand of a method such as [`Tensor::maximum`]. A number takes the tensor's element type.
+/// A tensor or a number, as the right operand of an operator or of a method such as [`Tensor::maximum`]. A number takes the tensor's element type.
+///
+/// Numbers on the right are `f64`, `f32`, `i64` or `i32`, on the left of an operator `f64` or `i32`, so that literals need no suffix:
+///
+/// ```
+/// # use cotangent::prelude::*;
+/// # let g = Builder::new();
+/// # let x = g.input("x", f32([3]));
+/// let y = (2.0 * (x - 1.0).exp() + 1).sqrt();
+/// ```
 pub trait Operand<'g> {
     /// The operand as a tensor beside `other`.
     #[doc(hidden)]
@@ -21,25 +30,21 @@ impl<'g> Operand<'g> for Tensor<'g> {
     }
 }
 
+// One implementation for all right operands tells the compiler that the result is a tensor before it knows which number type a literal has, so that
+// `(x - 1.0).exp()` needs no annotation. On the left, one float and one integer type serve the same end.
 macro_rules! binary_operators {
     ($($trait:ident $method:ident $f:ident),*) => {$(
-        impl<'g> $trait for Tensor<'g> {
+        impl<'g, R: Operand<'g>> $trait<R> for Tensor<'g> {
             type Output = Tensor<'g>;
             #[track_caller]
-            fn $method(self, other: Tensor<'g>) -> Tensor<'g> {
+            fn $method(self, other: R) -> Tensor<'g> {
+                let other = other.beside(self);
                 Tensor::map(ScalarFn::$f, &[self, other])
             }
         }
-        binary_operators!(@number $trait $method: f64 f32 i64 i32);
+        binary_operators!(@left $trait $method: f64 i32);
     )*};
-    (@number $trait:ident $method:ident: $($number:ident)*) => {$(
-        impl<'g> $trait<$number> for Tensor<'g> {
-            type Output = Tensor<'g>;
-            #[track_caller]
-            fn $method(self, other: $number) -> Tensor<'g> {
-                $trait::$method(self, other.beside(self))
-            }
-        }
+    (@left $trait:ident $method:ident: $($number:ident)*) => {$(
         impl<'g> $trait<Tensor<'g>> for $number {
             type Output = Tensor<'g>;
             #[track_caller]

@@ -273,6 +273,15 @@ impl Graph {
         Ok(())
     }
 
+    /// The same nodes without outputs and updates.
+    pub fn without_results(&self) -> Graph {
+        Graph {
+            outputs: Vec::new(),
+            updates: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The nodes that outputs and updates need, as a mask over node numbers. Every update's parameter counts as needed.
     pub fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.len()];

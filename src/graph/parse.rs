@@ -566,11 +566,31 @@ update "step \"count\"\n" = %2
 
     #[test]
     fn special_numbers_keep_their_bits() {
-        let f32s = vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-45, f32::MAX, 0.1];
-        let f64s = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 5e-324, f64::MAX, 0.1];
+        let f32s = vec![
+            -f32::NAN,
+            f32::from_bits(0x7f80_0001),
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            -0.0,
+            1e-45,
+            f32::MAX,
+            0.1,
+        ];
+        let f64s = vec![
+            -f64::NAN,
+            f64::from_bits(0xfff0_0000_0000_0001),
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            -0.0,
+            5e-324,
+            f64::MAX,
+            0.1,
+        ];
         let arrays = [
-            Array::new([7], f32s).unwrap(),
-            Array::new([7], f64s).unwrap(),
+            Array::new([9], f32s).unwrap(),
+            Array::new([9], f64s).unwrap(),
             Array::new([2], vec![i64::MIN, i64::MAX]).unwrap(),
             Array::new([2], vec![i32::MIN, i32::MAX]).unwrap(),
             Array::new([1, 2], vec![true, false]).unwrap(),
@@ -610,6 +630,15 @@ update "step \"count\"\n" = %2
         let id = graph.push(w, &[], Origin::caller()).unwrap();
         let read = round_trip(&graph.to_string());
         assert_eq!(read.node(id).origin.source.file_line(), Some(("parse.rs", line)));
+    }
+
+    #[test]
+    fn long_chains_are_walked_by_loops() {
+        let mut text = "%0 = input {name=\"x\"} : f32[]\n".to_owned();
+        for id in 1..50_000 {
+            text += &format!("%{id} = neg %{} : f32[]\n", id - 1);
+        }
+        assert_eq!(verify(&round_trip(&text)), Ok(()));
     }
 
     #[test]
@@ -718,7 +747,7 @@ update "step \"count\"\n" = %2
             ),
             (
                 "%0 = const {value=[1]} : i32[2]",
-                "line 1, column 12: the attribute `value` is `a list of 1 elements`, expected as many elements as the result's type has",
+                "line 1, column 12: the attribute `value` has 1 entries, which do not fill i32[2]",
             ),
             ("{x}{x}", "line 2, column 1: %x is defined already"),
             (

@@ -411,15 +411,15 @@ mod tests {
     #[test]
     fn leaf_names_lead_to_their_nodes_and_only_they_do() {
         check(
-            |g| drop(g.named.remove("x")),
+            |g| _ = g.named.remove("x"),
             "\n%0 = input {name=\"x\"} : f32[2, 3]\n    the name `x` leads to no node",
         );
         check(
-            |g| drop(g.named.insert("z".into(), NodeId::new(3))),
+            |g| _ = g.named.insert("z".into(), NodeId::new(3)),
             "\n%3 = sub %0, %2 : f32[2, 3]\n    the name `z` leads here, but is not declared here",
         );
         check(
-            |g| drop(g.named.insert("z".into(), NodeId::new(9))),
+            |g| _ = g.named.insert("z".into(), NodeId::new(9)),
             "\nname \"z\" = %9\n    there is no node %9",
         );
     }

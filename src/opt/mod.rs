@@ -115,6 +115,17 @@ impl Report {
         all.filter(|(name, _)| *name == rule).map(|(_, n)| n).sum()
     }
 
+    /// How often each rule fired that did, most often first.
+    pub fn fired_rules(&self) -> Vec<(&'static str, usize)> {
+        let mut counts: std::collections::BTreeMap<&'static str, usize> = std::collections::BTreeMap::new();
+        for (rule, n) in self.passes.iter().flat_map(|p| &p.fired) {
+            *counts.entry(rule).or_default() += n;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|&(rule, n)| (std::cmp::Reverse(n), rule));
+        counts
+    }
+
     /// Time taken by all passes.
     pub fn time(&self) -> Duration {
         self.passes.iter().map(|p| p.time).sum()

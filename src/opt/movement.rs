@@ -366,9 +366,7 @@ fn slice_of_pad(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
     let mut only_operand = true;
     let mut only_padding = false;
     for axis in 0..extents.rank() {
-        let Some((first, last)) = span(slice, axis) else {
-            return None;
-        };
+        let (first, last) = span(slice, axis)?;
         let (low, pitch) = (pad.low[axis], pad.interior[axis] + 1);
         let end = low + extents[axis].saturating_sub(1) * pitch;
         only_padding |= extents[axis] == 0 || last < low || first > end;

@@ -14,7 +14,7 @@
 //! needs are not visited, and what rules made and then left unused is swept out at the end. Inputs and parameters stay even if nothing uses them: a
 //! program is called with them by name, whatever the optimizer finds out.
 //!
-//! Cost: each node of the old graph may set off at most [`FUEL`] rule applications, nested at most [`DEPTH`] deep, so a walk is linear in the graph and
+//! Cost: each node of the old graph may set off at most `FUEL` rule applications, nested at most `DEPTH` deep, so a walk is linear in the graph and
 //! its stack is bounded. When either runs out, the request is pushed as it stands, which is always correct; the next round goes on from there. Hashing a
 //! constant reads all of its elements, once in each walk.
 //!

@@ -88,6 +88,7 @@ impl Primitive for ArgReduce {
                 let at = |k: usize| x[(i / inner * extent + k) * inner + i % inner];
                 (1..extent).fold(0, |best, k| {
                     let (a, b) = (at(best), at(k));
+                    #[allow(clippy::bool_comparison, reason = "one expression for all element types")]
                     let better = match self.extremum {
                         Extremum::Max => b > a,
                         Extremum::Min => b < a,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::graph::TensorType;
+
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttrValue {
@@ -62,6 +64,26 @@ pub enum AttrError {
         value: String,
         /// What is expected.
         expected: &'static str,
+    },
+    /// A list with an entry that cannot be read.
+    #[error("the attribute `{name}` holds `{entry}`, expected {expected}")]
+    Entry {
+        /// Its name.
+        name: &'static str,
+        /// The first such entry.
+        entry: String,
+        /// What is expected.
+        expected: &'static str,
+    },
+    /// A list that does not fill the type.
+    #[error("the attribute `{name}` has {given} entries, which do not fill {ty}")]
+    Count {
+        /// Its name.
+        name: &'static str,
+        /// Entries given.
+        given: usize,
+        /// The type that they should fill.
+        ty: TensorType,
     },
     /// An attribute that the operation does not have.
     #[error("there is no attribute `{name}` here")]
@@ -147,22 +169,42 @@ impl Attrs {
         })
     }
 
+    /// Takes out a number.
+    pub(super) fn take_number<T: TextNumber>(&mut self, name: &'static str) -> Result<T, AttrError> {
+        let word: String = self.take_word(name, "a number")?;
+        T::from_word(&word).ok_or(AttrError::Invalid {
+            name,
+            value: word,
+            expected: "a number",
+        })
+    }
+
     /// Takes out a list, each entry converted to `T`.
     pub fn take_list<T: FromStr, C: FromIterator<T>>(
         &mut self,
         name: &'static str,
         expected: &'static str,
     ) -> Result<C, AttrError> {
-        let value = self.take(name)?;
-        let parsed = match &value {
-            AttrValue::List(l) => l.iter().map(|w| w.parse().ok()).collect(),
-            _ => None,
+        self.take_list_with(name, expected, |word| word.parse().ok())
+    }
+
+    /// Takes out a list, each entry converted by `read`.
+    pub(super) fn take_list_with<T, C: FromIterator<T>>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<C, AttrError> {
+        let list = match self.take(name)? {
+            AttrValue::List(list) => list,
+            value => {
+                let value = value.to_string();
+                return Err(AttrError::Invalid { name, value, expected });
+            }
         };
-        parsed.ok_or_else(|| AttrError::Invalid {
-            name,
-            value: value.to_string(),
-            expected,
-        })
+        let entry = |word: String| read(&word).ok_or(word);
+        let entries: Result<C, String> = list.into_iter().map(entry).collect();
+        entries.map_err(|entry| AttrError::Entry { name, entry, expected })
     }
 
     /// Takes out a string.
@@ -188,6 +230,54 @@ impl Attrs {
         }
     }
 }
+
+/// An element that is written as a word so that reading it gives the same bits.
+pub(super) trait TextNumber: Sized {
+    /// The word.
+    fn to_word(self) -> String;
+
+    /// The element that the word stands for.
+    fn from_word(word: &str) -> Option<Self>;
+}
+
+macro_rules! text_numbers {
+    (exact: $($exact:ident),*; float: $($float:ident $bits:ident),*) => {
+        $(impl TextNumber for $exact {
+            fn to_word(self) -> String {
+                self.to_string()
+            }
+
+            fn from_word(word: &str) -> Option<$exact> {
+                word.parse().ok()
+            }
+        })*
+
+        /// Numbers are as Rust prints and reads them: the shortest decimals that give the same number, `inf`, `NaN` for the NaN of Rust's constant.
+        /// Other NaNs are `-NaN`, for that with the sign bit, and `NaN_` with the bits in hexadecimal.
+        $(impl TextNumber for $float {
+            fn to_word(self) -> String {
+                if !self.is_nan() || self.to_bits() == $float::NAN.to_bits() {
+                    format!("{self:?}")
+                } else if self.to_bits() == (-$float::NAN).to_bits() {
+                    "-NaN".to_owned()
+                } else {
+                    format!("NaN_{:x}", self.to_bits())
+                }
+            }
+
+            fn from_word(word: &str) -> Option<$float> {
+                match word.strip_prefix("NaN_") {
+                    Some(bits) => {
+                        let bits = $bits::from_str_radix(bits, 16).ok()?;
+                        Some($float::from_bits(bits)).filter(|x| x.is_nan())
+                    }
+                    None => word.parse().ok(),
+                }
+            }
+        })*
+    };
+}
+text_numbers!(exact: bool, i32, i64; float: f32 u32, f64 u64);
 
 /// An enum whose variants have names in the text form.
 macro_rules! named_variants {

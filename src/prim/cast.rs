@@ -5,8 +5,9 @@
 
 use crate::array::{Array, ArrayElement};
 use crate::graph::{DType, OpErrorKind, TensorType};
+use crate::scalar::Number;
 
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity, array, elements};
+use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity, array, elements, with_element};
 
 /// Conversion to another element type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +17,7 @@ pub struct Cast {
 }
 
 /// Element types that convert to each other.
-trait Convert: ArrayElement {
+trait Convert: ArrayElement + Into<Number> {
     fn to<T: Convert>(self) -> T;
     fn from_i64(v: i64) -> Self;
     fn from_f64(v: f64) -> Self;
@@ -54,6 +55,20 @@ impl Convert for bool {
     }
 }
 
+/// The conversion of one number.
+pub(crate) fn cast_number(x: Number, to: DType) -> Number {
+    fn convert<A: Convert>(x: A, to: DType) -> Number {
+        with_element!(to, B => x.to::<B>().into())
+    }
+    match x {
+        Number::Bool(x) => convert(x, to),
+        Number::I32(x) => convert(x, to),
+        Number::I64(x) => convert(x, to),
+        Number::F32(x) => convert(x, to),
+        Number::F64(x) => convert(x, to),
+    }
+}
+
 impl Primitive for Cast {
     fn name(&self) -> &'static str {
         "cast"
@@ -86,22 +101,8 @@ impl Primitive for Cast {
         fn convert<A: Convert, B: Convert>(a: &Array, ty: &TensorType) -> Array {
             array(ty, elements::<A>(a).iter().map(|&x| x.to::<B>()).collect())
         }
-        fn convert_from<A: Convert>(a: &Array, ty: &TensorType) -> Array {
-            match ty.dtype {
-                DType::Bool => convert::<A, bool>(a, ty),
-                DType::I32 => convert::<A, i32>(a, ty),
-                DType::I64 => convert::<A, i64>(a, ty),
-                DType::F32 => convert::<A, f32>(a, ty),
-                DType::F64 => convert::<A, f64>(a, ty),
-            }
-        }
-        match operands[0].dtype() {
-            DType::Bool => convert_from::<bool>(operands[0], ty),
-            DType::I32 => convert_from::<i32>(operands[0], ty),
-            DType::I64 => convert_from::<i64>(operands[0], ty),
-            DType::F32 => convert_from::<f32>(operands[0], ty),
-            DType::F64 => convert_from::<f64>(operands[0], ty),
-        }
+        let a = operands[0];
+        with_element!(a.dtype(), A => with_element!(ty.dtype, B => convert::<A, B>(a, ty)))
     }
 
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::array::{Array, ArrayElement};
 use crate::graph::{OpErrorKind, TensorType};
 
+use super::attrs::TextNumber;
 use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity, elements, with_element};
 
 /// Numbers known when the graph is built. Equal constants have equal bits.
@@ -21,9 +22,8 @@ impl Const {
     }
 }
 
-/// An element that is printed so that reading it gives the same bits (for NaN: a NaN).
-fn words<T: ArrayElement>(value: &Array) -> Vec<String> {
-    elements::<T>(value).iter().map(|x| format!("{x:?}")).collect()
+fn words<T: ArrayElement + TextNumber>(value: &Array) -> Vec<String> {
+    elements::<T>(value).iter().map(|&x| x.to_word()).collect()
 }
 
 impl Primitive for Const {
@@ -41,12 +41,12 @@ impl Primitive for Const {
 
     fn parse(_: &str, attrs: &mut Attrs, ty: &TensorType) -> Result<Self, AttrError> {
         let value = with_element!(ty.dtype, T => {
-            let elements: Vec<T> = attrs.take_list("value", "a list of elements of the result's type")?;
+            let elements: Vec<T> = attrs.take_list_with("value", "elements of the result's type", T::from_word)?;
             let given = elements.len();
-            Array::new(ty.shape.clone(), elements).map_err(|_| AttrError::Invalid {
+            Array::new(ty.shape.clone(), elements).map_err(|_| AttrError::Count {
                 name: "value",
-                value: format!("a list of {given} elements"),
-                expected: "as many elements as the result's type has",
+                given,
+                ty: ty.clone(),
             })?
         });
         Ok(Const { value: Arc::new(value) })

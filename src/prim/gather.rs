@@ -3,6 +3,7 @@
 use crate::array::Array;
 use crate::graph::{DType, OpErrorKind, Shape, TensorType};
 
+use super::attrs::TextNumber;
 use super::{
     AttrError, Attrs, Combine, Cotangents, Lowering, Primitive, Scatter, Vjp, arity, array, elements, with_element,
 };
@@ -110,13 +111,13 @@ impl Primitive for Gather {
     fn attrs(&self) -> Attrs {
         Attrs::new()
             .word("batch", self.batch)
-            .word("fill", format!("{:?}", f64::from_bits(self.fill)))
+            .word("fill", f64::from_bits(self.fill).to_word())
     }
 
     fn parse(_: &str, attrs: &mut Attrs, _: &TensorType) -> Result<Self, AttrError> {
         Ok(Gather {
             batch: attrs.take_word("batch", "a count of axes")?,
-            fill: attrs.take_word::<f64>("fill", "a number")?.to_bits(),
+            fill: attrs.take_number::<f64>("fill")?.to_bits(),
         })
     }
 

@@ -36,6 +36,7 @@ pub use arg_reduce::{ArgReduce, Extremum};
 pub use attrs::{AttrError, AttrValue, Attrs};
 pub use broadcast::Broadcast;
 pub use cast::Cast;
+pub(crate) use cast::cast_number;
 pub use concat::Concat;
 pub use constant::Const;
 pub use dot::Dot;
@@ -150,13 +151,24 @@ pub enum Lowering {
     },
 }
 
-/// Defines [`Op`] and hands each call on to the operation's own file.
+/// Defines [`Op`] and [`OpKind`] and hands each call on to the operation's own file.
 macro_rules! ops {
     ($($(#[$doc:meta])* $op:ident,)*) => {
         /// An operation of the graph. Two equal operations on equal operands compute the same.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum Op {
             $($(#[$doc])* $op($op),)*
+        }
+
+        /// An operation without its attributes: what tables of tests and reports are keyed by.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum OpKind {
+            $($(#[$doc])* $op,)*
+        }
+
+        impl OpKind {
+            /// Every kind of operation.
+            pub const ALL: &'static [OpKind] = &[$(OpKind::$op,)*];
         }
 
         $(impl From<$op> for Op {
@@ -167,6 +179,11 @@ macro_rules! ops {
 
         /// Hands each call on to the operation's own implementation.
         impl Op {
+            /// The operation without its attributes.
+            pub fn kind(&self) -> OpKind {
+                match self { $(Op::$op(_) => OpKind::$op,)* }
+            }
+
             /// The mnemonic in the text form.
             pub fn name(&self) -> &'static str {
                 match self { $(Op::$op(p) => p.name(),)* }

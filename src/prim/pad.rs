@@ -3,6 +3,7 @@
 use crate::array::Array;
 use crate::graph::{Dims, OpErrorKind, TensorType};
 
+use super::attrs::TextNumber;
 use super::{
     AttrError, Attrs, Cotangents, Lowering, Primitive, Slice, Strided, Vjp, arity, array, elements, with_element,
 };
@@ -59,7 +60,7 @@ impl Primitive for Pad {
             .list("low", &self.low)
             .list("high", &self.high)
             .list("interior", &self.interior)
-            .word("value", format!("{:?}", f64::from_bits(self.value)))
+            .word("value", f64::from_bits(self.value).to_word())
     }
 
     fn parse(_: &str, attrs: &mut Attrs, _: &TensorType) -> Result<Self, AttrError> {
@@ -67,7 +68,7 @@ impl Primitive for Pad {
             low: attrs.take_list("low", "a list of counts")?,
             high: attrs.take_list("high", "a list of counts")?,
             interior: attrs.take_list("interior", "a list of counts")?,
-            value: attrs.take_word::<f64>("value", "a number")?.to_bits(),
+            value: attrs.take_number::<f64>("value")?.to_bits(),
         })
     }
 

@@ -87,7 +87,7 @@ fn pairwise(x: &[f64]) -> f64 {
 /// Folds each group of elements that lie one behind the other. The reference sums floats in double precision, by halves.
 fn fold(reduction: Reduction, operand: &Array, order: &Strided, ty: &TensorType) -> Array {
     let count = ty.shape.numel();
-    let group = if count == 0 { 0 } else { order.shape.numel() / count };
+    let group = order.shape.numel().checked_div(count).unwrap_or(0);
     fn groups<T: ArrayElement, R: ArrayElement>(
         operand: &Array,
         order: &Strided,

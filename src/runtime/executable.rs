@@ -153,6 +153,8 @@ impl Executable {
     ///
     /// # Errors
     /// If an input is missing, unknown, given twice or typed unlike the graph's, or chooses elements that there are not. Parameters are unchanged then.
+    ///
+    /// NaN and infinities in an input are no errors: they spread by the rules of IEEE 754, in a training step to the parameters too. Check the loss.
     pub fn run<'a, V>(&mut self, inputs: &[(&str, V)]) -> Result<Outputs<'_>, RunError>
     where
         V: Clone + Into<ArrayView<'a>>,
@@ -225,7 +227,7 @@ impl Executable {
         &self.report
     }
 
-    /// Names and types of the inputs, in the order of their declaration.
+    /// Names and types of the inputs that a run must be given, in the order of their declaration.
     pub fn inputs(&self) -> impl Iterator<Item = (&Name, &TensorType)> {
         self.inputs.iter().map(|i| (&i.name, &i.ty))
     }
@@ -365,11 +367,11 @@ impl fmt::Debug for Outputs<'_> {
     }
 }
 
-/// The graph's inputs with what each chooses from.
+/// The inputs that outputs and updates need, with what each chooses from. A predictor made from a training step's graph does not ask for labels.
 pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
     let live = graph.live();
     let mut inputs = Vec::new();
-    for id in graph.ids() {
+    for id in graph.ids().filter(|id| live[id.index()]) {
         if let Op::Input(input) = graph.op(id) {
             inputs.push(InputSpec {
                 name: input.name.clone(),

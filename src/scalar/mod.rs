@@ -7,11 +7,13 @@
 mod eval;
 mod lanes;
 pub mod math;
+mod number;
 
 use crate::graph::{DType, NodeId, OpErrorKind, Operands};
 use crate::prim::{Cotangents, Emit, Vjp};
 
 pub use lanes::{Lanes, Plain, Slow};
+pub(crate) use number::Number;
 
 /// Lanes of some kind: an argument or result of a scalar function.
 pub enum Value<L: Lanes + ?Sized> {
@@ -327,11 +329,12 @@ scalar_functions! {
         vjp: |e, g, y, x| {
             let one = e.full_like(x[1], 1.0);
             let zero = e.full_like(x[1], 0.0);
-            // b * a^(b - 1), and 0 rather than 0 * inf where b is 0.
+            // b * a^(b - 1), and 0 rather than 0 * inf where b is 0. The exponent is made harmless there too, for the sake of the second derivative.
+            let flat = e.map(ScalarFn::Eq, &[x[1], zero]);
             let less = e.sub(x[1], one);
+            let less = e.select(flat, one, less);
             let p = e.map(ScalarFn::Pow, &[x[0], less]);
             let slope = e.mul(x[1], p);
-            let flat = e.map(ScalarFn::Eq, &[x[1], zero]);
             let slope = e.select(flat, zero, slope);
             let da = e.mul(g, slope);
             // y * ln a, and 0 rather than 0 * -inf where a is 0.

@@ -1,0 +1,135 @@
+//! Trains a two-layer network on handwritten digits, all of it inside one compiled function.
+//!
+//! ```text
+//! cargo run --release --example digits
+//! cargo run --release --example digits -- --engine interp --epochs 5
+//! cargo run --release --example digits -- --data path/to/mnist --hidden 500
+//! ```
+
+mod args;
+mod show;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use cotangent::data::{self, Dataset, Split};
+use cotangent::prelude::*;
+
+use args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let Split { train, test } = match &args.data {
+        Some(dir) => data::mnist(dir)?,
+        None => data::digits(),
+    };
+    let (train, test) = (train.flattened(), test.flattened());
+    args.check_batch(train.len());
+    let (batch, pixels, classes) = (args.batch, train.example_shape()[0], train.classes());
+    println!(
+        "data      {} digits to train with, {} to test, {pixels} pixels each",
+        train.len(),
+        test.len()
+    );
+    println!(
+        "network   {pixels} - {} - {classes}, ReLU, batches of {batch}",
+        args.hidden
+    );
+
+    // The network: softmax cross-entropy of relu(X W1) W2.
+    let g = Builder::new();
+    let x = g.input("x", f32([batch, pixels]));
+    let y = g.input("y", i32([batch]));
+    let w1 = g.param("w1", init::he([pixels, args.hidden], args.seed));
+    let w2 = g.param("w2", init::he([args.hidden, classes], args.seed.wrapping_add(1)));
+    let logits = x.dot(w1).relu().dot(w2);
+    let loss = logits.cross_entropy(y).mean();
+
+    // Forward, backward and update: one function.
+    let training = Sgd::new(args.lr).minimize(loss);
+    let mut step = training.compile(&Options::engine(args.engine))?;
+    let mut predict = step.forward(logits.argmax(-1))?;
+    println!("{}\n", step.report());
+
+    // Train, and test after each epoch.
+    let mut batches = train.shuffled(batch, args.seed);
+    let mut accuracy = correct(&mut predict, &test, batch)?;
+    let mut curve = show::Curve::new(args.epochs, batches.batches_per_epoch());
+    for epoch in 0..args.epochs {
+        let mut sum = 0.0;
+        for (xs, ys) in batches.epoch(epoch) {
+            let loss: f32 = step.run(&[("x", xs), ("y", ys)])?.scalar()?;
+            sum += f64::from(loss);
+            curve.tick();
+        }
+        let mean = sum / batches.batches_per_epoch() as f64;
+        accuracy = correct(&mut predict, &test, batch)?;
+        curve.epoch(epoch + 1, mean, accuracy);
+        if !mean.is_finite() {
+            return Err(format!(
+                "the loss is {mean} in epoch {}: a learning rate of {:?} is too high",
+                epoch + 1,
+                args.lr
+            )
+            .into());
+        }
+    }
+    curve.finish();
+
+    // The same step under both engines, on the same batch, with parameters of its own.
+    let (xs, ys) = train.batches(batch).next().expect("there is a batch");
+    let time = |engine, runs| -> Result<Duration, Box<dyn Error>> {
+        let mut step = training.compile(&Options::engine(engine))?;
+        Ok(median(runs, || {
+            step.run(&[("x", xs.clone()), ("y", ys.clone())]).map(drop)
+        })?)
+    };
+    let runs = if args.quick { 20 } else { 200 };
+    show::times(time(Engine::Jit, 10 * runs), time(Engine::Interp, runs));
+
+    println!("test accuracy {accuracy:.3}");
+    Ok(())
+}
+
+/// The share of examples that are classified rightly.
+fn correct(predict: &mut Executable, test: &Dataset, batch: usize) -> Result<f64, Box<dyn Error>> {
+    let mut correct = 0;
+    // Padding fills the last batch; its results have no label to be compared with.
+    let padded = test.padded(batch);
+    for ((xs, _), labels) in padded.batches(batch).zip(test.labels().chunks(batch)) {
+        let outputs = predict.run(&[("x", xs)])?;
+        let classes = outputs.first().as_slice::<i32>()?;
+        correct += classes
+            .iter()
+            .zip(labels)
+            .filter(|(class, label)| class == label)
+            .count();
+    }
+    Ok(correct as f64 / test.len() as f64)
+}
+
+/// The median time of a call, after a tenth as many calls to warm up.
+fn median<E>(runs: usize, mut call: impl FnMut() -> Result<(), E>) -> Result<Duration, E> {
+    for _ in 0..runs / 10 {
+        call()?;
+    }
+    let mut times = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let start = Instant::now();
+        call()?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times[runs / 2])
+}

@@ -1,0 +1,829 @@
+//! Lowering: groups become kernels and products on buffers.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
+
+use crate::array::Array;
+use crate::graph::{DType, Dims, NodeId, Origin, Shape};
+use crate::prim::{Combine, Op, Strided};
+
+use super::build::{At, KernelBuilder, Read, may_alias, renumber, renumber_address};
+use super::expr::{Expr, ExprId};
+use super::fuse::{Accumulate, Fused, Home, Kind, Scale};
+use super::group::{Coords, GroupId, Loops, Member, Reach, Role, address};
+use super::kernel::{Access, Affine, Choice, Index, Inst, Kernel, SCRATCH_ROWS, SlotId, StoreMode, ValueId};
+use super::product;
+use super::{Action, BufferId, KernelId, Place, Step};
+
+/// A row of a kernel's scratch memory is at most this many bytes, so that it stays in the first-level cache. Longer rows are kept in full buffers.
+const MAX_SCRATCH_ROW: usize = 16 << 10;
+
+/// Where a buffer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Somewhere in the arena.
+    Arena,
+    /// To this place.
+    At(Place),
+}
+
+/// A buffer whose place may still be open.
+#[derive(Clone, Debug)]
+pub(super) struct PendingBuffer {
+    pub(super) dtype: DType,
+    pub(super) len: usize,
+    pub(super) want: Want,
+    pub(super) node: Option<NodeId>,
+}
+
+/// A step whose turn is still open.
+#[derive(Clone, Debug)]
+pub(super) struct PendingStep {
+    pub(super) action: Action,
+    pub(super) origins: Vec<Origin>,
+    pub(super) reads: SmallVec<[BufferId; 4]>,
+    pub(super) writes: SmallVec<[BufferId; 4]>,
+    /// Steps of lower levels need nothing of higher ones.
+    pub(super) level: u32,
+}
+
+/// A parameter's new value that was not computed in place: it is copied when everything else is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CopyBack {
+    pub(super) from: BufferId,
+    pub(super) param: usize,
+}
+
+/// The result of lowering.
+pub(super) struct Lowered {
+    pub(super) buffers: Vec<PendingBuffer>,
+    pub(super) kernels: Vec<Kernel>,
+    pub(super) steps: Vec<PendingStep>,
+    pub(super) params: Vec<NodeId>,
+    pub(super) inputs: Vec<NodeId>,
+    pub(super) constants: Vec<Arc<Array>>,
+    /// The buffer of each parameter's memory as a run finds it.
+    pub(super) param_buffers: FxHashMap<usize, BufferId>,
+    /// Parameters that a step updates in place, with the buffer of the new value.
+    pub(super) in_place: Vec<CopyBack>,
+    pub(super) copies: Vec<CopyBack>,
+}
+
+struct Lowerer<'a, 'g> {
+    fused: &'a Fused<'g>,
+    out: Lowered,
+    buffer_of: FxHashMap<NodeId, BufferId>,
+    kernel_of: FxHashMap<Kernel, KernelId>,
+    /// Placed nodes whose values are needed in memory.
+    stored: FxHashSet<NodeId>,
+    /// The parameter that a node's value may be computed into.
+    target: FxHashMap<NodeId, usize>,
+}
+
+/// Lowers all groups.
+pub(super) fn lower(fused: &Fused<'_>) -> Lowered {
+    let graph = fused.graph;
+    let mut inputs = Vec::new();
+    let mut params = Vec::new();
+    for id in graph.ids() {
+        match graph.op(id) {
+            Op::Input(_) => inputs.push(id),
+            Op::Param(_) => params.push(id),
+            _ => {}
+        }
+    }
+    let out = Lowered {
+        buffers: Vec::new(),
+        kernels: Vec::new(),
+        steps: Vec::new(),
+        params,
+        inputs,
+        constants: Vec::new(),
+        param_buffers: FxHashMap::default(),
+        in_place: Vec::new(),
+        copies: Vec::new(),
+    };
+    let mut lowerer = Lowerer {
+        fused,
+        out,
+        buffer_of: FxHashMap::default(),
+        kernel_of: FxHashMap::default(),
+        stored: FxHashSet::default(),
+        target: FxHashMap::default(),
+    };
+    lowerer.find_stored();
+    let copies = lowerer.bind_results();
+
+    let mut order: Vec<GroupId> = (0..fused.groups.len() as u32).map(GroupId).collect();
+    order.sort_by_key(|g| fused.groups[g.index()].level);
+    for id in order {
+        lowerer.group(id);
+    }
+    for copy in copies {
+        lowerer.result_copy(copy);
+    }
+    lowerer.out
+}
+
+/// A result that is a copy of what is computed or given elsewhere.
+struct ResultCopy {
+    node: NodeId,
+    to: Want,
+    /// The parameter that it goes to in the end.
+    param: Option<usize>,
+}
+
+impl Lowerer<'_, '_> {
+    /// Finds the placed nodes whose values must be in memory.
+    fn find_stored(&mut self) {
+        let fused = self.fused;
+        let mut stored = FxHashSet::default();
+        for (i, group) in fused.groups.iter().enumerate() {
+            let id = GroupId(i as u32);
+            let mut need = |body: ExprId, own: Option<GroupId>| {
+                fused.exprs.leaves(body, &mut |source, _, chosen| {
+                    if chosen || own.is_none() || fused.group_of(source) != own {
+                        stored.insert(source);
+                    }
+                });
+            };
+            match &group.kind {
+                Kind::Loops(loops) => loops.members.iter().for_each(|m| need(m.body, Some(id))),
+                Kind::Assemble { regions, .. } => regions.iter().for_each(|r| need(r.0, None)),
+                Kind::Scatter {
+                    base, index, update, ..
+                } => [base, index, update].iter().for_each(|&&b| need(b, None)),
+                Kind::Product(p) => {
+                    stored.extend([p.lhs.0, p.rhs.0]);
+                    if let Some(Accumulate {
+                        scale: Scale::Node(n), ..
+                    }) = &p.accumulate
+                    {
+                        stored.insert(*n);
+                    }
+                }
+                Kind::Merged(_) => {}
+            }
+        }
+        self.stored = stored;
+    }
+
+    /// Gives outputs and updates their memory; returns those that have to be copied.
+    fn bind_results(&mut self) -> Vec<ResultCopy> {
+        let graph = self.fused.graph;
+        let mut copies = Vec::new();
+        for (i, output) in graph.outputs().iter().enumerate() {
+            if graph.ty(output.node).shape.numel() == 0 {
+                continue;
+            }
+            let place = Want::At(Place::Output(i));
+            match self
+                .whole_value(output.node)
+                .filter(|n| !self.buffer_of.contains_key(n))
+            {
+                Some(node) => {
+                    self.stored.insert(node);
+                    self.new_buffer(node, place);
+                }
+                None => copies.push(ResultCopy {
+                    node: output.node,
+                    to: place,
+                    param: None,
+                }),
+            }
+        }
+        for update in graph.updates() {
+            if graph.ty(update.value).shape.numel() == 0 || update.param == update.value {
+                continue;
+            }
+            let param = self.param_number(update.param);
+            match self.whole_value(update.value) {
+                // An output is computed into the output's memory and copied from there.
+                Some(node) if self.buffer_of.contains_key(&node) => {
+                    let from = self.buffer_of[&node];
+                    self.out.copies.push(CopyBack { from, param });
+                }
+                Some(node) if !self.target.contains_key(&node) => {
+                    self.stored.insert(node);
+                    self.target.insert(node, param);
+                }
+                _ => copies.push(ResultCopy {
+                    node: update.value,
+                    to: Want::Arena,
+                    param: Some(param),
+                }),
+            }
+        }
+        for copy in &copies {
+            let stored = &mut self.stored;
+            self.fused.exprs.leaves(self.fused.def(copy.node), &mut |source, _, _| {
+                stored.insert(source);
+            });
+        }
+        copies
+    }
+
+    /// The placed node of some group whose value, as it lies in memory, is the node's.
+    fn whole_value(&self, node: NodeId) -> Option<NodeId> {
+        match &self.fused.exprs.get(self.fused.def(node)).expr {
+            Expr::Leaf { source, view } if view.is_contiguous() => {
+                let in_group = matches!(self.fused.homes[source.index()], Some(Home::Group(_)));
+                let whole = self.fused.graph.shape(*source).numel() == view.shape.numel();
+                (in_group && whole).then_some(*source)
+            }
+            _ => None,
+        }
+    }
+
+    fn param_number(&self, param: NodeId) -> usize {
+        self.out
+            .params
+            .iter()
+            .position(|&p| p == param)
+            .expect("an update is of a parameter")
+    }
+
+    fn add_buffer(&mut self, dtype: DType, len: usize, want: Want, node: Option<NodeId>) -> BufferId {
+        self.out.buffers.push(PendingBuffer { dtype, len, want, node });
+        BufferId(u32::try_from(self.out.buffers.len() - 1).expect("a plan has fewer than 2^32 buffers"))
+    }
+
+    fn new_buffer(&mut self, node: NodeId, want: Want) -> BufferId {
+        let ty = self.fused.graph.ty(node);
+        let id = self.add_buffer(ty.dtype, ty.shape.numel(), want, Some(node));
+        self.buffer_of.insert(node, id);
+        id
+    }
+
+    /// The buffer of a placed node's value.
+    fn buffer(&mut self, node: NodeId) -> BufferId {
+        if let Some(&id) = self.buffer_of.get(&node) {
+            return id;
+        }
+        let want = match self.fused.graph.op(node) {
+            _ if self.fused.homes[node.index()] != Some(Home::Leaf) => Want::Arena,
+            Op::Input(_) => {
+                let i = self
+                    .out
+                    .inputs
+                    .iter()
+                    .position(|&n| n == node)
+                    .expect("all inputs are listed");
+                Want::At(Place::Input(i))
+            }
+            Op::Param(_) => Want::At(Place::Param(self.param_number(node))),
+            Op::Const(c) => {
+                self.out.constants.push(c.value.clone());
+                Want::At(Place::Const(self.out.constants.len() - 1))
+            }
+            _ => Want::Arena,
+        };
+        let id = self.new_buffer(node, want);
+        if let Want::At(Place::Param(p)) = want {
+            self.out.param_buffers.insert(p, id);
+        }
+        id
+    }
+
+    fn origin(&self, node: NodeId) -> Origin {
+        self.fused.graph.node(node).origin.clone()
+    }
+
+    /// Adds a step that runs a kernel; equal kernels are one.
+    fn add_kernel(&mut self, builder: KernelBuilder, serial: bool, level: u32, origins: Vec<Origin>) {
+        let (kernel, args) = builder.finish(serial);
+        self.push_kernel(kernel, args, level, origins);
+    }
+
+    fn push_kernel(&mut self, kernel: Kernel, args: Vec<BufferId>, level: u32, origins: Vec<Origin>) {
+        let next = KernelId(self.out.kernels.len() as u32);
+        let mut reads = SmallVec::new();
+        let mut writes = SmallVec::new();
+        for (slot, &buffer) in kernel.slots.iter().zip(&args) {
+            match slot.access {
+                Access::Read => reads.push(buffer),
+                Access::Write | Access::Scratch => writes.push(buffer),
+                Access::ReadWrite => {
+                    reads.push(buffer);
+                    writes.push(buffer);
+                }
+            }
+        }
+        let kernel = match self.kernel_of.get(&kernel) {
+            Some(&id) => id,
+            None => {
+                self.out.kernels.push(kernel.clone());
+                self.kernel_of.insert(kernel, next);
+                next
+            }
+        };
+        self.out.steps.push(PendingStep {
+            action: Action::Kernel { kernel, args },
+            origins,
+            reads,
+            writes,
+            level,
+        });
+    }
+
+    fn group(&mut self, id: GroupId) {
+        let group = &self.fused.groups[id.index()];
+        match &group.kind {
+            Kind::Merged(_) => {}
+            Kind::Loops(loops) => self.loops(id, loops, group.level),
+            Kind::Product(p) => {
+                let lhs = self.buffer(p.lhs.0);
+                let rhs = self.buffer(p.rhs.0);
+                let scale = match &p.accumulate {
+                    Some(Accumulate {
+                        scale: Scale::Node(n), ..
+                    }) => Some(self.buffer(*n)),
+                    _ => None,
+                };
+                let c = match (&p.accumulate, self.target.get(&p.node).copied()) {
+                    (Some(a), _) => {
+                        let param = self.param_number(a.param);
+                        let buffer = self.new_buffer(p.node, Want::At(Place::Param(param)));
+                        self.out.in_place.push(CopyBack { from: buffer, param });
+                        buffer
+                    }
+                    (None, Some(param)) if p.lhs.0 != self.out.params[param] && p.rhs.0 != self.out.params[param] => {
+                        let buffer = self.new_buffer(p.node, Want::At(Place::Param(param)));
+                        self.out.in_place.push(CopyBack { from: buffer, param });
+                        buffer
+                    }
+                    (None, target) => {
+                        let buffer = self.buffer(p.node);
+                        if let Some(param) = target {
+                            self.out.copies.push(CopyBack { from: buffer, param });
+                        }
+                        buffer
+                    }
+                };
+                let product = product::lower(self.fused.graph, p, lhs, rhs, c, scale);
+                let mut reads: SmallVec<[BufferId; 4]> = SmallVec::from_slice(&[lhs, rhs]);
+                reads.extend(scale);
+                if let Some(a) = &p.accumulate {
+                    reads.push(self.buffer(a.param));
+                }
+                self.out.steps.push(PendingStep {
+                    action: Action::Product(product),
+                    origins: vec![self.origin(p.node)],
+                    reads,
+                    writes: SmallVec::from_slice(&[c]),
+                    level: group.level,
+                });
+            }
+            Kind::Assemble { node, fill, regions } => {
+                let shape = self.fused.graph.shape(*node).clone();
+                let dtype = self.fused.graph.ty(*node).dtype;
+                let to = self.copied_buffer(*node);
+                if let Some(fill) = fill {
+                    let value =
+                        |b: &mut KernelBuilder, _: &mut Self| b.inst(Inst::Const(fill.to_bits()), dtype, At::Row(0));
+                    self.elementwise(
+                        &shape,
+                        to,
+                        dtype,
+                        Strided::contiguous(&shape),
+                        group.level,
+                        *node,
+                        value,
+                    );
+                }
+                for (body, region) in regions {
+                    let (coords_shape, body) = (region.shape.clone(), *body);
+                    let value = move |b: &mut KernelBuilder, this: &mut Self| {
+                        let (_, coords) = Loops::over(&coords_shape, &[]);
+                        this.from_memory(b, body, &coords, At::Row(0))
+                    };
+                    self.elementwise(&region.shape, to, dtype, region.clone(), group.level, *node, value);
+                }
+            }
+            Kind::Scatter {
+                node,
+                combine,
+                base,
+                index,
+                update,
+                batch,
+                choices,
+            } => {
+                let (shape, dtype) = (self.fused.graph.shape(*node).clone(), self.fused.graph.ty(*node).dtype);
+                let to = self.copied_buffer(*node);
+                let base = *base;
+                let base_shape = shape.clone();
+                let value = move |b: &mut KernelBuilder, this: &mut Self| {
+                    let (_, coords) = Loops::over(&base_shape, &[]);
+                    this.from_memory(b, base, &coords, At::Row(0))
+                };
+                self.elementwise(
+                    &shape,
+                    to,
+                    dtype,
+                    Strided::contiguous(&shape),
+                    group.level,
+                    *node,
+                    value,
+                );
+                let operands = self.fused.graph.operands(*node);
+                let update_shape = self.fused.graph.shape(operands[2]).clone();
+                if update_shape.numel() == 0 {
+                    return;
+                }
+                let (loops, coords) = Loops::over(&update_shape, &[]);
+                let rows = loops.dims.len();
+                let mut b = KernelBuilder::new(loops.dims, rows, 1);
+                let index_coords: Coords = coords[..batch + choices].iter().cloned().collect();
+                let chosen = self.from_memory(&mut b, *index, &index_coords, At::Row(0));
+                let value = self.from_memory(&mut b, *update, &coords, At::Row(0));
+                let strides = shape.strides();
+                let by_axis: Dims<isize> = strides[..*batch]
+                    .iter()
+                    .copied()
+                    .chain(std::iter::repeat_n(0, *choices))
+                    .chain(strides[batch + 1..].iter().copied())
+                    .collect();
+                let affine = Affine {
+                    offset: 0,
+                    coefs: address(&by_axis, &coords, rows),
+                };
+                let choice = Some(Choice {
+                    value: chosen,
+                    stride: strides[*batch],
+                    extent: shape[*batch],
+                });
+                let slot = b.slot(to, dtype, Access::ReadWrite);
+                let mode = match combine {
+                    Combine::Set => StoreMode::Set,
+                    Combine::Add => StoreMode::Add,
+                };
+                b.store(slot, Index { affine, choice }, value, mode, At::Row(0));
+                self.add_kernel(b, true, group.level, vec![self.origin(*node)]);
+            }
+        }
+    }
+
+    /// The buffer of a node that several kernels write; its update is copied.
+    fn copied_buffer(&mut self, node: NodeId) -> BufferId {
+        let to = self.buffer(node);
+        if let Some(&param) = self.target.get(&node) {
+            self.out.copies.push(CopyBack { from: to, param });
+        }
+        to
+    }
+
+    /// A kernel that stores one value for each element of `shape` at the places of `region`.
+    #[allow(clippy::too_many_arguments, reason = "a kernel of one store is all of these facts")]
+    fn elementwise(
+        &mut self,
+        shape: &Shape,
+        to: BufferId,
+        dtype: DType,
+        region: Strided,
+        level: u32,
+        node: NodeId,
+        value: impl FnOnce(&mut KernelBuilder, &mut Self) -> ValueId,
+    ) {
+        let (loops, coords) = Loops::over(shape, &[]);
+        let rows = loops.dims.len();
+        let mut b = KernelBuilder::new(loops.dims, rows, 1);
+        let value = value(&mut b, self);
+        let slot = b.slot(to, dtype, Access::Write);
+        let affine = Affine {
+            offset: region.offset,
+            coefs: address(&region.strides, &coords, rows),
+        };
+        b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, At::Row(0));
+        self.add_kernel(b, false, level, vec![self.origin(node)]);
+    }
+
+    /// The value of an expression all of whose leaves are in memory.
+    fn from_memory(&mut self, b: &mut KernelBuilder, body: ExprId, coords: &Coords, at: At) -> ValueId {
+        let fused = self.fused;
+        b.expr(&fused.exprs, body, coords, at, &mut |_, source| {
+            Read::Memory(self.buffer(source))
+        })
+    }
+
+    /// Copies a result that is computed or given elsewhere.
+    fn result_copy(&mut self, copy: ResultCopy) {
+        let graph = self.fused.graph;
+        let ty = graph.ty(copy.node).clone();
+        let to = self.add_buffer(ty.dtype, ty.shape.numel(), copy.to, None);
+        let body = self.fused.def(copy.node);
+        let mut level = 0;
+        self.fused.exprs.leaves(body, &mut |source, _, _| {
+            level = level.max(
+                self.fused
+                    .group_of(source)
+                    .map_or(0, |g| self.fused.groups[g.index()].level),
+            );
+        });
+        let shape = ty.shape.clone();
+        let value = move |b: &mut KernelBuilder, this: &mut Self| {
+            let (_, coords) = Loops::over(&shape, &[]);
+            this.from_memory(b, body, &coords, At::Row(0))
+        };
+        self.elementwise(
+            &ty.shape,
+            to,
+            ty.dtype,
+            Strided::contiguous(&ty.shape),
+            level + 1,
+            copy.node,
+            value,
+        );
+        if let Some(param) = copy.param {
+            self.out.copies.push(CopyBack { from: to, param });
+        }
+    }
+
+    /// Lowers a loop nest to a kernel.
+    fn loops(&mut self, id: GroupId, loops: &Loops, level: u32) {
+        if loops.dims.contains(&0) {
+            return;
+        }
+        let (place_of, rows) = loop_order(loops, &self.stored);
+        let mut extents: Dims = SmallVec::from_elem(0, loops.dims.len());
+        loops
+            .dims
+            .iter()
+            .enumerate()
+            .for_each(|(d, &e)| extents[place_of[d]] = e);
+
+        let mut members: Vec<&Member> = loops.members.iter().collect();
+        members.sort_by_key(|m| m.node);
+        let position: FxHashMap<NodeId, usize> = members.iter().enumerate().map(|(i, m)| (m.node, i)).collect();
+        let phases = phases(self.fused, id, loops, &members, &position);
+        let count = phases.iter().map(|p| p.last + 1).max().unwrap_or(1);
+
+        let mut b = KernelBuilder::new(extents, rows, count);
+        let mut emitted: Vec<Emitted> = Vec::with_capacity(members.len());
+        // Memory in which inner values wait for a later phase.
+        let mut waiting: FxHashMap<usize, (SlotId, Affine)> = FxHashMap::default();
+        for (i, member) in members.iter().enumerate() {
+            let at = phases[i].at;
+            let coords = renumber(&member.coords, &place_of);
+            let fused = self.fused;
+            let mut read = |b: &mut KernelBuilder, source: NodeId| {
+                let Some(&s) = position.get(&source) else {
+                    return Read::Memory(self.buffer(source));
+                };
+                let dtype = fused.graph.ty(source).dtype;
+                match (emitted[s], phases[s].at) {
+                    (Emitted::Fold(fold), from) => {
+                        let p = from.phase();
+                        Read::Value(b.fold_result(p, fold, dtype, p + 1))
+                    }
+                    (Emitted::Value(value), At::Inner(p)) if at != At::Inner(p) => {
+                        let (slot, affine) = waiting
+                            .entry(s)
+                            .or_insert_with(|| self.park(b, members[s], &place_of, value, p))
+                            .clone();
+                        let index = Index { affine, choice: None };
+                        Read::Value(b.inst(Inst::Load { slot, index, fill: 0 }, dtype, at))
+                    }
+                    (Emitted::Value(value), _) => Read::Value(value),
+                }
+            };
+            let value = b.expr(&fused.exprs, member.body, &coords, at, &mut read);
+            let dtype = fused.graph.ty(member.node).dtype;
+            let (done, value, at) = match member.role {
+                Role::Map => (Emitted::Value(value), value, at),
+                Role::Fold(kind) => {
+                    let p = at.phase();
+                    let fold = b.fold(p, kind, value);
+                    (
+                        Emitted::Fold(fold),
+                        b.fold_result(p, fold, dtype, p + 1),
+                        At::Row(p + 1),
+                    )
+                }
+            };
+            emitted.push(done);
+            if self.stored.contains(&member.node) && !waiting.contains_key(&i) {
+                let buffer = self.buffer(member.node);
+                let slot = b.slot(buffer, dtype, Access::Write);
+                let affine = Affine {
+                    offset: 0,
+                    coefs: renumber_address(&member.address, &place_of),
+                };
+                b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, at);
+            }
+        }
+        // New values of parameters are computed in place where nothing of the old value is wanted any more.
+        let origins = members.iter().map(|m| self.origin(m.node)).collect();
+        let (kernel, args) = b.finish(false);
+        for member in &members {
+            let Some(&param) = self.target.get(&member.node) else {
+                continue;
+            };
+            let buffer = self.buffer_of[&member.node];
+            let written = SlotId(
+                args.iter()
+                    .position(|&a| a == buffer)
+                    .expect("a stored member has a slot") as u32,
+            );
+            let old = self
+                .out
+                .param_buffers
+                .get(&param)
+                .and_then(|o| args.iter().position(|a| a == o));
+            let fits = old.is_none_or(|old| may_alias(&kernel, SlotId(old as u32), written));
+            if fits {
+                self.out.buffers[buffer.index()].want = Want::At(Place::Param(param));
+                self.out.in_place.push(CopyBack { from: buffer, param });
+            } else {
+                self.out.copies.push(CopyBack { from: buffer, param });
+            }
+        }
+        self.push_kernel(kernel, args, level, origins);
+    }
+
+    /// Stores an inner value of phase `p` where later phases can read it; returns the slot and the place. It is the value's own buffer if it has one or
+    /// if rows are long, else scratch memory of one row.
+    fn park(
+        &mut self,
+        b: &mut KernelBuilder,
+        member: &Member,
+        place_of: &[usize],
+        value: ValueId,
+        p: usize,
+    ) -> (SlotId, Affine) {
+        let dtype = self.fused.graph.ty(member.node).dtype;
+        let (loops, rows) = b.loops();
+        let inner: usize = loops[rows..].iter().product();
+        let in_own = self.stored.contains(&member.node) || inner * dtype.size() > MAX_SCRATCH_ROW;
+        let (slot, affine) = if in_own {
+            let buffer = self.buffer(member.node);
+            let affine = Affine {
+                offset: 0,
+                coefs: renumber_address(&member.address, place_of),
+            };
+            (b.slot(buffer, dtype, Access::Write), affine)
+        } else {
+            let mut coefs: Dims<isize> = SmallVec::from_elem(0, loops.len());
+            let mut stride = 1;
+            for d in (rows..loops.len()).rev() {
+                coefs[d] = stride;
+                stride *= loops[d] as isize;
+            }
+            let buffer = self.add_buffer(dtype, inner * SCRATCH_ROWS, Want::Arena, None);
+            (b.slot(buffer, dtype, Access::Scratch), Affine { offset: 0, coefs })
+        };
+        let stored = self.stored.contains(&member.node);
+        if !stored {
+            b.store(
+                slot,
+                Index {
+                    affine: affine.clone(),
+                    choice: None,
+                },
+                value,
+                StoreMode::Set,
+                At::Inner(p),
+            );
+        }
+        (slot, affine)
+    }
+}
+
+/// What a member's emission left.
+#[derive(Clone, Copy, Debug)]
+enum Emitted {
+    /// A value.
+    Value(ValueId),
+    /// A fold, by its position in its phase.
+    Fold(usize),
+}
+
+/// When a member is computed.
+#[derive(Clone, Copy, Debug)]
+struct When {
+    at: At,
+    /// The last phase that has to be there: that of the result.
+    last: usize,
+}
+
+/// When each member is computed: an inner value or fold in the first phase in which all that it reads is there, a row value likewise.
+fn phases(
+    fused: &Fused<'_>,
+    id: GroupId,
+    loops: &Loops,
+    members: &[&Member],
+    position: &FxHashMap<NodeId, usize>,
+) -> Vec<When> {
+    let mut when: Vec<When> = Vec::with_capacity(members.len());
+    for member in members {
+        let mut phase = 0;
+        fused.exprs.leaves(member.body, &mut |source, _, _| {
+            let Some(&s) = position.get(&source).filter(|_| fused.group_of(source) == Some(id)) else {
+                return;
+            };
+            phase = phase.max(when[s].last);
+        });
+        let reach = loops.extent_of(&member.address);
+        when.push(match (member.role, reach) {
+            (Role::Fold(_), _) => When {
+                at: At::Inner(phase),
+                last: phase + 1,
+            },
+            (Role::Map, Some(Reach::Full)) => When {
+                at: At::Inner(phase),
+                last: phase,
+            },
+            (Role::Map, _) => When {
+                at: At::Row(phase),
+                last: phase,
+            },
+        });
+    }
+    when
+}
+
+/// The place of each dimension in the loop nest, and the count of row loops: rows outside, and among rows and among inner loops those outside that take the
+/// longest steps through the memory that is stored or, for inner loops, through the folded axes in row-major order.
+fn loop_order(loops: &Loops, stored: &FxHashSet<NodeId>) -> (Dims, usize) {
+    let count = loops.dims.len();
+    let moving = |m: &&Member| m.address.iter().filter(|&&f| f != 0).count();
+    let by_rows = loops
+        .members
+        .iter()
+        .filter(|m| stored.contains(&m.node))
+        .max_by_key(moving);
+    let by_rows = by_rows.or_else(|| loops.members.iter().max_by_key(moving));
+    let row_steps: Dims<isize> = by_rows.map(|m| m.address.clone()).unwrap_or_default();
+    let fold = loops.members.iter().find(|m| matches!(m.role, Role::Fold(_)));
+    let inner_steps = match fold {
+        Some(fold) => {
+            // The body's axes in row-major order of its own shape.
+            let extents: Shape = fold
+                .coords
+                .iter()
+                .map(|t| t.iter().map(|&(d, _)| loops.dims[d]).product::<usize>())
+                .collect();
+            address(&extents.strides(), &fold.coords, count)
+        }
+        None => row_steps.clone(),
+    };
+    let step = |d: usize| {
+        let steps = if loops.inner[d] { &inner_steps } else { &row_steps };
+        steps.get(d).copied().unwrap_or(0)
+    };
+    let mut order: Dims = (0..count).collect();
+    order.sort_by_key(|&d| (loops.inner[d], std::cmp::Reverse(step(d)), d));
+    let mut place_of: Dims = SmallVec::from_elem(0, count);
+    order.iter().enumerate().for_each(|(place, &d)| place_of[d] = place);
+    (place_of, loops.inner.iter().filter(|&&i| !i).count())
+}
+
+impl From<PendingStep> for Step {
+    fn from(step: PendingStep) -> Step {
+        Step {
+            action: step.action,
+            origins: step.origins,
+        }
+    }
+}
+
+/// Adds the copies of new parameter values behind all other steps; returns the extended order.
+pub(super) fn append_copies(lowered: &mut Lowered, mut order: Vec<usize>) -> Vec<usize> {
+    for copy in lowered.copies.clone() {
+        let PendingBuffer { dtype, len, node, .. } = lowered.buffers[copy.from.index()];
+        let to = BufferId(lowered.buffers.len() as u32);
+        lowered.buffers.push(PendingBuffer {
+            dtype,
+            len,
+            want: Want::At(Place::Param(copy.param)),
+            node,
+        });
+        let (loops, coords) = Loops::over(&[len].into(), &[]);
+        let rows = loops.dims.len();
+        let mut b = KernelBuilder::new(loops.dims, rows, 1);
+        let affine = Affine {
+            offset: 0,
+            coefs: address(&[1], &coords, rows),
+        };
+        let value = b.load(copy.from, dtype, affine.clone(), At::Row(0));
+        let slot = b.slot(to, dtype, Access::Write);
+        b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, At::Row(0));
+        let (kernel, args) = b.finish(false);
+        let known = lowered.kernels.iter().position(|k| *k == kernel);
+        let kernel = KernelId(known.unwrap_or_else(|| {
+            lowered.kernels.push(kernel);
+            lowered.kernels.len() - 1
+        }) as u32);
+        order.push(lowered.steps.len());
+        lowered.steps.push(PendingStep {
+            action: Action::Kernel { kernel, args },
+            origins: Vec::new(),
+            reads: SmallVec::from_slice(&[copy.from]),
+            writes: SmallVec::from_slice(&[to]),
+            level: u32::MAX,
+        });
+    }
+    order
+}

@@ -1,0 +1,250 @@
+//! The loop level: which kernels run, in which order, and where every value lies.
+//!
+//! ```text
+//!   Graph --fuse--> groups of nodes --lower--> kernels, products --schedule--> order --place--> Plan
+//! ```
+//!
+//! A [`Plan`] says everything about a run but the instructions: code generation translates it, [`eval`](eval::run) runs it in plain Rust, and
+//! [`check`](check::check) proves that each read sees the value that was meant.
+
+mod build;
+pub mod eval;
+mod expr;
+mod fuse;
+mod group;
+pub mod kernel;
+mod lower;
+mod memory;
+mod print;
+mod product;
+mod schedule;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+
+use crate::array::Array;
+use crate::graph::{DType, Dims, Graph, Name, NodeId, Origin, TensorType};
+
+use kernel::Kernel;
+
+/// Number of a buffer in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// Number of a kernel in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KernelId(pub u32);
+
+impl BufferId {
+    /// The position in [`Plan::buffers`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl KernelId {
+    /// The position in [`Plan::kernels`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a buffer lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// At this byte of the arena, a multiple of [`ARENA_ALIGN`].
+    Arena(usize),
+    /// In the array given for input number `i` of [`Plan::inputs`].
+    Input(usize),
+    /// In the memory of parameter number `i` of [`Plan::params`].
+    Param(usize),
+    /// In constant number `i` of [`Plan::constants`].
+    Const(usize),
+    /// In the array of output number `i` of [`Plan::outputs`].
+    Output(usize),
+}
+
+/// Alignment of buffers in the arena, in bytes: a cache line, and the widest vector.
+pub const ARENA_ALIGN: usize = 64;
+
+/// Memory that holds one value, row-major and without gaps. Several buffers may share a place one after the other.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Count of elements.
+    pub len: usize,
+    /// Where it lies.
+    pub place: Place,
+    /// The graph node whose value it holds; `None` for the scratch memory of a kernel.
+    pub node: Option<NodeId>,
+}
+
+impl Buffer {
+    /// Bytes of the buffer.
+    pub fn bytes(&self) -> usize {
+        self.len * self.dtype.size()
+    }
+}
+
+/// One thing that a run does.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// Origins of the nodes that it computes.
+    pub origins: Vec<Origin>,
+}
+
+impl Step {
+    /// The buffers that the step writes.
+    pub fn written<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = BufferId> + 'a {
+        let (args, product): (&[BufferId], _) = match &self.action {
+            Action::Kernel { args, .. } => (args, None),
+            Action::Product(p) => (&[], Some(p.c.buffer)),
+        };
+        let slots = match &self.action {
+            Action::Kernel { kernel, .. } => &plan.kernel(*kernel).slots[..],
+            Action::Product(_) => &[],
+        };
+        let by_kernel = slots.iter().zip(args).filter(|(s, _)| s.access != kernel::Access::Read).map(|(_, &b)| b);
+        by_kernel.chain(product)
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Runs a kernel.
+    Kernel {
+        /// The kernel.
+        kernel: KernelId,
+        /// The buffer of each slot.
+        args: Vec<BufferId>,
+    },
+    /// Computes matrix products.
+    Product(Product),
+}
+
+/// Matrix products by a library: for every index of `loops`, `c = alpha * a b` or `c += alpha * a b`.
+///
+/// Strides are in elements. The matrix at index `i` of the loops begins at `offset + sum(i[d] * loops[d])`.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// `f32` or `f64`.
+    pub dtype: DType,
+    /// Rows of `a` and `c`.
+    pub m: usize,
+    /// Columns of `b` and `c`.
+    pub n: usize,
+    /// Columns of `a`, rows of `b`.
+    pub k: usize,
+    /// The left factor.
+    pub a: Matrix,
+    /// The right factor.
+    pub b: Matrix,
+    /// The result. Read too if `accumulate`.
+    pub c: Matrix,
+    /// Extents of the loops around the product. A loop along which `c` stands still sums up: from its second turn on the product is added to `c`.
+    pub loops: Dims,
+    /// What the product is multiplied with.
+    pub alpha: Alpha,
+    /// Whether the product is added to what `c` holds.
+    pub accumulate: bool,
+}
+
+/// A matrix in a buffer.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// Place of the first element.
+    pub offset: isize,
+    /// Distance of two rows.
+    pub row: isize,
+    /// Distance of two columns.
+    pub column: isize,
+    /// Distance of two turns of each loop.
+    pub loops: Dims<isize>,
+}
+
+/// The factor of a product.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Alpha {
+    /// A number known now.
+    Const(f64),
+    /// `sign` times the first element of a buffer of the product's type.
+    Buffer {
+        /// The buffer.
+        buffer: BufferId,
+        /// 1 or -1.
+        sign: f64,
+    },
+}
+
+/// Everything about a run but the instructions.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Input names, in the order of the graph's nodes.
+    pub inputs: Vec<Name>,
+    /// Parameter names, in the order of the graph's nodes.
+    pub params: Vec<Name>,
+    /// Constants that have more than one element.
+    pub constants: Vec<Arc<Array>>,
+    /// Names and types of the outputs, in the graph's order.
+    pub outputs: Vec<(Name, TensorType)>,
+    /// All buffers.
+    pub buffers: Vec<Buffer>,
+    /// All different kernels.
+    pub kernels: Vec<Kernel>,
+    /// What a run does, in order.
+    pub steps: Vec<Step>,
+    /// Bytes of the arena.
+    pub arena_bytes: usize,
+    /// The largest sum of the bytes of arena buffers that live at one time: no placement needs less.
+    pub live_bytes: usize,
+}
+
+impl Plan {
+    /// The buffer of this number.
+    pub fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.index()]
+    }
+
+    /// The kernel of this number.
+    pub fn kernel(&self, id: KernelId) -> &Kernel {
+        &self.kernels[id.index()]
+    }
+}
+
+/// Plans a run of the graph.
+pub fn plan(graph: &Graph) -> Plan {
+    let fused = fuse::fuse(graph);
+    let mut lowered = lower::lower(&fused);
+    let order = schedule::schedule(&mut lowered);
+    let order = lower::append_copies(&mut lowered, order);
+    let memory::Placed {
+        buffers,
+        arena_bytes,
+        live_bytes,
+    } = memory::place(&lowered, &order);
+    let name = |&id: &NodeId| {
+        graph
+            .op(id)
+            .leaf_name()
+            .expect("inputs and parameters have names")
+            .clone()
+    };
+    Plan {
+        inputs: lowered.inputs.iter().map(name).collect(),
+        params: lowered.params.iter().map(name).collect(),
+        outputs: graph.outputs().iter().map(|o| (o.name.clone(), graph.ty(o.node).clone())).collect(),
+        constants: lowered.constants,
+        buffers,
+        kernels: lowered.kernels,
+        steps: order.iter().map(|&i| lowered.steps[i].clone().into()).collect(),
+        arena_bytes,
+        live_bytes,
+    }
+}

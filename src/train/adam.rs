@@ -1,0 +1,163 @@
+//! Adam and AdamW.
+
+use crate::build::Tensor;
+
+use super::{Optimizer, Rate, StepBuilder};
+
+/// Adam (Kingma and Ba 2015, algorithm 1).
+///
+/// With parameter `p`, gradient `g`, learning rate `lr`, moments `m` and `v`, which are zero at first, and `t` the number of the step, from 1, each step
+/// computes
+///
+/// ```text
+///   m = b1 m + (1 - b1) g
+///   v = b2 v + (1 - b2) g^2
+///   p = p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+/// ```
+///
+/// The bias corrections `1 - b^t` are computed as `-expm1(t ln b)`, which loses no digits in the first steps, where `b^t` is close to 1. The moments are the
+/// states `<parameter>.adam_m` and `<parameter>.adam_v`, the count of steps taken is `adam.t`, an `i64`.
+#[derive(Clone, Debug)]
+pub struct Adam<'g>(Settings<'g>);
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2): [`Adam`]'s update, with the parameter shrunk by a factor of its own.
+///
+/// ```text
+///   p = p (1 - lr d) - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+/// ```
+///
+/// The decay `d` is multiplied by the learning rate, as in PyTorch's `AdamW`. State as [`Adam`]'s.
+#[derive(Clone, Debug)]
+pub struct AdamW<'g>(Settings<'g>);
+
+#[derive(Clone, Debug)]
+struct Settings<'g> {
+    rate: Rate<'g>,
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    /// Decoupled weight decay.
+    decay: f64,
+    prefix: String,
+}
+
+impl<'g> Settings<'g> {
+    fn new(rate: Rate<'g>, decay: f64) -> Settings<'g> {
+        Settings {
+            rate,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            decay,
+            prefix: String::new(),
+        }
+    }
+
+    #[track_caller]
+    fn betas(self, beta1: f64, beta2: f64) -> Settings<'g> {
+        let valid = |b| (0.0..1.0).contains(&b);
+        assert!(
+            valid(beta1) && valid(beta2),
+            "Adam: betas are in 0 <= beta < 1, not {beta1} and {beta2}"
+        );
+        Settings { beta1, beta2, ..self }
+    }
+
+    #[track_caller]
+    fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
+        let rate = self.rate.resolve(step, &self.prefix);
+        let t = step.count_steps(&format!("{}adam.t", self.prefix)) + 1;
+        for &(p, g) in gradients {
+            let (m, v) = (
+                step.state_of(p, &self.prefix, "adam_m"),
+                step.state_of(p, &self.prefix, "adam_v"),
+            );
+            let new_m = self.beta1 * m + (1.0 - self.beta1) * g;
+            let new_v = self.beta2 * v + (1.0 - self.beta2) * (g * g);
+            step.update(m, new_m);
+            step.update(v, new_v);
+
+            // The corrections are scalars, so that each element costs one square root and one division.
+            let t = t.cast(p.dtype());
+            let rate = rate.like(step, p);
+            let size = rate / correction(step, self.beta1, t);
+            let root = correction(step, self.beta2, t).rsqrt();
+            let denominator = new_v.sqrt() * root + self.eps;
+            let shrunk = if self.decay == 0.0 {
+                p
+            } else {
+                p * (1.0 - rate * self.decay)
+            };
+            step.update(p, shrunk - size * (new_m / denominator));
+        }
+    }
+}
+
+/// `1 - beta^t`.
+#[track_caller]
+fn correction<'g>(step: &StepBuilder<'g>, beta: f64, t: Tensor<'g>) -> Tensor<'g> {
+    if beta == 0.0 {
+        step.number(t.dtype(), 1.0)
+    } else {
+        -(t * beta.ln()).expm1()
+    }
+}
+
+macro_rules! adam {
+    ($name:ident) => {
+        impl<'g> $name<'g> {
+            /// Decay rates of the two moments; 0.9 and 0.999 unless set.
+            ///
+            /// # Panics
+            /// If one of them is not in `0 <= beta < 1`.
+            #[track_caller]
+            pub fn betas(self, beta1: f64, beta2: f64) -> $name<'g> {
+                $name(self.0.betas(beta1, beta2))
+            }
+
+            /// What keeps the denominator from 0; 1e-8 unless set.
+            pub fn eps(self, eps: f64) -> $name<'g> {
+                $name(Settings { eps, ..self.0 })
+            }
+
+            /// Puts `prefix` and a dot before the names of the optimizer's state: `<prefix>.adam.t`, `<parameter>.<prefix>.adam_m`.
+            pub fn prefix(self, prefix: &str) -> $name<'g> {
+                $name(Settings {
+                    prefix: format!("{prefix}."),
+                    ..self.0
+                })
+            }
+        }
+
+        impl<'g> Optimizer<'g> for $name<'g> {
+            #[track_caller]
+            fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
+                self.0.update(step, gradients);
+            }
+        }
+    };
+}
+adam!(Adam);
+adam!(AdamW);
+
+impl<'g> Adam<'g> {
+    /// Adam with this learning rate, usually 0.001.
+    pub fn new(rate: impl Into<Rate<'g>>) -> Adam<'g> {
+        Adam(Settings::new(rate.into(), 0.0))
+    }
+}
+
+impl<'g> AdamW<'g> {
+    /// AdamW with this learning rate and a weight decay of 0.01.
+    pub fn new(rate: impl Into<Rate<'g>>) -> AdamW<'g> {
+        AdamW(Settings::new(rate.into(), 0.01))
+    }
+
+    /// The weight decay; 0.01 unless set.
+    pub fn weight_decay(self, weight_decay: f64) -> AdamW<'g> {
+        AdamW(Settings {
+            decay: weight_decay,
+            ..self.0
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! Training: optimizers as graph nodes inside the step.
+//!
+//! ```text
+//!   loss --grad--> gradients --Optimizer::update--> new values of parameters and optimizer state
+//!                                  |
+//!                              TrainStep    outputs and updates; compiles to one Executable
+//! ```
+//!
+//! An [`Optimizer`] appends nodes that compute each parameter's new value from its gradient. They are ordinary nodes: the compiler fuses them with the
+//! rest of the step, and everything that can be printed, printed with them. What an optimizer remembers from step to step (momentum, moments, the step
+//! count) are [state parameters](crate::Builder::state), readable and settable by name through [`Params`]:
+//!
+//! | optimizer | state of parameter `w` | state of its own |
+//! |---|---|---|
+//! | [`Sgd`] | none | |
+//! | [`Sgd`] with momentum | `w.momentum` | |
+//! | [`Adam`], [`AdamW`] | `w.adam_m`, `w.adam_v` | `adam.t`, the count of steps taken, an `i64` |
+//! | with [`Rate::adjustable`] | | `learning_rate` |
+//! | with [`Rate::schedule`] | | `schedule.t`, the count of steps taken, an `i64` |
+//!
+//! Two optimizers in one builder need different names for their own state: see [`Sgd::prefix`], [`Adam::prefix`] and [`AdamW::prefix`].
+
+mod adam;
+mod rate;
+mod sgd;
+
+use crate::build::{Builder, Program, Tensor};
+use crate::compile::{CompileError, Options};
+use crate::graph::{DType, Name, TensorType};
+use crate::prim::Op;
+use crate::runtime::{Executable, Params};
+use crate::{Array, Init};
+
+pub use adam::{Adam, AdamW};
+pub use rate::Rate;
+pub use sgd::Sgd;
+
+/// A rule that turns gradients into new parameter values.
+///
+/// ```
+/// use cotangent::prelude::*;
+///
+/// let g = Builder::new();
+/// let w = g.param("w", init::full([2], 3.0));
+/// let loss = w.square().sum();
+///
+/// let mut step = Sgd::new(0.25).minimize(loss).compile(&Options::engine(Engine::Interp))?;
+/// let before: f32 = step.run::<&Array>(&[])?.scalar()?;
+/// assert_eq!(before, 18.0);
+/// assert_eq!(step.params().get("w")?.as_slice::<f32>()?, [1.5, 1.5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Optimizer<'g>: Sized {
+    /// Appends the nodes of one update: for each parameter with its gradient, [`StepBuilder::update`] is called with the new value.
+    fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]);
+
+    /// The step that lowers `loss` by all trainable parameters that it depends on. Its first output is the loss, called `loss`: the value at the
+    /// parameters before the update.
+    ///
+    /// # Panics
+    /// If `loss` is not a float scalar or depends on no trainable parameter.
+    #[track_caller]
+    fn minimize(self, loss: Tensor<'g>) -> TrainStep<'g> {
+        let params = trainable(loss);
+        assert!(
+            !params.is_empty(),
+            "minimize: {loss:?} depends on no trainable parameter"
+        );
+        self.minimize_wrt(loss, &params)
+    }
+
+    /// [`Optimizer::minimize`] that updates these parameters only.
+    ///
+    /// # Panics
+    /// If `loss` is not a float scalar, or one of `params` is not a float parameter, is listed twice or belongs to another builder.
+    #[track_caller]
+    fn minimize_wrt(self, loss: Tensor<'g>, params: &[Tensor<'g>]) -> TrainStep<'g> {
+        let gradients = loss.builder().grad_all(loss, params);
+        let pairs: Vec<_> = params.iter().copied().zip(gradients).collect();
+        let mut step = self.apply(loss.builder(), &pairs);
+        step.outputs.insert(0, ("loss".to_owned(), loss));
+        step
+    }
+
+    /// The step that updates parameters by gradients of the caller's making, such as clipped ones. It has no outputs until
+    /// [`TrainStep::output`] adds them.
+    ///
+    /// # Panics
+    /// If the first of a pair is not a float parameter, or is listed twice, or the second is typed unlike it.
+    #[track_caller]
+    fn apply(self, builder: &'g Builder, gradients: &[(Tensor<'g>, Tensor<'g>)]) -> TrainStep<'g> {
+        for &(param, gradient) in gradients {
+            assert!(
+                param_name(param).is_some(),
+                "apply: {param:?} is not a parameter and cannot be updated"
+            );
+            assert!(
+                param.ty() == gradient.ty() && param.dtype().is_float(),
+                "apply: {param:?} and its gradient {gradient:?} have one float type"
+            );
+        }
+        let mut step = StepBuilder {
+            builder,
+            updates: Vec::new(),
+        };
+        self.update(&mut step, gradients);
+        TrainStep {
+            builder,
+            outputs: Vec::new(),
+            updates: step.updates,
+        }
+    }
+}
+
+/// The trainable parameters that `loss` depends on, in the order of their declaration.
+fn trainable(loss: Tensor<'_>) -> Vec<Tensor<'_>> {
+    let graph = loss.builder().graph();
+    let mut needed = vec![false; loss.id().index() + 1];
+    needed[loss.id().index()] = true;
+    for id in graph.ids().take(needed.len()).rev() {
+        if needed[id.index()] {
+            graph.operands(id).iter().for_each(|o| needed[o.index()] = true);
+        }
+    }
+    drop(graph);
+    let mut params = loss.builder().params();
+    params.retain(|p| needed.get(p.id().index()) == Some(&true) && p.dtype().is_float());
+    params
+}
+
+/// The name of a parameter, `None` if the tensor is none.
+fn param_name(tensor: Tensor<'_>) -> Option<Name> {
+    match tensor.builder().graph().op(tensor.id()) {
+        Op::Param(p) => Some(p.name.clone()),
+        _ => None,
+    }
+}
+
+/// What an [`Optimizer`] writes its update with.
+#[derive(Debug)]
+pub struct StepBuilder<'g> {
+    builder: &'g Builder,
+    updates: Vec<(Tensor<'g>, Tensor<'g>)>,
+}
+
+impl<'g> StepBuilder<'g> {
+    /// The builder of the graph.
+    pub fn builder(&self) -> &'g Builder {
+        self.builder
+    }
+
+    /// Lets `param` take the value of `value` at the end of the step. All values are computed from the parameters before the step.
+    pub fn update(&mut self, param: Tensor<'g>, value: Tensor<'g>) {
+        self.updates.push((param, value));
+    }
+
+    /// State that belongs to a parameter, typed like it and zero at first, called `<parameter>.<prefix><name>`.
+    ///
+    /// # Panics
+    /// If the name is taken, or `param` is not a parameter.
+    #[track_caller]
+    pub fn state_of(&self, param: Tensor<'g>, prefix: &str, name: &str) -> Tensor<'g> {
+        let Some(owner) = param_name(param) else {
+            panic!("state_of: {param:?} is not a parameter")
+        };
+        self.builder.state(&format!("{owner}.{prefix}{name}"), param.ty())
+    }
+
+    /// A count of steps in a state called `name`: an `i64` scalar that is 0 at first. Gives the count before this step.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn count_steps(&mut self, name: &str) -> Tensor<'g> {
+        let taken = self.builder.state(name, TensorType::new(DType::I64, []));
+        self.update(taken, taken + 1);
+        taken
+    }
+
+    /// A scalar state called `name`.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn scalar_state(&self, name: &str, value: f32) -> Tensor<'g> {
+        self.builder.state(name, Init::from(Array::scalar(value)))
+    }
+
+    /// A constant scalar.
+    #[track_caller]
+    fn number(&self, dtype: DType, value: f64) -> Tensor<'g> {
+        self.builder.full(TensorType::new(dtype, []), value)
+    }
+}
+
+/// A training step before compilation: results to return and parameters to update.
+///
+/// More results can be added; the whole compiles to one [`Executable`].
+#[derive(Clone, Debug)]
+#[must_use = "a step does nothing until it is compiled and run"]
+pub struct TrainStep<'g> {
+    builder: &'g Builder,
+    outputs: Vec<(String, Tensor<'g>)>,
+    updates: Vec<(Tensor<'g>, Tensor<'g>)>,
+}
+
+impl<'g> TrainStep<'g> {
+    /// Adds a result. It is computed from the parameters before the update.
+    pub fn output(mut self, name: &str, tensor: Tensor<'g>) -> TrainStep<'g> {
+        self.outputs.push((name.to_owned(), tensor));
+        self
+    }
+
+    /// Adds an update: `param` takes the value of `value` at the end of the step. For what no optimizer learns, such as running means.
+    pub fn update(mut self, param: Tensor<'g>, value: Tensor<'g>) -> TrainStep<'g> {
+        self.updates.push((param, value));
+        self
+    }
+
+    /// The updates: each parameter with its new value, state included.
+    pub fn updates(&self) -> &[(Tensor<'g>, Tensor<'g>)] {
+        &self.updates
+    }
+
+    /// The program of the step.
+    ///
+    /// # Panics
+    /// If two results have one name, or a parameter is updated twice or by a value of another type.
+    #[track_caller]
+    pub fn program(&self) -> Program {
+        let outputs: Vec<(&str, Tensor<'_>)> = self.outputs.iter().map(|(n, t)| (&**n, *t)).collect();
+        self.builder.program_with_updates(&outputs, &self.updates)
+    }
+
+    /// Compiles the step, with parameters of its own.
+    ///
+    /// # Errors
+    /// As [`Program::compile`].
+    ///
+    /// # Panics
+    /// As [`TrainStep::program`].
+    #[track_caller]
+    pub fn compile(&self, options: &Options) -> Result<Executable, CompileError> {
+        self.program().compile(options)
+    }
+
+    /// Compiles the step to share `params`.
+    ///
+    /// # Errors
+    /// As [`Program::compile_with`].
+    ///
+    /// # Panics
+    /// As [`TrainStep::program`].
+    #[track_caller]
+    pub fn compile_with(&self, options: &Options, params: &Params) -> Result<Executable, CompileError> {
+        self.program().compile_with(options, params)
+    }
+}

@@ -1,0 +1,145 @@
+//! Learning rates: a number, a number that can be changed between steps, or a function of the step count.
+
+use std::fmt;
+
+use crate::build::Tensor;
+
+use super::StepBuilder;
+
+/// A learning rate.
+///
+/// A plain number is part of the compiled step. A rate that changes is a scalar of the graph and costs no recompilation:
+///
+/// ```
+/// use cotangent::prelude::*;
+///
+/// let g = Builder::new();
+/// let w = g.param("w", init::full([1], 1.0));
+/// let loss = w.sum();
+///
+/// let mut step = Sgd::new(Rate::adjustable(0.5)).minimize(loss).compile(&Options::engine(Engine::Interp))?;
+/// step.run::<&Array>(&[])?;
+/// step.params().set("learning_rate", &Array::scalar(0.25f32))?;
+/// step.run::<&Array>(&[])?;
+/// assert_eq!(step.params().get("w")?.as_slice::<f32>()?, [0.25]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Rate<'g>(Kind<'g>);
+
+#[derive(Clone)]
+enum Kind<'g> {
+    Number(f64),
+    Adjustable(f32),
+    Tensor(Tensor<'g>),
+    Schedule(Schedule),
+}
+
+/// The rate at a step, as a tensor of the steps taken before it.
+type Schedule = std::rc::Rc<dyn for<'a> Fn(Tensor<'a>) -> Tensor<'a>>;
+
+impl<'g> Rate<'g> {
+    /// A rate in the `f32` state `learning_rate`, to be changed between steps through [`Params::set`](crate::Params::set).
+    pub fn adjustable(initial: f64) -> Rate<'g> {
+        Rate(Kind::Adjustable(initial as f32))
+    }
+
+    /// A rate computed inside the step from the count of steps taken before it, a scalar that is 0 in the first. The count is the state `schedule.t`.
+    ///
+    /// ```
+    /// use cotangent::prelude::*;
+    /// // 0.1 / sqrt(1 + t)
+    /// let rate = Rate::schedule(|t| 0.1 / (1.0 + t).sqrt());
+    /// ```
+    pub fn schedule(rate: impl for<'a> Fn(Tensor<'a>) -> Tensor<'a> + 'static) -> Rate<'g> {
+        Rate(Kind::Schedule(std::rc::Rc::new(rate)))
+    }
+
+    /// Half a cosine wave from `initial` to 0 in `steps` steps, 0 from then on: `initial (1 + cos(pi t / steps)) / 2` (Loshchilov and Hutter 2017, SGDR,
+    /// equation 5, with a minimum of 0 and no restart).
+    pub fn cosine(initial: f64, steps: u64) -> Rate<'g> {
+        let steps = steps.max(1) as f64;
+        Rate::schedule(move |t| (initial / 2.0) * (1.0 + (t.minimum(steps) * (std::f64::consts::PI / steps)).cos()))
+    }
+
+    /// `initial` times `factor` for every `every` steps taken: `initial factor^floor(t / every)`. The factor is positive.
+    ///
+    /// # Panics
+    /// If the factor is not positive.
+    #[track_caller]
+    pub fn decay(initial: f64, factor: f64, every: u64) -> Rate<'g> {
+        assert!(factor > 0.0, "decay: the factor is positive, not {factor}");
+        let every = every.max(1) as f64;
+        Rate::schedule(move |t| initial * ((t / every).floor() * factor.ln()).exp())
+    }
+
+    /// The scalar tensor that holds the rate of this step.
+    #[track_caller]
+    pub(super) fn resolve(self, step: &mut StepBuilder<'g>, prefix: &str) -> Resolved<'g> {
+        match self.0 {
+            Kind::Number(number) => Resolved::Number(number),
+            Kind::Tensor(tensor) => {
+                assert!(
+                    tensor.rank() == 0 && tensor.dtype().is_float(),
+                    "a learning rate is a float scalar, not {tensor:?}"
+                );
+                Resolved::Tensor(tensor)
+            }
+            Kind::Adjustable(initial) => {
+                Resolved::Tensor(step.scalar_state(&format!("{prefix}learning_rate"), initial))
+            }
+            Kind::Schedule(rate) => {
+                let taken = step.count_steps(&format!("{prefix}schedule.t"));
+                let rate = rate(taken.cast(crate::DType::F32));
+                assert!(
+                    rate.rank() == 0 && rate.dtype().is_float(),
+                    "a schedule gives a float scalar, not {rate:?}"
+                );
+                Resolved::Tensor(rate)
+            }
+        }
+    }
+}
+
+/// A learning rate as the nodes of an update use it.
+#[derive(Clone, Copy)]
+pub(super) enum Resolved<'g> {
+    Number(f64),
+    Tensor(Tensor<'g>),
+}
+
+impl<'g> Resolved<'g> {
+    /// The rate as a scalar of the element type of `like`.
+    #[track_caller]
+    pub(super) fn like(self, step: &StepBuilder<'g>, like: Tensor<'g>) -> Tensor<'g> {
+        match self {
+            Resolved::Number(number) => step.number(like.dtype(), number),
+            Resolved::Tensor(tensor) => tensor.cast(like.dtype()),
+        }
+    }
+}
+
+impl From<f64> for Rate<'_> {
+    /// A number that never changes.
+    fn from(rate: f64) -> Self {
+        Rate(Kind::Number(rate))
+    }
+}
+
+impl<'g> From<Tensor<'g>> for Rate<'g> {
+    /// A float scalar of the graph: an input, a state, or computed from them.
+    fn from(rate: Tensor<'g>) -> Self {
+        Rate(Kind::Tensor(rate))
+    }
+}
+
+impl fmt::Debug for Rate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Number(number) => write!(f, "{number}"),
+            Kind::Adjustable(initial) => write!(f, "adjustable({initial})"),
+            Kind::Tensor(tensor) => write!(f, "{tensor:?}"),
+            Kind::Schedule(_) => f.write_str("schedule"),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Differential tests: on random programs, every engine gives what the reference interpreter gives.
+
+use cotangent::array::ArrayView;
+use cotangent::interp::Results;
+use cotangent::opt::{Level, OptOptions, optimize};
+use cotangent::plan::{self, eval};
+use cotangent::prim::Op;
+use cotangent::testing::{Case, generate};
+use cotangent::{Array, Graph, Options};
+
+/// Count of programs; `FUZZ=n` asks for more.
+fn programs() -> u64 {
+    std::env::var("FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(1500)
+}
+
+/// First seed; `FUZZ_SEED=n` begins elsewhere.
+fn first_seed() -> u64 {
+    std::env::var("FUZZ_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// Runs the plan of `graph` in the plan evaluator.
+fn evaluate_plan(case: &Case, graph: &Graph) -> Results {
+    let plan = plan::plan(graph);
+    let inputs: Vec<ArrayView<'_>> = plan.inputs.iter().map(|n| case.leaf(n).view()).collect();
+    let mut params: Vec<Array> = plan.params.iter().map(|n| case.leaf(n).clone()).collect();
+    let outputs = eval::run(&plan, &inputs, &mut params);
+    let updated = graph.updates().iter().map(|u| {
+        let Op::Param(p) = graph.op(u.param) else { panic!("updates are of parameters") };
+        let at = plan.params.iter().position(|n| *n == p.name).expect("the plan knows every parameter");
+        params[at].clone()
+    });
+    Results { outputs, updates: updated.collect() }
+}
+
+fn check_all(what: &str, engine: impl Fn(&Case) -> Results) {
+    let mut failures = Vec::new();
+    for seed in first_seed()..first_seed() + programs() {
+        let case = generate(seed);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| engine(&case)));
+        match outcome {
+            Ok(results) => {
+                if let Err(mismatch) = case.check(&results) {
+                    failures.push(mismatch.to_string());
+                }
+            }
+            Err(_) => failures.push(format!("seed {seed}: panicked")),
+        }
+    }
+    println!("{what}: {} programs, {} failures", programs(), failures.len());
+    assert!(failures.is_empty(), "{what}:\n{}", failures[..failures.len().min(10)].join("\n"));
+}
+
+#[test]
+fn plan_evaluator_on_graphs_as_written() {
+    check_all("plan evaluator, as written", |case| evaluate_plan(case, &case.program.graph));
+}
+
+#[test]
+fn plan_evaluator_on_optimized_graphs() {
+    check_all("plan evaluator, optimized", |case| {
+        let optimized = optimize(&case.program.graph, &mut OptOptions::default());
+        evaluate_plan(case, &optimized.graph)
+    });
+}
+
+/// Runs the program in an executable compiled with these options.
+fn execute(case: &Case, options: &Options) -> Results {
+    let mut executable = case.program.compile(options).expect("random programs compile");
+    let known: Vec<String> = executable.inputs().map(|(n, _)| n.to_string()).collect();
+    let inputs: Vec<(&str, ArrayView<'_>)> = known.iter().map(|n| (n.as_str(), case.leaf(n).view())).collect();
+    let outputs = executable.run(&inputs).expect("the inputs fit").iter().map(|(_, a)| a.clone()).collect();
+    let graph = &case.program.graph;
+    let updates = graph.updates().iter().map(|u| {
+        let Op::Param(p) = graph.op(u.param) else { panic!("updates are of parameters") };
+        executable.params().get(&p.name).expect("the parameter is declared")
+    });
+    Results { outputs, updates: updates.collect() }
+}
+
+#[test]
+fn jit_on_graphs_as_written() {
+    let options = Options { level: Level::O0, ..Options::default() };
+    check_all("jit, as written", |case| execute(case, &options));
+}
+
+#[test]
+fn jit_on_optimized_graphs() {
+    check_all("jit, optimized", |case| execute(case, &Options::default()));
+}

@@ -1,0 +1,668 @@
+//! The gradient table: differentiation of every operation, scalar function and composite against finite differences, in double precision, first and
+//! second order; and the documented choices where a function has no derivative.
+
+use std::collections::BTreeSet;
+
+use cotangent::graph::Dims;
+use cotangent::interp;
+use cotangent::prelude::*;
+use cotangent::prim::{Combine, Gather, Map, Op, OpKind, Pad, Scatter};
+use cotangent::scalar::{ScalarFn, Signature};
+use cotangent::testing::{Draw, check_gradient};
+
+type Function = Box<dyn for<'g> Fn(&'g Builder, &[Tensor<'g>]) -> Tensor<'g>>;
+
+/// A differentiable function at a point.
+struct Row {
+    name: String,
+    inputs: Vec<Array>,
+    f: Function,
+}
+
+fn row(name: &str, inputs: &[Array], f: impl for<'g> Fn(&'g Builder, &[Tensor<'g>]) -> Tensor<'g> + 'static) -> Row {
+    Row {
+        name: name.to_owned(),
+        inputs: inputs.to_vec(),
+        f: Box::new(f),
+    }
+}
+
+/// A row of one input.
+fn unary(name: &str, x: &Array, f: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g> + 'static) -> Row {
+    row(name, std::slice::from_ref(x), move |_, x| f(x[0]))
+}
+
+/// Numbers between -2 and 2, other ones for each shape.
+fn x(shape: &[usize]) -> Array {
+    between(shape, -2.0, 2.0)
+}
+
+fn between(shape: &[usize], low: f64, high: f64) -> Array {
+    let seed = shape.iter().fold(17, |s, &d| s * 31 + d as u64);
+    Draw::new(seed).uniform(&f64(shape), low, high)
+}
+
+/// Numbers that lie at least 0.1 apart, in random order.
+fn apart(shape: &[usize]) -> Array {
+    let n = shape.iter().product::<usize>();
+    let order = Draw::new(n as u64).shuffled((0..n).collect());
+    Array::new(shape, order.iter().map(|&i| 0.1 * i as f64 - 0.05 * n as f64).collect()).unwrap()
+}
+
+fn integers(shape: &[usize], values: &[i64]) -> Array {
+    Array::new(shape, values.to_vec()).unwrap()
+}
+
+fn labels(values: &[i32]) -> Array {
+    Array::new([values.len()], values.to_vec()).unwrap()
+}
+
+fn scalar_functions() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for &f in ScalarFn::ALL {
+        let record = f.record();
+        let (low, high) = record.domain;
+        for shape in [&[7][..], &[], &[2, 0, 3], &[2, 1, 5]] {
+            let mut draw = Draw::new(3 + shape.len() as u64);
+            let mut operand = || draw.uniform(&f64(shape), low, high);
+            let name = format!("{} {shape:?}", record.name);
+            match record.signature {
+                // What it gives is not what its derivative says, by design; tested exactly below.
+                _ if f == ScalarFn::StopGradient => {}
+                Signature::Number | Signature::Float => {
+                    let inputs: Vec<Array> = (0..record.arity).map(|_| operand()).collect();
+                    rows.push(row(&name, &inputs, move |g, x| g.try_push(Map { f }, x).unwrap()));
+                }
+                Signature::Compare => {
+                    let inputs = [operand(), operand()];
+                    rows.push(row(&name, &inputs, move |g, x| {
+                        g.try_push(Map { f }, x).unwrap().select(x[0] * x[1], x[0].sin())
+                    }));
+                }
+                Signature::Test => {
+                    rows.push(row(&name, &[operand()], move |g, x| {
+                        g.try_push(Map { f }, x).unwrap().select(x[0], x[0] * x[0])
+                    }));
+                }
+                Signature::Logic => {
+                    let inputs = [operand(), operand()];
+                    rows.push(row(&name, &inputs, move |g, x| {
+                        let conditions = [x[0].gt(0.5), x[1].gt(0.5)];
+                        let condition = g.try_push(Map { f }, &conditions[..f.arity()]).unwrap();
+                        condition.select(x[0] * x[1], x[0] + x[1])
+                    }));
+                }
+                Signature::Select => {
+                    let inputs = [operand(), operand(), operand()];
+                    rows.push(row(&name, &inputs, |g, x| {
+                        let condition = x[0].gt(0.0);
+                        g.try_push(Map { f: ScalarFn::Select }, &[condition, x[1].exp(), x[2] * x[0]])
+                            .unwrap()
+                    }));
+                }
+            }
+        }
+    }
+    rows
+}
+
+fn movement() -> Vec<Row> {
+    vec![
+        row("broadcast row and column", &[x(&[3, 1]), x(&[4])], |_, x| {
+            (x[0] * x[1]).sin()
+        }),
+        row("broadcast a scalar", &[x(&[]), x(&[2, 3])], |_, x| x[0] * x[1] * x[0]),
+        row("broadcast middle axes", &[x(&[2, 1, 3, 1]), x(&[4, 1, 5])], |_, x| {
+            x[0] * x[1]
+        }),
+        row("broadcast to no elements", &[x(&[1, 3]), x(&[0, 3])], |_, x| {
+            x[0] * x[1]
+        }),
+        unary("broadcast_to", &x(&[3]), |x| x.broadcast_to([2, 4, 3]).exp()),
+        unary("reshape", &x(&[4, 3]), |x| x.reshape([2, 6]).sin() * x.reshape([2, 6])),
+        unary("reshape of a transpose", &x(&[4, 3]), |x| x.t().reshape([2, 6]).exp()),
+        unary("reshape of no elements", &x(&[0, 3]), |x| x.reshape([5, 0]).exp()),
+        unary("reshape to a scalar", &x(&[1, 1]), |x| x.reshape([]).exp()),
+        unary("expand and squeeze", &x(&[2, 3]), |x| x.expand(1).exp().squeeze(1)),
+        unary("transpose of three axes", &x(&[2, 3, 4]), |x| {
+            x.transpose([2, 0, 1]).exp()
+        }),
+        unary("transpose by negative axes", &x(&[2, 3, 4]), |x| {
+            x.transpose([-1, -3, -2]).exp()
+        }),
+        unary("t", &x(&[2, 3, 4]), |x| x.t().exp()),
+        unary("slice", &x(&[5, 4]), |x| x.slice(0, 1..4).exp()),
+        unary("slice of nothing", &x(&[5, 4]), |x| x.slice(-1, 2..2).exp()),
+        unary("slice with a step", &x(&[8, 2]), |x| x.slice_step(0, 1..8, 3).exp()),
+        unary("slice with a negative step", &x(&[8, 2]), |x| {
+            x.slice_step(0, 1..8, -3).exp()
+        }),
+        unary("slice with a step that leaves a rest", &x(&[9]), |x| {
+            x.slice_step(0, 0..8, 2).exp()
+        }),
+        unary("slice of one element backwards", &x(&[9]), |x| {
+            x.slice_step(0, 4..5, -2).exp()
+        }),
+        unary("flip", &x(&[3, 4]), |x| x.flip([0, -1]).exp() * x),
+        unary("pad", &x(&[2, 3]), |x| x.pad(&[(1, 0), (0, 2)], 0.5).sin()),
+        unary("pad of no elements", &x(&[0, 3]), |x| {
+            x.pad(&[(1, 1), (0, 0)], 0.5).sin()
+        }),
+        row("pad between elements", &[x(&[3, 2])], |g, x| {
+            let dims = |v: [usize; 2]| Dims::from_slice(&v);
+            let pad = Pad {
+                low: dims([1, 0]),
+                high: dims([0, 2]),
+                interior: dims([2, 1]),
+                value: 0.25f64.to_bits(),
+            };
+            g.try_push(pad, x).unwrap().exp()
+        }),
+        row("concat", &[x(&[2, 3]), x(&[2, 1]), x(&[2, 0])], |g, x| {
+            g.concat(&[x[0], x[1], x[2], x[0]], 1).exp()
+        }),
+        row("concat of the first axis", &[x(&[1, 3]), x(&[4, 3])], |g, x| {
+            g.concat(x, 0).sin()
+        }),
+        row("stack", &[x(&[2, 3]), between(&[2, 3], 0.5, 1.0)], |g, x| {
+            g.stack(x, 1).sin()
+        }),
+        row("stack at the end", &[x(&[2]), between(&[2], 0.5, 1.0)], |g, x| {
+            g.stack(x, -1).sin()
+        }),
+        row("iota", &[x(&[3, 4])], |g, x| {
+            x[0] * g.iota(f64([3, 4]), 1) + g.iota(f64([3, 4]), 0)
+        }),
+        row("constant", &[x(&[2])], |g, x| {
+            x[0] * g.constant(Array::new([2], vec![2.0, 3.0f64]).unwrap()).exp()
+        }),
+        row("cast there and back", &[x(&[3])], |_, x| {
+            // Conversion to an integer and back is flat.
+            x[0] * x[0].cast(DType::I32).cast(DType::F64)
+        }),
+        unary("cast of truth values", &x(&[5]), |x| x.gt(0.0).cast(DType::F64) * x * x),
+    ]
+}
+
+fn reductions() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let shape = [2, 3, 4];
+    for axes in [&[0][..], &[1], &[2], &[-1], &[0, 2], &[1, 2], &[2, 0], &[0, 1, 2], &[]] {
+        let name = |op: &str| format!("{op} over {axes:?}");
+        let (a, b) = (axes.to_vec(), axes.to_vec());
+        rows.push(unary(&name("sum"), &x(&shape), move |x| x.sin().sum_over(&a[..]).exp()));
+        rows.push(unary(&name("prod"), &x(&shape), move |x| x.prod_over(&b[..])));
+        let (a, b) = (axes.to_vec(), axes.to_vec());
+        rows.push(unary(&name("max"), &apart(&shape), move |x| x.max_over(&a[..]).exp()));
+        rows.push(unary(&name("min"), &apart(&shape), move |x| x.min_over(&b[..]).exp()));
+        let (a, b) = (axes.to_vec(), axes.to_vec());
+        rows.push(unary(&name("mean"), &x(&shape), move |x| x.mean_over(&a[..]).exp()));
+        rows.push(unary(&name("sum that keeps axes"), &x(&shape), move |x| {
+            x / (x.square().sum_keep(&b[..]) + 1.0)
+        }));
+        let (a, b) = (axes.to_vec(), axes.to_vec());
+        rows.push(unary(&name("variance"), &x(&shape), move |x| x.variance(&a[..]).exp()));
+        rows.push(unary(&name("logsumexp"), &x(&shape), move |x| x.logsumexp(&b[..])));
+    }
+    rows.extend([
+        unary("sum of all", &x(&[3, 4]), |x| x.square().sum()),
+        unary("sum of a scalar", &x(&[]), |x| x.square().sum()),
+        unary("sum of nothing", &x(&[0, 3]), |x| x.sum_over(0).exp()),
+        unary("sum over an axis of extent 1", &x(&[1, 3]), |x| x.sum_over(0).exp()),
+        unary("prod of all", &x(&[2, 5]), |x| x.prod()),
+        unary("prod of one", &x(&[3, 1]), |x| x.prod_over(1).exp()),
+        unary("prod of nothing", &x(&[3, 0]), |x| x.prod_over(1).exp()),
+        unary("prod of seven", &x(&[7]), |x| x.prod()),
+        unary(
+            "prod with a zero",
+            &Array::new([4], vec![0.0, 1.5, -2.0, 0.5f64]).unwrap(),
+            |x| x.prod(),
+        ),
+        unary(
+            "prod with two zeros",
+            &Array::new([4], vec![0.0, 1.5, 0.0, 0.5f64]).unwrap(),
+            |x| x.prod(),
+        ),
+        unary("prod that keeps axes", &x(&[2, 3]), |x| x * x.prod_keep(1)),
+        unary("max of all", &apart(&[3, 3]), |x| x.square().max()),
+        unary("max that keeps axes", &apart(&[3, 4]), |x| x * x.max_keep(0)),
+        unary("min that keeps axes", &apart(&[3, 4]), |x| x * x.min_keep([0, 1])),
+        unary("mean that keeps axes", &x(&[3, 4]), |x| x * x.mean_keep(1)),
+        // The place of an extreme has no derivative; what it chooses has.
+        unary("argmax", &apart(&[3, 4]), |x| x.exp().pick(x.argmax(-1))),
+        unary("argmin", &apart(&[3, 4]), |x| x.exp().take(x.argmin(0), 0)),
+    ]);
+    rows
+}
+
+fn products() -> Vec<Row> {
+    vec![
+        row("matrix by matrix", &[x(&[3, 4]), x(&[4, 2])], |_, x| x[0].dot(x[1])),
+        row("matrix by vector", &[x(&[3, 4]), x(&[4])], |_, x| x[0].dot(x[1]).exp()),
+        row("vector by matrix", &[x(&[4]), x(&[4, 2])], |_, x| x[0].dot(x[1]).sin()),
+        row("vector by vector", &[x(&[4]), between(&[4], 0.0, 1.0)], |_, x| {
+            x[0].dot(x[1]).exp()
+        }),
+        row("matrix by itself", &[x(&[3, 3])], |_, x| x[0].dot(x[0])),
+        row("matrix by its transpose", &[x(&[3, 4])], |_, x| x[0].dot(x[0].t())),
+        row("transposed operands", &[x(&[4, 3]), x(&[2, 4])], |_, x| {
+            x[0].t().dot(x[1].t())
+        }),
+        row("features of rank 3 by matrix", &[x(&[2, 3, 4]), x(&[4, 2])], |_, x| {
+            x[0].dot(x[1])
+        }),
+        row("batches", &[x(&[2, 3, 4]), x(&[2, 4, 3])], |_, x| x[0].dot(x[1])),
+        row("batches that broadcast", &[x(&[3, 4]), x(&[2, 4, 3])], |_, x| {
+            x[0].dot(x[1])
+        }),
+        row("two batch axes", &[x(&[2, 1, 2, 3]), x(&[3, 3, 2])], |_, x| {
+            x[0].dot(x[1])
+        }),
+        row("vector by batches", &[x(&[4]), x(&[2, 4, 3])], |_, x| x[0].dot(x[1])),
+        row(
+            "contraction of two axes, crossed",
+            &[x(&[2, 3, 4]), x(&[4, 5, 2])],
+            |_, x| x[0].contract(x[1], &[(0, 2), (2, 0)], &[]),
+        ),
+        row(
+            "contraction with batch axes in the middle",
+            &[x(&[3, 2, 4]), x(&[4, 3, 2])],
+            |_, x| x[0].contract(x[1], &[(2, 0)], &[(1, 2)]),
+        ),
+        row("two batch axes, crossed", &[x(&[2, 3, 4]), x(&[3, 5, 2])], |_, x| {
+            x[0].contract(x[1], &[], &[(0, 2), (1, 0)])
+        }),
+        row("outer product", &[x(&[3]), x(&[4])], |_, x| {
+            x[0].contract(x[1], &[], &[])
+        }),
+        row("product of batches only", &[x(&[2, 3]), x(&[3, 2])], |_, x| {
+            x[0].contract(x[1], &[], &[(0, 1), (1, 0)])
+        }),
+        row("contraction over no elements", &[x(&[3, 0]), x(&[0, 2])], |_, x| {
+            x[0].dot(x[1])
+        }),
+        row(
+            "contraction of all",
+            &[x(&[2, 3]), between(&[2, 3], 0.0, 1.0)],
+            |_, x| x[0].contract(x[1], &[(0, 0), (1, 1)], &[]).exp(),
+        ),
+        row("linear", &[x(&[3, 4]), x(&[4, 2]), x(&[2])], |_, x| {
+            x[0].linear(x[1], x[2]).tanh()
+        }),
+    ]
+}
+
+fn indexing() -> Vec<Row> {
+    let index = integers(&[2, 2], &[3, 0, 3, 1]);
+    let outside = integers(&[4], &[-1, 2, 9, 2]);
+    vec![
+        row("take", &[x(&[4, 3]), index.clone()], |_, x| x[0].take(x[1], 0).exp()),
+        row("take along the last axis", &[x(&[3, 4]), index.clone()], |_, x| {
+            x[0].take(x[1], -1).exp()
+        }),
+        row("take along a middle axis", &[x(&[2, 4, 3]), index.clone()], |_, x| {
+            x[0].take(x[1], 1).exp()
+        }),
+        row("take by a scalar", &[x(&[4, 3]), integers(&[], &[2])], |_, x| {
+            x[0].take(x[1], 0).exp()
+        }),
+        row("take of nothing", &[x(&[4, 3]), integers(&[0], &[])], |_, x| {
+            x[0].take(x[1], 0).exp()
+        }),
+        row("gather out of range", &[x(&[4, 3]), outside.clone()], |g, x| {
+            let fill = 0.5f64.to_bits();
+            g.try_push(Gather { batch: 0, fill }, x).unwrap().exp()
+        }),
+        row("gather in batches", &[x(&[2, 4, 3]), index.clone()], |g, x| {
+            g.try_push(Gather::new(1), x).unwrap().exp()
+        }),
+        row("pick", &[x(&[3, 4]), labels(&[3, 0, 2])], |_, x| x[0].pick(x[1]).exp()),
+        row("scatter_add", &[x(&[4, 3]), index.clone(), x(&[2, 2, 3])], |_, x| {
+            x[0].scatter_add(x[1], x[2]).exp()
+        }),
+        row(
+            "scatter_add out of range",
+            &[x(&[4]), outside.clone(), between(&[4], 0.0, 1.0)],
+            |_, x| x[0].scatter_add(x[1], x[2]).exp(),
+        ),
+        row("scatter_set", &[x(&[4, 3]), index.clone(), x(&[2, 2, 3])], |_, x| {
+            x[0].scatter_set(x[1], x[2]).exp()
+        }),
+        row(
+            "scatter_set out of range",
+            &[x(&[4]), outside, between(&[4], 0.0, 1.0)],
+            |_, x| x[0].scatter_set(x[1], x[2]).exp(),
+        ),
+        row(
+            "scatter_set in batches",
+            &[x(&[2, 4, 3]), index.clone(), x(&[2, 2, 3])],
+            |g, x| {
+                let combine = Combine::Set;
+                g.try_push(Scatter { batch: 1, combine }, x).unwrap().exp()
+            },
+        ),
+        row(
+            "scatter_add in batches",
+            &[x(&[2, 4, 3]), index, x(&[2, 2, 3])],
+            |g, x| {
+                let combine = Combine::Add;
+                g.try_push(Scatter { batch: 1, combine }, x).unwrap().exp()
+            },
+        ),
+        row("one_hot", &[x(&[3, 4]), labels(&[3, 7, 2])], |_, x| {
+            x[0] * x[1].one_hot(4, DType::F64) * x[0]
+        }),
+    ]
+}
+
+fn composites() -> Vec<Row> {
+    let targets = Draw::new(5).uniform(&f64([3, 4]), 0.0, 1.0);
+    vec![
+        unary("relu", &x(&[3, 4]), |x| x.relu().square()),
+        unary("gelu", &x(&[3, 4]), |x| x.gelu()),
+        unary("gelu_tanh", &x(&[3, 4]), |x| x.gelu_tanh()),
+        unary("square", &x(&[3]), |x| x.square()),
+        unary("softmax", &x(&[3, 4]), |x| x.softmax(-1)),
+        unary("softmax of the first axis", &x(&[3, 4]), |x| x.softmax(0)),
+        unary("softmax of large numbers", &between(&[2, 3], 998.0, 1002.0), |x| {
+            x.softmax(1)
+        }),
+        unary("log_softmax", &x(&[3, 4]), |x| x.log_softmax(1)),
+        unary("log_softmax of one class", &x(&[3, 1]), |x| x.log_softmax(1)),
+        row("cross_entropy", &[x(&[3, 4]), labels(&[0, 3, 1])], |_, x| {
+            x[0].cross_entropy(x[1])
+        }),
+        row(
+            "cross_entropy of rank 3",
+            &[x(&[2, 2, 3]), integers(&[2, 2], &[0, 2, 1, 1])],
+            |_, x| x[0].cross_entropy(x[1]),
+        ),
+        row("mse", &[x(&[3, 4]), targets.clone()], |_, x| x[0].mse(x[1])),
+        row("bce_with_logits", &[x(&[3, 4]), targets], |_, x| {
+            x[0].bce_with_logits(x[1])
+        }),
+        unary("layer_norm", &x(&[3, 4]), |x| x.layer_norm(1e-5)),
+        row(
+            "layer_norm with gain and bias",
+            &[x(&[3, 4]), x(&[4]), between(&[4], 0.0, 1.0)],
+            |_, x| (x[0].layer_norm(1e-5) * x[1] + x[2]).tanh(),
+        ),
+        row(
+            "two layers",
+            &[x(&[3, 4]), x(&[4, 5]), x(&[5, 2]), labels(&[0, 1, 1])],
+            |_, x| x[0].dot(x[1]).relu().dot(x[2]).cross_entropy(x[3]).mean(),
+        ),
+        row(
+            "attention",
+            &[x(&[2, 3, 4]), x(&[2, 5, 4]), between(&[2, 5, 4], 0.0, 1.0)],
+            |_, x| (x[0].dot(x[1].t()) * 0.5f64).softmax(-1).dot(x[2]),
+        ),
+        row("a node used many times", &[x(&[3])], |_, x| {
+            x[0] * x[0] * x[0] + x[0].exp() * x[0] / (x[0] * x[0] + 1.0)
+        }),
+    ]
+}
+
+fn table() -> Vec<Row> {
+    [
+        scalar_functions(),
+        movement(),
+        reductions(),
+        products(),
+        indexing(),
+        composites(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn check(rows: Vec<Row>) {
+    let (mut first, mut second, mut worst) = (0, 0, 0.0f64);
+    let mut failures = Vec::new();
+    let count = rows.len();
+    for row in rows {
+        match check_gradient(&row.inputs, &row.f) {
+            Ok(report) => {
+                first += report.first;
+                second += report.second;
+                worst = worst.max(report.worst);
+            }
+            Err(mismatch) => failures.push(format!("{}: {mismatch}", row.name)),
+        }
+    }
+    println!(
+        "{count} functions, {first} first and {second} second derivatives, the worst at {worst:.3} of what is allowed"
+    );
+    assert!(
+        failures.is_empty(),
+        "{} of {count} fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn scalar_function_gradients() {
+    check(scalar_functions());
+}
+
+#[test]
+fn movement_gradients() {
+    check(movement());
+}
+
+#[test]
+fn reduction_gradients() {
+    check(reductions());
+}
+
+#[test]
+fn product_gradients() {
+    check(products());
+}
+
+#[test]
+fn indexing_gradients() {
+    check(indexing());
+}
+
+#[test]
+fn composite_gradients() {
+    check(composites());
+}
+
+#[test]
+fn the_table_covers_every_operation_and_scalar_function() {
+    let mut kinds: BTreeSet<OpKind> = BTreeSet::new();
+    let mut functions: BTreeSet<ScalarFn> = BTreeSet::new();
+    for row in table() {
+        let g = Builder::new();
+        let names: Vec<String> = (0..row.inputs.len()).map(|i| format!("x{i}")).collect();
+        let inputs: Vec<Tensor<'_>> = names.iter().zip(&row.inputs).map(|(n, a)| g.input(n, a.ty())).collect();
+        (row.f)(&g, &inputs);
+        let graph = g.graph();
+        for id in graph.ids() {
+            kinds.insert(graph.op(id).kind());
+            if let Op::Map(map) = graph.op(id) {
+                functions.insert(map.f);
+            }
+        }
+    }
+    // Parameters are leaves as inputs are; the stop is tested by what it stops.
+    kinds.insert(OpKind::Param);
+    functions.insert(ScalarFn::StopGradient);
+    let missing: Vec<_> = OpKind::ALL.iter().filter(|k| !kinds.contains(k)).collect();
+    assert!(missing.is_empty(), "no row has {missing:?}");
+    let missing: Vec<_> = ScalarFn::ALL.iter().filter(|f| !functions.contains(f)).collect();
+    assert!(missing.is_empty(), "no row has {missing:?}");
+}
+
+/// Random chains of operations, so that rules meet each other's results.
+#[test]
+fn gradients_of_random_chains() {
+    let mut elements = 0;
+    for seed in 0..150u64 {
+        let input = Draw::new(seed).uniform(&f64([3, 4]), -1.0, 1.0);
+        let result = check_gradient(&[input], |g, x| chain(g, x[0], &mut Draw::new(seed + 1000)));
+        let report = result.unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        elements += report.first + report.second;
+    }
+    println!("150 chains, {elements} derivatives");
+}
+
+fn chain<'g>(g: &'g Builder, x: Tensor<'g>, draw: &mut Draw) -> Tensor<'g> {
+    let mut t = x;
+    for _ in 0..7 {
+        let (rank, shape) = (t.rank(), t.shape());
+        let last = *shape.last().unwrap_or(&1);
+        t = match draw.below(14) {
+            0 if rank >= 2 => t.t(),
+            1 => t.reshape([shape.numel()]),
+            2 if shape.numel().is_multiple_of(2) => t.reshape([2, shape.numel() / 2]),
+            3 if rank >= 1 && last > 1 => t.slice_step(-1, 0..last - 1, -2),
+            4 if rank >= 1 => t.flip(0),
+            5 if (1..4).contains(&rank) => t.pad(&vec![(1, 1); rank], 0.5),
+            6 if rank >= 1 => t - t.mean_keep(-1),
+            7 if rank >= 1 && shape.numel() < 40 => g.concat(&[t, t.sin()], 0),
+            8 if rank == 2 && shape.numel() < 40 => t.dot(t.t()).tanh(),
+            9 if rank >= 1 => t.softmax(0),
+            10 if rank >= 1 => t.take(g.constant(integers(&[3], &[0, 0, shape[0] as i64 - 1])), 0),
+            11 if rank >= 1 => t.scatter_add(
+                g.constant(integers(&[], &[0])),
+                t.take(g.constant(integers(&[], &[0])), 0).exp(),
+            ),
+            12 if rank >= 2 => t.sum_over(0).tanh(),
+            _ => (t * x.mean()).sin(),
+        };
+    }
+    t
+}
+
+/// The gradients of the sum of `f` by all inputs, by the interpreter.
+fn gradients(inputs: &[Array], f: impl for<'g> Fn(&'g Builder, &[Tensor<'g>]) -> Tensor<'g>) -> Vec<Vec<f64>> {
+    let g = Builder::new();
+    let names: Vec<String> = (0..inputs.len()).map(|i| format!("x{i}")).collect();
+    let tensors: Vec<Tensor<'_>> = names.iter().zip(inputs).map(|(n, a)| g.input(n, a.ty())).collect();
+    let loss = f(&g, &tensors).sum();
+    let wrt: Vec<Tensor<'_>> = tensors.iter().copied().filter(|t| t.dtype().is_float()).collect();
+    let gradients = g.grad_all(loss, &wrt);
+    let names: Vec<String> = (0..gradients.len()).map(|i| format!("g{i}")).collect();
+    let outputs: Vec<(&str, Tensor<'_>)> = names.iter().map(String::as_str).zip(gradients).collect();
+    let program = g.program(&outputs);
+    let at = |name: &str| &inputs[name[1..].parse::<usize>().unwrap()];
+    let results = interp::run(&program.graph, |_, name| at(name));
+    results.outputs.iter().map(Array::to_f64_vec).collect()
+}
+
+fn vector(values: &[f64]) -> Array {
+    Array::new([values.len()], values.to_vec()).unwrap()
+}
+
+#[test]
+fn equal_elements_share_the_cotangent_of_an_extreme() {
+    let ties = vector(&[3.0, 1.0, 3.0, 3.0]);
+    let third = 1.0 / 3.0;
+    assert_eq!(
+        gradients(std::slice::from_ref(&ties), |_, x| x[0].max()),
+        [[third, 0.0, third, third]]
+    );
+    let ties = vector(&[1.0, 1.0, 3.0, 2.0]);
+    assert_eq!(gradients(&[ties], |_, x| x[0].min()), [[0.5, 0.5, 0.0, 0.0]]);
+    let (a, b) = (vector(&[1.0, 2.0, 3.0]), vector(&[1.0, 3.0, 2.0]));
+    let both = [a, b];
+    assert_eq!(
+        gradients(&both, |_, x| x[0].maximum(x[1])),
+        [[0.5, 0.0, 1.0], [0.5, 1.0, 0.0]]
+    );
+    assert_eq!(
+        gradients(&both, |_, x| x[0].minimum(x[1])),
+        [[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]
+    );
+}
+
+#[test]
+fn kinks_and_steps_have_the_documented_derivatives() {
+    let at = [vector(&[-1.5, -0.0, 0.0, 1.5])];
+    assert_eq!(gradients(&at, |_, x| x[0].relu()), [[0.0, 0.0, 0.0, 1.0]]);
+    assert_eq!(gradients(&at, |_, x| x[0].abs()), [[-1.0, 0.0, 0.0, 1.0]]);
+    for f in [
+        ScalarFn::Sign,
+        ScalarFn::Floor,
+        ScalarFn::Ceil,
+        ScalarFn::Round,
+        ScalarFn::Trunc,
+        ScalarFn::StopGradient,
+    ] {
+        assert_eq!(gradients(&at, |g, x| g.try_push(Map { f }, x).unwrap()), [[0.0; 4]]);
+    }
+    assert_eq!(
+        gradients(&at, |_, x| x[0] * x[0].stop_gradient()),
+        [[-1.5, 0.0, 0.0, 1.5]]
+    );
+    // The derivative of relu is 1[x > 0], and NaN is not hidden by the forward pass.
+    assert_eq!(gradients(&[vector(&[f64::NAN])], |_, x| x[0].relu()), [[1.0]]);
+}
+
+#[test]
+fn powers_of_zero_have_finite_derivatives() {
+    let zero = [vector(&[0.0])];
+    for (exponent, slope) in [(0.0, 0.0), (1.0, 1.0), (2.0, 0.0), (2.5, 0.0)] {
+        assert_eq!(
+            gradients(&zero, |_, x| x[0].pow(exponent)),
+            [[slope]],
+            "exponent {exponent}"
+        );
+    }
+    // By the exponent: y ln a, and 0 where a is 0.
+    let by_exponent = gradients(&[vector(&[0.0, 0.0]), vector(&[2.0, 0.5])], |_, x| x[0].pow(x[1]));
+    assert_eq!(by_exponent[1], [0.0, 0.0]);
+    // The second derivative of x^0, x^1, x^2 and x^3 at 0.
+    for (exponent, curvature) in [(0.0, 0.0), (1.0, 0.0), (2.0, 2.0), (3.0, 0.0)] {
+        let second = gradients(&zero, |g, x| g.grad(x[0].pow(exponent).sum(), [x[0]])[0]);
+        assert_eq!(second, [[curvature]], "exponent {exponent}");
+    }
+}
+
+#[test]
+fn the_branch_not_taken_gets_nothing() {
+    let inputs = [vector(&[1.0, 2.0]), vector(&[f64::NAN, f64::INFINITY])];
+    let both = gradients(&inputs, |_, x| x[0].gt(0.0).select(x[0], x[1]));
+    assert_eq!(both, [[1.0, 1.0], [0.0, 0.0]]);
+}
+
+#[test]
+fn products_with_zeros_have_finite_derivatives() {
+    let one = [vector(&[0.0, 3.0, 4.0])];
+    assert_eq!(gradients(&one, |_, x| x[0].prod()), [[12.0, 0.0, 0.0]]);
+    let two = [vector(&[0.0, 3.0, 0.0, 2.0])];
+    assert_eq!(gradients(&two, |_, x| x[0].prod()), [[0.0; 4]]);
+    // The mixed second derivative by the two zeros is the product of the others.
+    let second = gradients(&two, |g, x| g.grad(x[0].prod(), [x[0]])[0].slice(0, 0..1));
+    assert_eq!(second, [[0.0, 0.0, 6.0, 0.0]]);
+}
+
+#[test]
+fn replaced_and_dropped_elements_get_nothing() {
+    let index = integers(&[4], &[1, 0, 1, 9]);
+    let inputs = [vector(&[1.0, 2.0, 3.0]), index, vector(&[10.0, 20.0, 30.0, 40.0])];
+    let set = gradients(&inputs, |_, x| x[0].scatter_set(x[1], x[2]));
+    assert_eq!(set, [vec![0.0, 0.0, 1.0], vec![0.0, 1.0, 1.0, 0.0]]);
+    let add = gradients(&inputs, |_, x| x[0].scatter_add(x[1], x[2]));
+    assert_eq!(add, [vec![1.0, 1.0, 1.0], vec![1.0, 1.0, 1.0, 0.0]]);
+    let take = gradients(&inputs, |_, x| {
+        x[0].take(x[1], 0).slice(0, 0..3) + 0.0 * x[2].slice(0, 0..3)
+    });
+    assert_eq!(take[0], [1.0, 2.0, 0.0]);
+}
+
+#[test]
+fn what_the_loss_does_not_depend_on_gets_zeros() {
+    let inputs = [vector(&[1.0, 2.0]), vector(&[3.0])];
+    assert_eq!(gradients(&inputs, |_, x| x[0] * 2.0), [vec![2.0, 2.0], vec![0.0]]);
+    // Through an integer nothing flows.
+    assert_eq!(
+        gradients(&inputs[..1], |_, x| x[0].cast(DType::I64).cast(DType::F64)),
+        [[0.0, 0.0]]
+    );
+}

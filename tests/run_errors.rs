@@ -1,0 +1,206 @@
+//! What a run refuses, and what bad numbers do.
+
+mod engines;
+
+use cotangent::RunError;
+use cotangent::build::init;
+use cotangent::prelude::*;
+use engines::engines;
+
+/// A step on rows of three features with two classes.
+fn step(engine: Engine) -> Executable {
+    let g = Builder::new();
+    let x = g.input("x", f32([2, 3]));
+    let y = g.input("y", i32([2]));
+    let w = g.param("w", init::he([3, 2], 0));
+    let logits = x.dot(w);
+    let step = Sgd::new(0.5)
+        .minimize(logits.cross_entropy(y).mean())
+        .output("logits", logits);
+    step.compile(&Options::engine(engine)).unwrap()
+}
+
+fn x() -> Array {
+    Array::new([2, 3], vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap()
+}
+
+fn y(labels: [i32; 2]) -> Array {
+    Array::new([2], labels.to_vec()).unwrap()
+}
+
+/// Runs that must fail, with what they say. Each leaves the parameters as they are, and the next good run is as if they had not been.
+#[test]
+fn bad_inputs_are_refused_and_change_nothing() {
+    let (x, y, good) = (x(), y([0, 1]), y([1, 0]));
+    let cases: Vec<(Vec<(&str, Array)>, &str)> = vec![
+        (vec![("x", x.clone())], "input `y` (i32[2]) is missing"),
+        (vec![], "input `x` (f32[2, 3]) is missing"),
+        (
+            vec![("x", x.clone()), ("labels", y.clone())],
+            "there is no input called `labels`; the inputs are: x, y",
+        ),
+        (
+            vec![("x", x.clone()), ("y", y.clone()), ("w", x.clone())],
+            "there is no input called `w`; the inputs are: x, y",
+        ),
+        (
+            vec![("x", x.clone()), ("x", x.clone()), ("y", y.clone())],
+            "input `x` is given twice",
+        ),
+        (
+            vec![("x", Array::zeros(&f32([3, 2]))), ("y", y.clone())],
+            "input `x` is f32[2, 3], the array given is f32[3, 2]",
+        ),
+        (
+            vec![("x", Array::zeros(&f32([6]))), ("y", y.clone())],
+            "input `x` is f32[2, 3], the array given is f32[6]",
+        ),
+        (
+            vec![("x", Array::zeros(&f64([2, 3]))), ("y", y.clone())],
+            "input `x` is f32[2, 3], the array given is f64[2, 3]",
+        ),
+        (
+            vec![("y", Array::zeros(&i64([2]))), ("x", x.clone())],
+            "input `y` is i32[2], the array given is i64[2]",
+        ),
+        (
+            vec![("x", x.clone()), ("y", self::y([1, 2]))],
+            "input `y` holds 2 at position 1, but it chooses among 2 elements (run_errors.rs:",
+        ),
+        (
+            vec![("x", x.clone()), ("y", self::y([i32::MIN, 0]))],
+            "input `y` holds -2147483648 at position 0, but it chooses among 2 elements (run_errors.rs:",
+        ),
+    ];
+    for engine in engines() {
+        let (mut step, mut untouched) = (step(engine), step(engine));
+        for (inputs, want) in &cases {
+            let inputs: Vec<(&str, &Array)> = inputs.iter().map(|(n, a)| (*n, a)).collect();
+            let before = step.params().get("w").unwrap();
+            let error = step.run(&inputs).unwrap_err().to_string();
+            assert!(error.starts_with(want), "{engine:?}: {error}\nexpected\n{want}");
+            assert_eq!(step.params().get("w").unwrap(), before);
+        }
+        let run = |s: &mut Executable| s.run(&[("y", &good), ("x", &x)]).unwrap().scalar::<f32>().unwrap();
+        assert_eq!(run(&mut step), run(&mut untouched));
+    }
+}
+
+#[test]
+fn results_are_read_by_name_and_type() {
+    for engine in engines() {
+        let (mut step, x, y) = (step(engine), x(), y([0, 1]));
+        let outputs = step.run(&[("x", &x), ("y", &y)]).unwrap();
+        assert_eq!(outputs.get("logits").unwrap().ty(), f32([2, 2]));
+        let error = outputs.get("accuracy").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no output called `accuracy`; the outputs are: loss, logits"
+        );
+        let error = outputs.scalar::<f64>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "output `loss`: the array holds f32 elements, not f64"
+        );
+
+        let g = Builder::new();
+        let v = g.input("v", f32([2]));
+        let mut twice = g
+            .program(&[("twice", v + v)])
+            .compile(&Options::engine(engine))
+            .unwrap();
+        let v = Array::zeros(&f32([2]));
+        let error = twice.run(&[("v", &v)]).unwrap().scalar::<f32>().unwrap_err();
+        assert!(matches!(error, RunError::NotScalar { .. }), "{error}");
+        assert_eq!(error.to_string(), "output `twice` is f32[2], not a scalar");
+    }
+}
+
+/// NaN in the data is no error: it spreads to the loss and, through the update, to every parameter that its example touches.
+#[test]
+fn nan_in_the_data_reaches_loss_and_parameters() {
+    for engine in engines() {
+        let mut step = step(engine);
+        let mut elements = x().as_slice::<f32>().unwrap().to_vec();
+        elements[4] = f32::NAN;
+        let bad = Array::new([2, 3], elements).unwrap();
+        let outputs = step.run(&[("x", &bad), ("y", &y([0, 1]))]).unwrap();
+        assert!(outputs.scalar::<f32>().unwrap().is_nan());
+        let logits = outputs.get("logits").unwrap().as_slice::<f32>().unwrap();
+        assert_eq!(
+            logits.iter().map(|l| l.is_nan()).collect::<Vec<_>>(),
+            [false, false, true, true]
+        );
+        let w = step.params().get("w").unwrap();
+        assert!(w.as_slice::<f32>().unwrap().iter().all(|w| w.is_nan()), "{w:?}");
+
+        // Setting the parameters repairs the step.
+        step.params().set("w", &Array::zeros(&f32([3, 2]))).unwrap();
+        let loss: f32 = step.run(&[("x", &x()), ("y", &y([0, 1]))]).unwrap().scalar().unwrap();
+        assert!((loss - 2f32.ln()).abs() < 1e-6);
+    }
+}
+
+/// Exponentials of huge logits would overflow; the losses do not.
+#[test]
+fn huge_numbers_in_the_data_do_not_make_nan_of_the_loss() {
+    for engine in engines() {
+        let g = Builder::new();
+        let z = g.input("z", f32([3, 2]));
+        let y = g.input("y", i32([3]));
+        let losses = z.cross_entropy(y);
+        let mut f = g
+            .program(&[("losses", losses)])
+            .compile(&Options::engine(engine))
+            .unwrap();
+        let z = Array::new([3, 2], vec![1e30f32, -1e30, 1e30, -1e30, -1e30, -1e30]).unwrap();
+        let y = Array::new([3], vec![0, 1, 0]).unwrap();
+        let outputs = f.run(&[("z", &z), ("y", &y)]).unwrap();
+        let losses = outputs.first().as_slice::<f32>().unwrap();
+        assert_eq!(losses[0], 0.0);
+        assert_eq!(losses[1], 2e30);
+        // ln 2, or 0 where it is lost beside 1e30.
+        assert!((0.0..0.6932).contains(&losses[2]), "{losses:?}");
+    }
+}
+
+#[test]
+fn labels_that_pass_through_movement_are_checked_too() {
+    for engine in engines() {
+        let g = Builder::new();
+        let z = g.input("z", f32([2, 2, 3]));
+        let y = g.input("y", i32([4]));
+        let loss = z.cross_entropy(y.reshape([2, 2])).mean();
+        let mut f = g.program(&[("loss", loss)]).compile(&Options::engine(engine)).unwrap();
+        let z = Array::zeros(&f32([2, 2, 3]));
+        let bad = Array::new([4], vec![0, 1, 2, 3]).unwrap();
+        let error = f.run(&[("z", &z), ("y", &bad)]).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                RunError::Index {
+                    value: 3,
+                    position: 3,
+                    extent: 3,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn executables_move_between_threads() {
+    fn send<T: Send>(_: &T) {}
+    for engine in engines() {
+        let mut step = step(engine);
+        send(&step);
+        let params = step.params().clone();
+        let before = params.get("w").unwrap();
+        std::thread::spawn(move || step.run(&[("x", &x()), ("y", &y([0, 1]))]).map(drop).unwrap())
+            .join()
+            .unwrap();
+        assert_ne!(params.get("w").unwrap(), before);
+    }
+}
