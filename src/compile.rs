@@ -8,9 +8,16 @@
 //!   Executable
 //! ```
 
+use std::time::Instant;
+
 use crate::build::Program;
+use crate::codegen;
+use crate::graph::{Graph, Name};
+use crate::jit::Compiled;
+use crate::opt::{Level, OptOptions, Optimized, optimize};
+use crate::plan::{self, Action, Place};
 use crate::prim::Op;
-use crate::runtime::{Backend, Executable, ParamError, Params, Report};
+use crate::runtime::{Backend, Executable, ParamError, Params, Report, StageTime, inputs_of};
 
 /// What runs a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -27,12 +34,14 @@ pub enum Engine {
 pub struct Options {
     /// What runs the program.
     pub engine: Engine,
+    /// Which rewrites the optimizer may make.
+    pub level: Level,
 }
 
 impl Options {
     /// Options with this engine.
     pub fn engine(engine: Engine) -> Options {
-        Options { engine }
+        Options { engine, ..Options::default() }
     }
 }
 
@@ -66,29 +75,68 @@ impl Program {
                 params.declare(&p.name, &p.ty, self.initial.get(&p.name))?;
             }
         }
-        let nodes = self.graph.live().iter().filter(|&&l| l).count();
-        let mut report = Report {
-            nodes_before: nodes,
-            nodes_after: nodes,
-            ..Report::default()
-        };
+        let mut report = Report::default();
+        let mut times = Vec::new();
+        let mut timed = Timer { times: &mut times };
         let backend = match options.engine {
             Engine::Interp => {
-                report.engine = "interp";
+                let nodes = count_live(&self.graph);
+                (report.engine, report.nodes_before, report.nodes_after) = ("interp", nodes, nodes);
                 Backend::Interp
             }
             Engine::Jit => {
-                report.engine = "jit";
-                return Err(CompileError::Codegen("not there yet".to_owned()));
+                let optimized = timed.stage("optimize", || {
+                    optimize(&self.graph, &OptOptions { level: options.level, ..OptOptions::default() })
+                });
+                let plan = timed.stage("plan", || plan::plan(&optimized.graph));
+                let names: Vec<Name> = input_names(&self.graph);
+                let compiled = timed.stage("codegen", || Compiled::new(plan, names.iter()))?;
+                fill(&mut report, &self.graph, &optimized, &compiled);
+                Backend::Jit(Box::new(compiled))
             }
         };
-        Ok(Executable::new(
-            self.graph.clone(),
-            backend,
-            params.clone(),
-            self.builder,
-            options.clone(),
-            report,
-        ))
+        report.stages = times;
+        Ok(Executable::new(self.graph.clone(), backend, params.clone(), self.builder, options.clone(), report))
     }
+}
+
+/// Measures stages.
+struct Timer<'a> {
+    times: &'a mut Vec<StageTime>,
+}
+
+impl Timer<'_> {
+    fn stage<T>(&mut self, stage: &'static str, run: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = run();
+        self.times.push(StageTime { stage, time: start.elapsed() });
+        result
+    }
+}
+
+fn count_live(graph: &Graph) -> usize {
+    graph.live().iter().filter(|&&l| l).count()
+}
+
+/// Names of the arrays that a run is given, in order.
+fn input_names(graph: &Graph) -> Vec<Name> {
+    inputs_of(graph).into_iter().map(|i| i.name).collect()
+}
+
+/// Tells what the compilation did.
+fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, compiled: &Compiled) {
+    let plan = compiled.plan();
+    report.engine = "jit";
+    report.nodes_before = count_live(source);
+    report.nodes_after = count_live(&optimized.graph);
+    report.kernels = plan.steps.len();
+    report.products = plan.steps.iter().filter(|s| matches!(s.action, Action::Product(_))).count();
+    report.distinct_kernels = plan.kernels.len();
+    report.arena_bytes = plan.arena_bytes;
+    let mut places: Vec<_> = plan.buffers.iter().filter(|b| !matches!(b.place, Place::Arena(_))).collect();
+    places.sort_by_key(|b| codegen::table_index(plan, b.place));
+    places.dedup_by_key(|b| b.place);
+    report.external_bytes = places.iter().map(|b| b.bytes()).sum();
+    report.code_bytes = compiled.code_bytes();
+    report.rewrites = optimized.report.fired_rules();
 }

@@ -1,7 +1,228 @@
-//! temporary
+//! The JIT: native code for this machine, and the memory that it runs on.
+
+use std::sync::{Arc, Mutex};
+
+use cranelift_codegen::Context;
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
+
 use crate::array::{Array, ArrayView};
+use crate::codegen::{self, Observer, Symbols, table_len};
+use crate::compile::CompileError;
+use crate::graph::Name;
+use crate::plan::{ARENA_ALIGN, Place, Plan};
 use crate::runtime::Params;
-pub(crate) struct Compiled;
+
+/// Address space reserved for each program's code, so that all of it lies within reach of a relative call.
+const CODE_RESERVE: usize = 256 << 20;
+
+fn failed(error: impl std::fmt::Display) -> CompileError {
+    CompileError::Codegen(error.to_string())
+}
+
+/// Compiled functions. Their memory is given back when the last owner is gone.
+struct Code {
+    module: Option<JITModule>,
+    step: unsafe extern "C" fn(*const *mut u8),
+    bytes: usize,
+}
+
+// SAFETY: the module is not used after compilation but to free its memory, and the code itself is never written again.
+unsafe impl Send for Code {}
+// SAFETY: as above; running code only reads it.
+unsafe impl Sync for Code {}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: the functions are reachable through this `Code` only, which nobody has any more.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
+/// Adds up the size of the code.
+#[derive(Default)]
+struct CodeSize(usize);
+
+impl Observer for CodeSize {
+    fn before(&mut self, _: &str, _: &mut Context) {}
+
+    fn after(&mut self, _: &str, context: &Context) {
+        self.0 += context.compiled_code().map_or(0, |c| c.code_buffer().len());
+    }
+}
+
+/// Keeps the text of each function.
+struct Listing {
+    text: String,
+    /// Machine code rather than CLIF.
+    assembly: bool,
+}
+
+impl Observer for Listing {
+    fn before(&mut self, name: &str, context: &mut Context) {
+        context.set_disasm(self.assembly);
+        if !self.assembly {
+            self.text += &format!("; {name}\n{}\n", context.func.display());
+        }
+    }
+
+    fn after(&mut self, name: &str, context: &Context) {
+        if self.assembly {
+            let code = context.compiled_code().and_then(|c| c.vcode.clone()).unwrap_or_default();
+            self.text += &format!("; {name}\n{code}\n");
+        }
+    }
+}
+
+fn module(symbols: Arc<Mutex<Symbols>>) -> Result<JITModule, CompileError> {
+    let mut flags = settings::builder();
+    let verify = if cfg!(debug_assertions) { "true" } else { "false" };
+    for (flag, value) in [("opt_level", "speed"), ("enable_verifier", verify), ("is_pic", "false")] {
+        flags.set(flag, value).map_err(failed)?;
+    }
+    let isa = cranelift_native::builder().map_err(failed)?.finish(settings::Flags::new(flags)).map_err(failed)?;
+    let mut builder = JITBuilder::with_isa(isa, cranelift_module::default_libcall_names());
+    builder.memory_provider(Box::new(ArenaMemoryProvider::new_with_size(CODE_RESERVE).map_err(failed)?));
+    builder.symbol_lookup_fn(Box::new(move |name| {
+        let symbols = symbols.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        symbols.get(name)
+    }));
+    Ok(JITModule::new(builder))
+}
+
+/// Defines the plan's functions in a new module, watched by `observer`.
+fn define(plan: &Plan, observer: &mut dyn Observer) -> Result<(JITModule, cranelift_module::FuncId), CompileError> {
+    let shared = Arc::new(Mutex::new(Symbols::default()));
+    let mut module = module(shared.clone())?;
+    let mut symbols = Symbols::default();
+    let result = codegen::define(plan, &mut module, &mut symbols, observer);
+    *shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = symbols;
+    match result {
+        Ok(step) => Ok((module, step)),
+        Err(error) => {
+            // SAFETY: no function of the module has been called or handed out.
+            unsafe { module.free_memory() };
+            Err(failed(error))
+        }
+    }
+}
+
+fn compile_code(plan: &Plan) -> Result<Code, CompileError> {
+    let mut size = CodeSize::default();
+    let (mut module, step) = define(plan, &mut size)?;
+    if let Err(error) = module.finalize_definitions() {
+        // SAFETY: no function of the module has been called or handed out.
+        unsafe { module.free_memory() };
+        return Err(failed(error));
+    }
+    let address = module.get_finalized_function(step);
+    // SAFETY: the address is that of a function with this signature in the host's calling convention: `codegen::define` declares it so.
+    let step = unsafe { std::mem::transmute::<*const u8, unsafe extern "C" fn(*const *mut u8)>(address) };
+    Ok(Code { module: Some(module), step, bytes: size.0 })
+}
+
+/// The CLIF of all functions.
+pub(crate) fn clif_text(plan: &Plan) -> Result<String, CompileError> {
+    listing(plan, false)
+}
+
+/// The machine code of all functions.
+pub(crate) fn assembly_text(plan: &Plan) -> Result<String, CompileError> {
+    listing(plan, true)
+}
+
+fn listing(plan: &Plan, assembly: bool) -> Result<String, CompileError> {
+    let mut listing = Listing { text: String::new(), assembly };
+    let (module, _) = define(plan, &mut listing)?;
+    // SAFETY: no function of the module has been called or handed out.
+    unsafe { module.free_memory() };
+    Ok(listing.text)
+}
+
+/// Memory aligned for the widest vectors.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Line([u8; ARENA_ALIGN]);
+
+/// Native code with the memory of one executable.
+pub(crate) struct Compiled {
+    code: Arc<Code>,
+    plan: Plan,
+    arena: Vec<Line>,
+    /// A pointer for each piece of memory, as [`codegen::table_index`] numbers them.
+    table: Vec<*mut u8>,
+    /// For each input of the executable, its entry of the table.
+    inputs: Vec<Option<usize>>,
+    updates: bool,
+}
+
+// SAFETY: the pointers in the table lead to the arena and the constants, which the executable owns, to parameters, which are used under their lock, and
+// to inputs and outputs, which are set anew for each run.
+unsafe impl Send for Compiled {}
+
 impl Compiled {
-    pub(crate) fn run<'a, 'b: 'a>(&mut self, _: impl Iterator<Item = &'a ArrayView<'b>>, _: &Params, _: &mut [Array]) {}
+    /// Compiles a plan. `inputs` names the arrays that a run is given, in order.
+    pub(crate) fn new<'a>(plan: Plan, inputs: impl Iterator<Item = &'a Name>) -> Result<Compiled, CompileError> {
+        let code = Arc::new(compile_code(&plan)?);
+        let arena = vec![Line([0; ARENA_ALIGN]); plan.arena_bytes.div_ceil(ARENA_ALIGN)];
+        let entry = |name: &Name| {
+            let at = plan.inputs.iter().position(|n| n == name)?;
+            Some(codegen::table_index(&plan, Place::Input(at)).0)
+        };
+        let inputs = inputs.map(entry).collect();
+        let mut table = vec![std::ptr::null_mut(); table_len(&plan)];
+        for (i, constant) in plan.constants.iter().enumerate() {
+            table[codegen::table_index(&plan, Place::Const(i)).0] = Array::as_ptr(constant).cast_mut();
+        }
+        let is_param = |b: &crate::plan::Buffer| matches!(b.place, Place::Param(_));
+        let updates = plan.steps.iter().any(|s| s.written(&plan).any(|b| is_param(plan.buffer(b))));
+        Ok(Compiled { code, plan, arena, table, inputs, updates })
+    }
+
+    /// Runs the step once. The inputs are those named at compilation, of the graph's types; `results` has one array for each output, of its type.
+    pub(crate) fn run<'a, 'b: 'a>(
+        &mut self,
+        inputs: impl Iterator<Item = &'a ArrayView<'b>>,
+        params: &Params,
+        results: &mut [Array],
+    ) {
+        self.table[0] = self.arena.as_mut_ptr().cast();
+        for (view, entry) in inputs.zip(&self.inputs) {
+            if let Some(entry) = entry {
+                self.table[*entry] = view.as_ptr().cast_mut();
+            }
+        }
+        let first_output = codegen::table_index(&self.plan, Place::Output(0)).0;
+        for (i, result) in results.iter_mut().enumerate() {
+            self.table[first_output + i] = result.as_mut_ptr();
+        }
+        let first_param = codegen::table_index(&self.plan, Place::Param(0)).0;
+        let known = "parameters are declared at compilation";
+        // SAFETY (both calls): the table leads to live memory of the sizes that the plan was made for: the arena is as long as the plan says, inputs and
+        // results have been checked against the graph's types, parameters keep theirs. Inputs and constants are only read. The plan's steps stay within
+        // their buffers. Nothing else touches parameters while their lock is held.
+        if self.updates {
+            let mut store = params.write();
+            for (i, name) in self.plan.params.iter().enumerate() {
+                self.table[first_param + i] = store.get_mut(name).expect(known).as_mut_ptr();
+            }
+            unsafe { (self.code.step)(self.table.as_ptr()) };
+        } else {
+            let store = params.read();
+            for (i, name) in self.plan.params.iter().enumerate() {
+                self.table[first_param + i] = store.get(name).expect(known).as_ptr().cast_mut();
+            }
+            unsafe { (self.code.step)(self.table.as_ptr()) };
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn code_bytes(&self) -> usize {
+        self.code.bytes
+    }
 }

@@ -1,16 +1,71 @@
-//! Cotangent: a symbolic computation-graph compiler for differentiable programs on the CPU.
+//! A symbolic computation-graph compiler for differentiable programs on the CPU.
+//!
+//! A program writes a static graph of tensor operations. Differentiation appends the gradient's nodes to it, an optimizer the update's, and the whole
+//! training step, forward, backward and update, compiles to one native function. Every stage can be printed, and a reference interpreter runs the same
+//! graph.
+//!
+//! ```no_run
+//! use cotangent::data;
+//! use cotangent::prelude::*;
+//!
+//! let digits = data::digits(); // 1,797 handwritten digits of 8 x 8 pixels
+//!
+//! let g = Builder::new();
+//! let x = g.input("x", f32([50, 8, 8]));
+//! let y = g.input("y", i32([50]));
+//! let w1 = g.param("w1", init::he([64, 100], 0));
+//! let w2 = g.param("w2", init::he([100, 10], 1));
+//! let logits = x.reshape([50, 64]).dot(w1).relu().dot(w2);
+//! let loss = logits.cross_entropy(y).mean();
+//!
+//! let mut step = Sgd::new(0.2).minimize(loss).compile(&Options::default())?;
+//! let mut batches = digits.train.shuffled(50, 0);
+//! let mut last = f32::INFINITY;
+//! for epoch in 0..5 {
+//!     for (xs, ys) in batches.epoch(epoch) {
+//!         last = step.run(&[("x", xs), ("y", ys)])?.scalar()?;
+//!     }
+//! }
+//! assert!(last < 0.5);
+//!
+//! let mut predict = step.forward(logits.argmax(-1))?; // shares the trained parameters
+//! let (xs, _) = digits.test.batches(50).next().unwrap();
+//! let classes = predict.run(&[("x", xs)])?.first();
+//! assert_eq!(classes.shape()[..], [50]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! | to ... | see |
+//! |---|---|
+//! | write a graph | [`Builder`], [`Tensor`], [`init`] |
+//! | differentiate | [`Builder::grad`], [`Builder::vjp`] |
+//! | train | [`train`]: [`Sgd`](train::Sgd), [`Adam`](train::Adam), [`AdamW`](train::AdamW), [`Rate`](train::Rate) |
+//! | compile and run | [`Program`], [`Options`], [`Executable`], [`Report`] |
+//! | read and set parameters | [`Params`] |
+//! | read data | [`data`] |
+//! | read what the compiler did | [`graph`], [`opt`], [`plan`] |
+//!
+//! # Promises
+//!
+//! - A mistake in the program, such as shapes that do not fit, panics at the line that makes it. Whatever comes from outside (files, arrays, text) gives an
+//!   error and never a panic.
+//! - The same program with the same inputs gives the same bits in every run on one machine.
+//! - A run checks names, shapes, element types and labels of its inputs before it computes or changes anything.
 #![deny(missing_docs)]
 
 pub mod array;
 pub mod build;
+mod codegen;
 pub mod compile;
 pub mod data;
 pub mod grad;
 pub mod graph;
 pub mod interp;
 mod jit;
-pub mod plan;
 pub mod opt;
+pub mod plan;
 pub mod prim;
 pub mod runtime;
 pub mod scalar;
@@ -22,6 +77,10 @@ pub use build::{Builder, Init, Program, Tensor, init};
 pub use compile::{CompileError, Engine, Options};
 pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
 pub use runtime::{Executable, Outputs, ParamError, Params, Report, RunError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// What most programs import.
 pub mod prelude {

@@ -1,12 +1,14 @@
 //! Differential tests: on random programs, every engine gives what the reference interpreter gives.
 
+use std::io::Write;
+
 use cotangent::array::ArrayView;
 use cotangent::interp::Results;
-use cotangent::opt::{OptOptions, optimize};
+use cotangent::opt::{Level, OptOptions, optimize};
 use cotangent::plan::{self, eval};
 use cotangent::prim::Op;
 use cotangent::testing::{Case, generate};
-use cotangent::{Array, Graph};
+use cotangent::{Array, Graph, Options};
 
 /// Count of programs; `FUZZ=n` asks for more.
 fn programs() -> u64 {
@@ -46,7 +48,8 @@ fn check_all(what: &str, engine: impl Fn(&Case) -> Results) {
             Err(_) => failures.push(format!("seed {seed}: panicked")),
         }
     }
-    println!("{what}: {} programs, {} failures", programs(), failures.len());
+    // Not captured by the test runner: how much was tried is part of the result.
+    let _ = writeln!(std::io::stderr(), "{what}: {} random programs, {} failures", programs(), failures.len());
     assert!(failures.is_empty(), "{what}:\n{}", failures[..failures.len().min(10)].join("\n"));
 }
 
@@ -61,4 +64,29 @@ fn plan_evaluator_on_optimized_graphs() {
         let optimized = optimize(&case.program.graph, &mut OptOptions::default());
         evaluate_plan(case, &optimized.graph)
     });
+}
+
+/// Runs the program in an executable compiled with these options.
+fn execute(case: &Case, options: &Options) -> Results {
+    let mut executable = case.program.compile(options).expect("random programs compile");
+    let known: Vec<String> = executable.inputs().map(|(n, _)| n.to_string()).collect();
+    let inputs: Vec<(&str, ArrayView<'_>)> = known.iter().map(|n| (n.as_str(), case.leaf(n).view())).collect();
+    let outputs = executable.run(&inputs).expect("the inputs fit").iter().map(|(_, a)| a.clone()).collect();
+    let graph = &case.program.graph;
+    let updates = graph.updates().iter().map(|u| {
+        let Op::Param(p) = graph.op(u.param) else { panic!("updates are of parameters") };
+        executable.params().get(&p.name).expect("the parameter is declared")
+    });
+    Results { outputs, updates: updates.collect() }
+}
+
+#[test]
+fn jit_on_graphs_as_written() {
+    let options = Options { level: Level::O0, ..Options::default() };
+    check_all("jit, as written", |case| execute(case, &options));
+}
+
+#[test]
+fn jit_on_optimized_graphs() {
+    check_all("jit, optimized", |case| execute(case, &Options::default()));
 }

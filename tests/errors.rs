@@ -91,11 +91,7 @@ fn a_message_names_the_operation_the_shapes_and_where_the_operands_were_built() 
 fn arithmetic_that_does_not_fit() {
     let g = Builder::new();
     let (a, b) = (g.input("a", f32([2, 3])), g.input("b", f32([2, 4])));
-    let (d, i, t) = (
-        g.input("d", f64([2, 3])),
-        g.input("i", i32([2])),
-        g.input("t", bool([2, 3])),
-    );
+    let (d, i, t) = (g.input("d", f64([2, 3])), g.input("i", i32([2])), g.input("t", bool([2, 3])));
     refuses!(a + b, "add(f32[2, 3], f32[2, 4])", "do not broadcast", "3 and 4");
     refuses!(a - d, "sub", "operand 1 is f64, expected f32");
     refuses!(a * i, "mul", "do not broadcast");
@@ -251,11 +247,7 @@ fn tensors_of_two_builders_do_not_mix() {
 #[test]
 fn every_node_knows_the_line_that_asked_for_it() {
     let g = Builder::new();
-    let (x, w, v) = (
-        g.input("x", f32([2, 3])),
-        g.param("w", init::he([3, 4], 0)),
-        g.input("v", f32([3])),
-    );
+    let (x, w, v) = (g.input("x", f32([2, 3])), g.param("w", init::he([3, 4], 0)), g.input("v", f32([3])));
     let (i, t) = (g.input("i", i32([2])), g.input("t", bool([2, 1])));
     let batched = g.input("batched", f32([5, 3, 4]));
     let mut known = g.graph().len();
@@ -268,11 +260,7 @@ fn every_node_knows_the_line_that_asked_for_it() {
             assert!(graph.len() > known, "{what} makes nodes");
             for id in graph.ids().skip(known) {
                 let (origin, op) = (&graph.node(id).origin, graph.op(id).name());
-                assert_eq!(
-                    origin.source.file_line(),
-                    Some(("errors.rs", line)),
-                    "{what}: {id} = {op}"
-                );
+                assert_eq!(origin.source.file_line(), Some(("errors.rs", line)), "{what}: {id} = {op}");
             }
             known = graph.len();
         }};
@@ -378,54 +366,19 @@ fn dims(v: &[usize]) -> Dims {
 fn refused() -> Vec<(Op, Vec<TensorType>, &'static str)> {
     let x = f32([2, 3]);
     let add = Op::from(Map { f: ScalarFn::Add });
-    let reduce = |reduction, axes: &[usize]| {
-        Op::from(Reduce {
-            reduction,
-            axes: dims(axes),
-        })
-    };
+    let reduce = |reduction, axes: &[usize]| Op::from(Reduce { reduction, axes: dims(axes) });
     let slice = |start: [usize; 2], len: [usize; 2], step: [isize; 2]| {
-        Op::from(Slice {
-            start: dims(&start),
-            len: dims(&len),
-            step: Dims::from_slice(&step),
-        })
+        Op::from(Slice { start: dims(&start), len: dims(&len), step: Dims::from_slice(&step) })
     };
     let dot = |lb: &[usize], rb: &[usize], lc: &[usize], rc: &[usize]| {
-        Op::from(Dot {
-            lhs_batch: dims(lb),
-            rhs_batch: dims(rb),
-            lhs_contract: dims(lc),
-            rhs_contract: dims(rc),
-        })
+        Op::from(Dot { lhs_batch: dims(lb), rhs_batch: dims(rb), lhs_contract: dims(lc), rhs_contract: dims(rc) })
     };
-    let pad = |low: &[usize]| {
-        Op::from(Pad {
-            low: dims(low),
-            high: dims(&[0, 0]),
-            interior: dims(&[0, 0]),
-            value: 0,
-        })
-    };
-    let transpose = |permutation: &[usize]| {
-        Op::from(Transpose {
-            permutation: dims(permutation),
-        })
-    };
-    let broadcast = |shape: &[usize], axes: &[usize]| {
-        Op::from(Broadcast {
-            shape: shape.into(),
-            axes: dims(axes),
-        })
-    };
+    let pad = |low: &[usize]| Op::from(Pad { low: dims(low), high: dims(&[0, 0]), interior: dims(&[0, 0]), value: 0 });
+    let transpose = |permutation: &[usize]| Op::from(Transpose { permutation: dims(permutation) });
+    let broadcast = |shape: &[usize], axes: &[usize]| Op::from(Broadcast { shape: shape.into(), axes: dims(axes) });
     let reshape = |shape: &[usize]| Op::from(Reshape { shape: shape.into() });
     let scatter = |batch, combine| Op::from(Scatter { batch, combine });
-    let arg_reduce = |axis| {
-        Op::from(ArgReduce {
-            extremum: Extremum::Max,
-            axis,
-        })
-    };
+    let arg_reduce = |axis| Op::from(ArgReduce { extremum: Extremum::Max, axis });
     let (index, huge) = (i32([4]), f32([1 << 40, 1 << 40]));
     vec![
         (add.clone(), vec![x.clone()], "Arity"),
@@ -459,19 +412,11 @@ fn refused() -> Vec<(Op, Vec<TensorType>, &'static str)> {
         (pad(&[0]), vec![x.clone()], "AttributeLength"),
         (pad(&[usize::MAX, 0]), vec![x.clone()], "TooLarge"),
         (dot(&[], &[], &[1], &[0]), vec![x.clone(), f32([4, 2])], "Contraction"),
-        (
-            dot(&[0], &[], &[1], &[0]),
-            vec![x.clone(), f32([3, 2])],
-            "AttributeLength",
-        ),
+        (dot(&[0], &[], &[1], &[0]), vec![x.clone(), f32([3, 2])], "AttributeLength"),
         (dot(&[0], &[1], &[0], &[0]), vec![x.clone(), f32([2, 2])], "AxisOrder"),
         (dot(&[], &[], &[2], &[0]), vec![x.clone(), f32([3, 2])], "Axis"),
         (dot(&[], &[], &[1], &[0]), vec![bool([2, 3]), bool([3, 2])], "DType"),
-        (
-            dot(&[], &[], &[], &[]),
-            vec![f32([1 << 31]), f32([1 << 31])],
-            "TooLarge",
-        ),
+        (dot(&[], &[], &[], &[]), vec![f32([1 << 31]), f32([1 << 31])], "TooLarge"),
         (Concat { axis: 0 }.into(), vec![x.clone(), f32([2, 4])], "Shape"),
         (Concat { axis: 0 }.into(), vec![x.clone(), f32([2])], "Shape"),
         (Concat { axis: 0 }.into(), vec![x.clone(), i32([2, 3])], "DType"),
@@ -480,42 +425,14 @@ fn refused() -> Vec<(Op, Vec<TensorType>, &'static str)> {
         (Gather::new(2).into(), vec![x.clone(), index.clone()], "Axis"),
         (Gather::new(1).into(), vec![x.clone(), index.clone()], "Shape"),
         (Gather::new(1).into(), vec![x.clone(), i32([])], "Shape"),
-        (
-            scatter(0, Combine::Add),
-            vec![x.clone(), index.clone(), f32([4, 2])],
-            "Shape",
-        ),
-        (
-            scatter(0, Combine::Set),
-            vec![x.clone(), index.clone(), f64([4, 3])],
-            "DType",
-        ),
-        (
-            scatter(0, Combine::Add),
-            vec![bool([2]), index.clone(), bool([4])],
-            "DType",
-        ),
+        (scatter(0, Combine::Add), vec![x.clone(), index.clone(), f32([4, 2])], "Shape"),
+        (scatter(0, Combine::Set), vec![x.clone(), index.clone(), f64([4, 3])], "DType"),
+        (scatter(0, Combine::Add), vec![bool([2]), index.clone(), bool([4])], "DType"),
         (scatter(0, Combine::Set), vec![f32([]), index, f32([4])], "Axis"),
         (Iota { ty: bool([2]), axis: 0 }.into(), vec![], "Other"),
         (Iota { ty: i32([2]), axis: 1 }.into(), vec![], "Axis"),
-        (
-            Input {
-                name: "huge".into(),
-                ty: huge,
-            }
-            .into(),
-            vec![],
-            "TooLarge",
-        ),
-        (
-            Input {
-                name: "x0".into(),
-                ty: x.clone(),
-            }
-            .into(),
-            vec![x],
-            "Arity",
-        ),
+        (Input { name: "huge".into(), ty: huge }.into(), vec![], "TooLarge"),
+        (Input { name: "x0".into(), ty: x.clone() }.into(), vec![x], "Arity"),
     ]
 }
 
@@ -540,17 +457,11 @@ fn every_kind_of_error_fires_and_leaves_the_graph_as_it_was() {
     }
     // Names are the graph's, numbers and broadcasting the builder's concern.
     let mut graph = cotangent::Graph::new();
-    let input = |name: &str| Input {
-        name: name.into(),
-        ty: f32([2]),
-    };
+    let input = |name: &str| Input { name: name.into(), ty: f32([2]) };
     graph.push(input("x"), &[], Origin::default()).unwrap();
     let error = graph.push(input("x"), &[], Origin::default()).unwrap_err();
     fired.insert(kind_name(&error.kind));
-    assert_eq!(
-        error.to_string(),
-        "input: there is an input or parameter called `x` already"
-    );
+    assert_eq!(error.to_string(), "input: there is an input or parameter called `x` already");
     let g = Builder::new();
     refuses!(g.full(i32([]), 0.5), "the number 0.5 is not an element of type i32");
     let (two, three) = (g.zeros(f32([2])), g.zeros(f32([3])));
@@ -585,26 +496,10 @@ fn every_graph_error_fires() {
     let sum = x.sum();
     let mut graph = g.program(&[("x", x)]).graph;
     let name = || "w".into();
-    assert_eq!(
-        graph.add_output("x", sum.id()),
-        Err(GraphError::DuplicateOutput { name: "x".into() })
-    );
-    assert_eq!(
-        graph.add_update(x.id(), x.id()),
-        Err(GraphError::UpdateOfNonParam { node: x.id() })
-    );
+    assert_eq!(graph.add_output("x", sum.id()), Err(GraphError::DuplicateOutput { name: "x".into() }));
+    assert_eq!(graph.add_update(x.id(), x.id()), Err(GraphError::UpdateOfNonParam { node: x.id() }));
     let (param, value) = (w.ty(), sum.ty());
-    assert_eq!(
-        graph.add_update(w.id(), sum.id()),
-        Err(GraphError::UpdateType {
-            name: name(),
-            param,
-            value
-        })
-    );
+    assert_eq!(graph.add_update(w.id(), sum.id()), Err(GraphError::UpdateType { name: name(), param, value }));
     assert_eq!(graph.add_update(w.id(), x.id()), Ok(()));
-    assert_eq!(
-        graph.add_update(w.id(), x.id()),
-        Err(GraphError::DuplicateUpdate { name: name() })
-    );
+    assert_eq!(graph.add_update(w.id(), x.id()), Err(GraphError::DuplicateUpdate { name: name() }));
 }

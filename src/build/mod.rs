@@ -56,11 +56,7 @@ impl Builder {
     pub fn new() -> Builder {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let token = NEXT.fetch_add(1, Ordering::Relaxed);
-        Builder {
-            token,
-            graph: RefCell::default(),
-            initial: RefCell::default(),
-        }
+        Builder { token, graph: RefCell::default(), initial: RefCell::default() }
     }
 
     pub(crate) fn token(&self) -> u64 {
@@ -97,14 +93,7 @@ impl Builder {
     #[track_caller]
     fn declare(&self, name: &str, initial: Init, kind: ParamKind) -> Tensor<'_> {
         let name: Name = name.into();
-        let tensor = self.push(
-            Param {
-                name: name.clone(),
-                ty: initial.ty().clone(),
-                kind,
-            },
-            &[],
-        );
+        let tensor = self.push(Param { name: name.clone(), ty: initial.ty().clone(), kind }, &[]);
         self.initial.borrow_mut().insert(name, initial.array());
         tensor
     }
@@ -112,12 +101,7 @@ impl Builder {
     /// Numbers known now.
     #[track_caller]
     pub fn constant(&self, value: impl Into<Array>) -> Tensor<'_> {
-        self.push(
-            Const {
-                value: Arc::new(value.into()),
-            },
-            &[],
-        )
+        self.push(Const { value: Arc::new(value.into()) }, &[])
     }
 
     /// `value` in every element.
@@ -156,10 +140,7 @@ impl Builder {
         let scalar = Array::full(&TensorType::new(dtype, Shape::scalar()), value);
         // A fraction or an overflow in an integer type; floats only round.
         if !dtype.is_float() && scalar.get_f64(0) != value {
-            let kind = OpErrorKind::Number {
-                number: value.to_string(),
-                dtype,
-            };
+            let kind = OpErrorKind::Number { number: value.to_string(), dtype };
             self.check(Err(OpError::new("constant", &[], kind)), &[])
         }
         self.constant(scalar).broadcast_to(ty.shape)
@@ -214,11 +195,7 @@ impl Builder {
     pub fn params(&self) -> Vec<Tensor<'_>> {
         let graph = self.graph.borrow();
         let trainable = |id: &NodeId| matches!(graph.op(*id), Op::Param(p) if p.kind == ParamKind::Trainable);
-        graph
-            .ids()
-            .filter(trainable)
-            .map(|id| Tensor { builder: self, id })
-            .collect()
+        graph.ids().filter(trainable).map(|id| Tensor { builder: self, id }).collect()
     }
 
     /// The graph so far.
@@ -253,11 +230,7 @@ impl Builder {
         for &(param, value) in updates {
             expect(graph.add_update(self.own(param), self.own(value)));
         }
-        Program {
-            graph,
-            initial: self.initial.borrow().clone(),
-            builder: self.token,
-        }
+        Program { graph, initial: self.initial.borrow().clone(), builder: self.token }
     }
 
     /// Appends an operation. This is the fallible core of all methods of [`Tensor`].
@@ -328,12 +301,7 @@ fn describe(error: &OpError, operands: &[Tensor<'_>]) -> String {
 fn describe_node(graph: &Graph, id: NodeId) -> String {
     let node = graph.node(id);
     let name = node.op.leaf_name().map(|n| format!(" {n:?}")).unwrap_or_default();
-    format!(
-        "{}{name} : {}, built at {}",
-        node.op.name(),
-        node.ty,
-        node.origin.source
-    )
+    format!("{}{name} : {}, built at {}", node.op.name(), node.ty, node.origin.source)
 }
 
 /// The value, or a panic at the caller's line.

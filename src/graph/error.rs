@@ -19,11 +19,7 @@ pub struct OpError {
 impl OpError {
     /// An error of operation `op` applied to operands of the given types.
     pub fn new(op: &'static str, operands: &[&TensorType], kind: OpErrorKind) -> OpError {
-        OpError {
-            op,
-            operands: operands.iter().map(|&t| t.clone()).collect(),
-            kind: Box::new(kind),
-        }
+        OpError { op, operands: operands.iter().map(|&t| t.clone()).collect(), kind: Box::new(kind) }
     }
 }
 

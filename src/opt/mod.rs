@@ -115,6 +115,17 @@ impl Report {
         all.filter(|(name, _)| *name == rule).map(|(_, n)| n).sum()
     }
 
+    /// How often each rule fired that did, most often first.
+    pub fn fired_rules(&self) -> Vec<(&'static str, usize)> {
+        let mut counts: std::collections::BTreeMap<&'static str, usize> = std::collections::BTreeMap::new();
+        for (rule, n) in self.passes.iter().flat_map(|p| &p.fired) {
+            *counts.entry(rule).or_default() += n;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|&(rule, n)| (std::cmp::Reverse(n), rule));
+        counts
+    }
+
     /// Time taken by all passes.
     pub fn time(&self) -> Duration {
         self.passes.iter().map(|p| p.time).sum()
@@ -125,11 +136,7 @@ impl fmt::Display for Report {
     /// A line for each pass: `simplify: 40 -> 31 nodes in 52 us; mul-one 2, add-zero 1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for p in &self.passes {
-            write!(
-                f,
-                "{}: {} -> {} nodes in {:.0?}",
-                p.name, p.nodes_before, p.nodes_after, p.time
-            )?;
+            write!(f, "{}: {} -> {} nodes in {:.0?}", p.name, p.nodes_before, p.nodes_after, p.time)?;
             for (i, (rule, n)) in p.fired.iter().enumerate() {
                 write!(f, "{} {rule} {n}", if i == 0 { ";" } else { "," })?;
             }
@@ -149,16 +156,8 @@ pub struct Optimized {
 }
 
 /// The families of rules, each in the order in which its rules are tried.
-pub const FAMILIES: &[&[Rule]] = &[
-    fold::RULES,
-    movement::RULES,
-    stable::RULES,
-    logic::RULES,
-    arith::RULES,
-    reduce::RULES,
-    dot::RULES,
-    index::RULES,
-];
+pub const FAMILIES: &[&[Rule]] =
+    &[fold::RULES, movement::RULES, stable::RULES, logic::RULES, arith::RULES, reduce::RULES, dot::RULES, index::RULES];
 
 /// All rules.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
@@ -174,18 +173,11 @@ const ROUNDS: usize = 3;
 /// If `options.only` names a rule that does not exist, or a pass breaks an invariant of graphs, which is an error in a rule.
 pub fn optimize(graph: &Graph, options: &OptOptions<'_>) -> Optimized {
     let strongest = if options.assume_finite { Law::Finite } else { Law::Range };
-    let mut run = Passes {
-        graph: graph.clone(),
-        report: Report::default(),
-        options,
-    };
+    let mut run = Passes { graph: graph.clone(), report: Report::default(), options };
     match (options.only, options.level) {
         (Some(names), _) => {
-            let find = |name: &&str| {
-                rules()
-                    .find(|r| r.name == *name)
-                    .unwrap_or_else(|| panic!("there is no rule `{name}`"))
-            };
+            let find =
+                |name: &&str| rules().find(|r| r.name == *name).unwrap_or_else(|| panic!("there is no rule `{name}`"));
             run.until_stable("only", &RuleSet::new(names.iter().map(find), Law::Finite));
         }
         (None, Level::O0) => {}
@@ -198,18 +190,12 @@ pub fn optimize(graph: &Graph, options: &OptOptions<'_>) -> Optimized {
             run.pass("exact", &RuleSet::new(rules(), Law::Exact));
             run.pass(
                 "stabilize",
-                &RuleSet::new(
-                    stable::RULES.iter().chain(movement::RULES).chain(fold::RULES),
-                    strongest,
-                ),
+                &RuleSet::new(stable::RULES.iter().chain(movement::RULES).chain(fold::RULES), strongest),
             );
             run.until_stable("simplify", &RuleSet::new(rules(), strongest));
         }
     }
-    Optimized {
-        graph: run.graph,
-        report: run.report,
-    }
+    Optimized { graph: run.graph, report: run.report }
 }
 
 /// The optimizer at work.
@@ -244,24 +230,11 @@ impl Passes<'_> {
             if let Err(violations) = crate::graph::verify(&after) {
                 panic!("pass {name} broke the graph:\n{violations}");
             }
-            let names = |g: &Graph| {
-                (
-                    g.outputs().iter().map(|o| o.name.clone()).collect::<Vec<_>>(),
-                    g.updates().len(),
-                )
-            };
-            assert_eq!(
-                names(&self.graph),
-                names(&after),
-                "{name} keeps the outputs and updates"
-            );
+            let names = |g: &Graph| (g.outputs().iter().map(|o| o.name.clone()).collect::<Vec<_>>(), g.updates().len());
+            assert_eq!(names(&self.graph), names(&after), "{name} keeps the outputs and updates");
         }
         if let Some(show) = self.options.on_pass {
-            show(&PassRecord {
-                pass: &report,
-                before: &self.graph,
-                after: &after,
-            });
+            show(&PassRecord { pass: &report, before: &self.graph, after: &after });
         }
         let any = !report.fired.is_empty();
         self.graph = after;

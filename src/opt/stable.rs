@@ -268,9 +268,7 @@ fn log_of_sum_of_exp(r: &mut Rewriter<'_>, _: &Op, x: &[NodeId]) -> Option<NodeI
 
 /// The source of a broadcast that repeats along exactly these axes.
 fn repeated_along(r: &Rewriter<'_>, id: NodeId, axes: &Dims) -> Option<NodeId> {
-    r.as_broadcast(id)
-        .filter(|(_, b)| b.axes == *axes)
-        .map(|(source, _)| source)
+    r.as_broadcast(id).filter(|(_, b)| b.axes == *axes).map(|(source, _)| source)
 }
 
 fn softmax(r: &mut Rewriter<'_>, _: &Op, x: &[NodeId]) -> Option<NodeId> {

@@ -174,11 +174,7 @@ impl Loops {
                 if k != next {
                     return None;
                 }
-                next *= if d < self.dims.len() {
-                    self.dims[d]
-                } else {
-                    new[d - self.dims.len()]
-                } as isize;
+                next *= if d < self.dims.len() { self.dims[d] } else { new[d - self.dims.len()] } as isize;
             }
             if next != shape[axis] as isize {
                 return None;

@@ -97,6 +97,22 @@ pub struct Step {
     pub origins: Vec<Origin>,
 }
 
+impl Step {
+    /// The buffers that the step writes.
+    pub fn written<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = BufferId> + 'a {
+        let (args, product): (&[BufferId], _) = match &self.action {
+            Action::Kernel { args, .. } => (args, None),
+            Action::Product(p) => (&[], Some(p.c.buffer)),
+        };
+        let slots = match &self.action {
+            Action::Kernel { kernel, .. } => &plan.kernel(*kernel).slots[..],
+            Action::Product(_) => &[],
+        };
+        let by_kernel = slots.iter().zip(args).filter(|(s, _)| s.access != kernel::Access::Read).map(|(_, &b)| b);
+        by_kernel.chain(product)
+    }
+}
+
 /// What a step does.
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -208,18 +224,8 @@ pub fn plan(graph: &Graph) -> Plan {
     let mut lowered = lower::lower(&fused);
     let order = schedule::schedule(&mut lowered);
     let order = lower::append_copies(&mut lowered, order);
-    let memory::Placed {
-        buffers,
-        arena_bytes,
-        live_bytes,
-    } = memory::place(&lowered, &order);
-    let name = |&id: &NodeId| {
-        graph
-            .op(id)
-            .leaf_name()
-            .expect("inputs and parameters have names")
-            .clone()
-    };
+    let memory::Placed { buffers, arena_bytes, live_bytes } = memory::place(&lowered, &order);
+    let name = |&id: &NodeId| graph.op(id).leaf_name().expect("inputs and parameters have names").clone();
     Plan {
         inputs: lowered.inputs.iter().map(name).collect(),
         params: lowered.params.iter().map(name).collect(),

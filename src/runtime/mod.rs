@@ -7,10 +7,11 @@
 //! ```
 
 mod executable;
+pub(crate) mod gemm;
 mod params;
 mod report;
 
-pub(crate) use executable::Backend;
+pub(crate) use executable::{Backend, inputs_of};
 pub use executable::{Executable, Outputs, RunError};
 pub use params::{ParamError, Params};
 pub use report::{Report, StageTime};

@@ -67,6 +67,7 @@ pub trait Lanes {
     /// The bits of `a`.
     fn to_bits(&mut self, a: Self::F) -> Self::I;
     /// The float whose bits are `a`.
+    #[allow(clippy::wrong_self_convention, reason = "`self` emits the operation and is not what is converted")]
     fn from_bits(&mut self, a: Self::I) -> Self::F;
     /// `a` as a float, rounded to nearest.
     fn i_to_f(&mut self, a: Self::I) -> Self::F;
@@ -123,6 +124,8 @@ pub trait Lanes {
 /// A function computed one number at a time, by a call, for [`Lanes::rare`].
 #[derive(Clone, Copy, Debug)]
 pub struct Slow {
+    /// A name of its own, by which compiled code imports it.
+    pub name: &'static str,
     /// The function in single precision.
     pub f32: extern "C" fn(f32) -> f32,
     /// The function in double precision.

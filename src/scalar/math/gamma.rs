@@ -67,15 +67,7 @@ pub fn lgamma<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let nan = l.fne(x, x);
     let y = l.fselect(nan, x, y);
     let negative = l.flt(x, zero);
-    l.rare(
-        negative,
-        Slow {
-            f32: lgamma_slow_f32,
-            f64: lgamma_slow_f64,
-        },
-        x,
-        y,
-    )
+    l.rare(negative, Slow { name: "lgamma", f32: lgamma_slow_f32, f64: lgamma_slow_f64 }, x, y)
 }
 
 /// The derivative of [`lgamma`].
@@ -121,15 +113,7 @@ pub fn digamma<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let large = l.flt(large, x);
     let y = l.fselect(large, far, near);
     let negative = l.flt(x, zero);
-    l.rare(
-        negative,
-        Slow {
-            f32: digamma_slow_f32,
-            f64: digamma_slow_f64,
-        },
-        x,
-        y,
-    )
+    l.rare(negative, Slow { name: "digamma", f32: digamma_slow_f32, f64: digamma_slow_f64 }, x, y)
 }
 
 extern "C" fn lgamma_slow_f32(x: f32) -> f32 {

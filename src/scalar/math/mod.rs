@@ -99,9 +99,7 @@ fn pick<L: Lanes, T>(l: &L, f32: T, f64: T) -> T {
 
 /// `p(x)` by Horner's rule.
 fn horner<L: Lanes>(l: &mut L, x: L::F, p: &Poly) -> L::F {
-    let (&last, rest) = pick(l, p.f32, p.f64)
-        .split_last()
-        .expect("a polynomial has coefficients");
+    let (&last, rest) = pick(l, p.f32, p.f64).split_last().expect("a polynomial has coefficients");
     let mut y = l.fconst(last);
     for &c in rest.iter().rev() {
         let c = l.fconst(c);
@@ -197,9 +195,5 @@ fn const_bits<L: Lanes>(l: &L, c: f64) -> i64 {
 /// `log(2)` in two words.
 fn ln2<L: Lanes>(l: &L) -> (f64, f64) {
     use std::f64::consts::LN_2;
-    pick(
-        l,
-        (f64::from(LN_2 as f32), LN_2 - f64::from(LN_2 as f32)),
-        (LN_2, 2.319_046_813_846_299_6e-17),
-    )
+    pick(l, (f64::from(LN_2 as f32), LN_2 - f64::from(LN_2 as f32)), (LN_2, 2.319_046_813_846_299_6e-17))
 }

@@ -43,11 +43,7 @@ pub fn cbrt<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let r = l.fma(q, r, r);
     let h = cube_residual(l, z, r);
     let c = l.fconst(14.0 / 81.0);
-    let q = if l.bits() == 32 {
-        l.fconst(2.0 / 9.0)
-    } else {
-        fma_add(l, h, c, 2.0 / 9.0)
-    };
+    let q = if l.bits() == 32 { l.fconst(2.0 / 9.0) } else { fma_add(l, h, c, 2.0 / 9.0) };
     let q = fma_add(l, q, h, 1.0 / 3.0);
     let q = l.fmul(q, h);
     let r = l.fma(q, r, r);

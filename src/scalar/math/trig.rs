@@ -17,15 +17,7 @@ pub fn sin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let zero = eqc(l, x, 0.0);
     let y = l.fselect(zero, x, y);
     let huge = beyond(l, x);
-    l.rare(
-        huge,
-        Slow {
-            f32: sin_slow_f32,
-            f64: sin_slow_f64,
-        },
-        x,
-        y,
-    )
+    l.rare(huge, Slow { name: "sin", f32: sin_slow_f32, f64: sin_slow_f64 }, x, y)
 }
 
 /// The cosine.
@@ -38,15 +30,7 @@ pub fn cos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let n = l.iadd(n, one);
     let y = quadrant(l, n, s, c);
     let huge = beyond(l, x);
-    l.rare(
-        huge,
-        Slow {
-            f32: cos_slow_f32,
-            f64: cos_slow_f64,
-        },
-        x,
-        y,
-    )
+    l.rare(huge, Slow { name: "cos", f32: cos_slow_f32, f64: cos_slow_f64 }, x, y)
 }
 
 /// The tangent: the quotient of the sine's and the cosine's polynomial.
@@ -58,15 +42,7 @@ pub fn tan<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let zero = eqc(l, x, 0.0);
     let y = l.fselect(zero, x, y);
     let huge = beyond(l, x);
-    l.rare(
-        huge,
-        Slow {
-            f32: tan_slow_f32,
-            f64: tan_slow_f64,
-        },
-        x,
-        y,
-    )
+    l.rare(huge, Slow { name: "tan", f32: tan_slow_f32, f64: tan_slow_f64 }, x, y)
 }
 
 /// The largest argument that three steps of fma reduce.
@@ -103,16 +79,8 @@ fn reduce<L: Lanes>(l: &mut L, x: L::F) -> (L::I, L::F, L::F) {
 pub(super) fn half_pi<L: Lanes>(l: &L) -> (f64, f64, f64) {
     pick(
         l,
-        (
-            1.570_796_370_506_286_6,
-            -4.371_138_828_673_793e-8,
-            -1.715_124_510_005_881_9e-15,
-        ),
-        (
-            std::f64::consts::FRAC_PI_2,
-            6.123_233_995_736_766e-17,
-            -1.497_384_904_859_169_8e-33,
-        ),
+        (1.570_796_370_506_286_6, -4.371_138_828_673_793e-8, -1.715_124_510_005_881_9e-15),
+        (std::f64::consts::FRAC_PI_2, 6.123_233_995_736_766e-17, -1.497_384_904_859_169_8e-33),
     )
 }
 

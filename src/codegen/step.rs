@@ -1,0 +1,170 @@
+//! The step: one function that runs all kernels and products of a plan in order.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{AbiParam, FuncRef, Function, InstBuilder, MemFlagsData, Signature, Value as Clif, types};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_module::{FuncId, Linkage, Module};
+use rustc_hash::FxHashMap;
+
+use crate::graph::DType;
+use crate::plan::{Action, Alpha, BufferId, Matrix, Plan, Product};
+use crate::runtime::gemm;
+
+use super::loops::counting;
+use super::{Symbols, table_index};
+
+struct Step<'a, 'f> {
+    plan: &'a Plan,
+    b: FunctionBuilder<'f>,
+    table: Clif,
+    /// Pointers of the table that have been loaded.
+    loaded: FxHashMap<usize, Clif>,
+}
+
+/// Builds the step function.
+pub(super) fn build(
+    plan: &Plan,
+    kernels: &[FuncId],
+    function: &mut Function,
+    context: &mut FunctionBuilderContext,
+    module: &mut dyn Module,
+    symbols: &mut Symbols,
+) {
+    let mut b = FunctionBuilder::new(function, context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    let table = b.block_params(entry)[0];
+    let mut step = Step { plan, b, table, loaded: FxHashMap::default() };
+    let mut imported: FxHashMap<FuncId, FuncRef> = FxHashMap::default();
+    for s in &plan.steps {
+        match &s.action {
+            Action::Kernel { kernel, args } => {
+                let id = kernels[kernel.index()];
+                let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
+                let mut values: Vec<Clif> = args.iter().map(|&a| step.pointer(a)).collect();
+                let kernel = plan.kernel(*kernel);
+                let rows = if kernel.rows > 0 { kernel.loops[0] } else { 1 };
+                values.push(step.b.ins().iconst(types::I64, 0));
+                values.push(step.b.ins().iconst(types::I64, rows as i64));
+                step.b.ins().call(function, &values);
+            }
+            Action::Product(product) => {
+                let id = import_product(product.dtype, module, symbols);
+                let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
+                step.product(product, function);
+            }
+        }
+    }
+    step.b.ins().return_(&[]);
+    step.b.seal_all_blocks();
+    step.b.finalize(module.target_config());
+}
+
+/// The function of the runtime that multiplies matrices of this type.
+fn import_product(dtype: DType, module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
+    let (name, address) = match dtype {
+        DType::F64 => ("cotangent_gemm_f64", gemm::gemm_f64 as *const u8),
+        _ => ("cotangent_gemm_f32", gemm::gemm_f32 as *const u8),
+    };
+    symbols.insert(name.to_owned(), address);
+    let pointer = module.target_config().pointer_type();
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    let int = AbiParam::new(types::I64);
+    signature.params.extend([int; 3]);
+    for _ in 0..3 {
+        signature.params.extend([AbiParam::new(pointer), int, int]);
+    }
+    signature.params.extend([AbiParam::new(types::F64), int]);
+    module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
+}
+
+impl Step<'_, '_> {
+    fn int(&mut self, v: i64) -> Clif {
+        self.b.ins().iconst(types::I64, v)
+    }
+
+    /// Address of a buffer.
+    fn pointer(&mut self, buffer: BufferId) -> Clif {
+        let (entry, bytes) = table_index(self.plan, self.plan.buffer(buffer).place);
+        let base = match self.loaded.get(&entry) {
+            Some(&base) => base,
+            None => {
+                // The table does not change during a step.
+                let flags = MemFlagsData::trusted().with_readonly();
+                let base = self.b.ins().load(types::I64, flags, self.table, (entry * 8) as i32);
+                self.loaded.insert(entry, base);
+                base
+            }
+        };
+        if bytes == 0 { base } else { self.b.ins().iadd_imm_s(base, bytes as i64) }
+    }
+
+    fn product(&mut self, product: &Product, function: FuncRef) {
+        let alpha = match product.alpha {
+            Alpha::Const(v) => self.b.ins().f64const(v),
+            Alpha::Buffer { buffer, sign } => {
+                let at = self.pointer(buffer);
+                let flags = MemFlagsData::trusted();
+                let v = if product.dtype == DType::F64 {
+                    self.b.ins().load(types::F64, flags, at, 0)
+                } else {
+                    let v = self.b.ins().load(types::F32, flags, at, 0);
+                    self.b.ins().fpromote(types::F64, v)
+                };
+                if sign < 0.0 { self.b.ins().fneg(v) } else { v }
+            }
+        };
+        let pointers = [&product.a, &product.b, &product.c].map(|m| self.pointer(m.buffer));
+        let accumulate = self.int(product.accumulate.into());
+        self.loops(product, function, alpha, pointers, accumulate, 0);
+    }
+
+    /// Emits the loops of a product from number `d` on, and the call in the innermost.
+    fn loops(
+        &mut self,
+        product: &Product,
+        function: FuncRef,
+        alpha: Clif,
+        pointers: [Clif; 3],
+        accumulate: Clif,
+        d: usize,
+    ) {
+        let size = product.dtype.size() as i64;
+        let matrices = [&product.a, &product.b, &product.c];
+        if d == product.loops.len() {
+            let mut args: Vec<Clif> = [product.m, product.n, product.k].iter().map(|&v| self.int(v as i64)).collect();
+            for (Matrix { offset, row, column, .. }, pointer) in matrices.into_iter().zip(pointers) {
+                args.push(self.b.ins().iadd_imm_s(pointer, *offset as i64 * size));
+                args.push(self.int(*row as i64));
+                args.push(self.int(*column as i64));
+            }
+            args.extend([alpha, accumulate]);
+            self.b.ins().call(function, &args);
+            return;
+        }
+        let (start, end) = (self.int(0), self.int(product.loops[d] as i64));
+        let stands_still = product.c.loops[d] == 0;
+        counting(
+            self,
+            |s| &mut s.b,
+            (start, end, 1),
+            true,
+            |s, counter| {
+                let mut moved = pointers;
+                for (pointer, matrix) in moved.iter_mut().zip(matrices) {
+                    let bytes = s.b.ins().imul_imm_s(counter, matrix.loops[d] as i64 * size);
+                    *pointer = s.b.ins().iadd(*pointer, bytes);
+                }
+                let accumulate = if stands_still {
+                    let later = s.b.ins().icmp_imm_s(IntCC::NotEqual, counter, 0);
+                    let later = s.b.ins().uextend(types::I64, later);
+                    s.b.ins().bor(accumulate, later)
+                } else {
+                    accumulate
+                };
+                s.loops(product, function, alpha, moved, accumulate, d + 1);
+            },
+        );
+    }
+}
