@@ -40,6 +40,17 @@ pub enum GradError {
     },
 }
 
+impl GradError {
+    /// The node that the error is about.
+    pub fn node(&self) -> NodeId {
+        match self {
+            GradError::NotScalar { node, .. }
+            | GradError::NotFloat { node, .. }
+            | GradError::Cotangent { node, .. } => *node,
+        }
+    }
+}
+
 /// Appends the gradient of scalar `loss` by each of `wrt` and returns its nodes, typed like `wrt`. What `loss` does not depend on gets zeros.
 ///
 /// # Errors

@@ -112,7 +112,21 @@ impl<'g> Tensor<'g> {
     /// If there is no such axis.
     #[track_caller]
     pub fn flip(self, axes: impl IntoAxes) -> Tensor<'g> {
-        self.axes("flip", axes).iter().fold(self, |t, &axis| t.slice_step(axis as isize, 0..t.shape()[axis], -1))
+        let shape = self.shape();
+        let mut slice = Slice {
+            start: SmallVec::from_elem(0, shape.rank()),
+            len: shape.iter().copied().collect(),
+            step: SmallVec::from_elem(1, shape.rank()),
+        };
+        let axes = self.axes("flip", axes);
+        if axes.is_empty() {
+            return self;
+        }
+        for axis in axes {
+            slice.start[axis] = shape[axis].saturating_sub(1);
+            slice.step[axis] = -1;
+        }
+        self.builder.push(slice, &[self])
     }
 
     /// `value` around the elements: on axis `i`, `widths[i].0` times before and `widths[i].1` times behind.
@@ -152,11 +166,9 @@ impl<'g> Tensor<'g> {
         let batch = join(&batch_of(&lhs_shape), &batch_of(&rhs_shape));
         let batch = batch.map_err(|kind| OpError::new("dot", &[&self.ty(), &other.ty()], kind));
         let batch = self.builder.check(batch, &[self, other]);
-        let with_batch = |t: Tensor<'g>, s: &Shape| {
-            let tail = s[s.rank() - 2..].iter();
-            t.broadcast_to(batch.iter().chain(tail).copied().collect::<Shape>())
-        };
-        let (a, b) = (with_batch(lhs, &lhs_shape), with_batch(other, &rhs_shape));
+        let with_batch = |s: &Shape| -> Shape { batch.iter().chain(&s[s.rank() - 2..]).copied().collect() };
+        let a = lhs.broadcast_to(with_batch(&lhs_shape));
+        let b = other.broadcast_to(with_batch(&rhs_shape));
         let n = batch.rank();
         let dims: Dims = (0..n).collect();
         let dot = Dot {
@@ -276,8 +288,18 @@ impl Builder {
     #[track_caller]
     pub fn stack<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
         let Some(first) = tensors.first() else { panic!("stack: takes at least one tensor") };
-        let at = if axis < 0 { axis + first.rank() as isize + 1 } else { axis };
-        let expanded: Vec<Tensor<'g>> = tensors.iter().map(|t| t.expand(at)).collect();
-        self.concat(&expanded, at)
+        let places = first.rank() + 1;
+        let from_front = if axis < 0 { axis + places as isize } else { axis };
+        let Some(at) = usize::try_from(from_front).ok().filter(|&a| a < places) else {
+            let kind = OpErrorKind::Axis { axis, rank: places };
+            self.check(Err(OpError::new("stack", &[&first.ty()], kind)), &[*first])
+        };
+        let mut expanded = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            let mut shape: Dims = tensor.shape().iter().copied().collect();
+            shape.insert(at.min(shape.len()), 1);
+            expanded.push(tensor.reshape(&shape[..]));
+        }
+        self.push(Concat { axis: at }, &expanded)
     }
 }

@@ -55,8 +55,12 @@ impl<'g> Tensor<'g> {
     pub(super) fn map(f: ScalarFn, operands: &[Tensor<'g>]) -> Tensor<'g> {
         let builder = operands[0].builder;
         let shape = builder.check(broadcast_shapes(f.name(), operands), operands);
-        let operands: SmallVec<[Tensor<'g>; 3]> = operands.iter().map(|t| t.broadcast_to(shape.clone())).collect();
-        builder.push(Map { f }, &operands)
+        // A loop, because closures do not hand on the caller's line.
+        let mut repeated: SmallVec<[Tensor<'g>; 3]> = SmallVec::new();
+        for operand in operands {
+            repeated.push(operand.broadcast_to(shape.clone()));
+        }
+        builder.push(Map { f }, &repeated)
     }
 
     /// The tensor repeated to `shape`, by NumPy's rules: axes of extent 1 stretch, and new axes come in front.
