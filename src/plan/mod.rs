@@ -8,6 +8,7 @@
 //! [`check`](check::check) proves that each read sees the value that was meant.
 
 mod build;
+pub mod check;
 pub mod eval;
 mod expr;
 mod fuse;
