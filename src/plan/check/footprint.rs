@@ -17,11 +17,7 @@ struct Term {
 impl Term {
     /// A counter from 0 to `extent - 1`.
     fn upto(coef: isize, extent: usize) -> Term {
-        Term {
-            coef: coef as i128,
-            lo: 0,
-            hi: extent as i128 - 1,
-        }
+        Term { coef: coef as i128, lo: 0, hi: extent as i128 - 1 }
     }
 }
 
@@ -44,20 +40,14 @@ pub(super) struct Region {
 impl Region {
     /// The values of `offset + sum(terms)`; `None` if there are none.
     fn new(offset: i128, terms: impl IntoIterator<Item = Term>) -> Option<Region> {
-        let mut region = Region {
-            offset,
-            axes: SmallVec::new(),
-        };
+        let mut region = Region { offset, axes: SmallVec::new() };
         for Term { coef, lo, hi } in terms {
             if lo > hi {
                 return None;
             }
             region.offset += coef * if coef < 0 { hi } else { lo };
             if coef != 0 && hi > lo {
-                region.axes.push(Axis {
-                    stride: coef.abs(),
-                    extent: hi - lo + 1,
-                });
+                region.axes.push(Axis { stride: coef.abs(), extent: hi - lo + 1 });
             }
         }
         region.axes.sort_unstable_by_key(|a| (a.stride, a.extent));
@@ -129,11 +119,7 @@ impl Region {
             return false;
         }
         let axes = |r: &Region, sign: i128| -> Terms {
-            let term = |a: &Axis| Term {
-                coef: sign * a.stride,
-                lo: 0,
-                hi: a.extent - 1,
-            };
+            let term = |a: &Axis| Term { coef: sign * a.stride, lo: 0, hi: a.extent - 1 };
             r.axes.iter().map(term).collect()
         };
         let terms = axes(self, 1).into_iter().chain(axes(other, -1));
@@ -231,11 +217,7 @@ pub(super) fn meet(kernel: &Kernel, a: &Index, b: &Index, pairs: Pairs) -> bool 
         let ((a, b), n) = (coefs(d), kernel.loops[d]);
         if a == b {
             let far = n as i128 - 1;
-            terms.push(Term {
-                coef: a as i128,
-                lo: -far,
-                hi: far,
-            });
+            terms.push(Term { coef: a as i128, lo: -far, hi: far });
         } else {
             terms.extend([Term::upto(a, n), Term::upto(-b, n)]);
         }
@@ -257,11 +239,7 @@ pub(super) fn meet(kernel: &Kernel, a: &Index, b: &Index, pairs: Pairs) -> bool 
             let mut terms: Terms = (0..first).map(shared).collect();
             let far = kernel.loops[first] as i128 - 1;
             let (lo, hi) = if below { (-far, -1) } else { (1, far) };
-            terms.push(Term {
-                coef: coefs(first).0 as i128,
-                lo,
-                hi,
-            });
+            terms.push(Term { coef: coefs(first).0 as i128, lo, hi });
             terms.push(shared(first));
             (first + 1..dims).for_each(|d| free(d, &mut terms));
             choices(&mut terms);
@@ -367,16 +345,12 @@ mod tests {
                     Pairs::OtherPoint => p[..2] == q[..2] && p[2] != q[2],
                     Pairs::SameRow => p[..2] == q[..2],
                 };
-                let expected = points
-                    .iter()
-                    .any(|p| points.iter().any(|q| meant(p, q) && place(&a, p) == place(&b, q)));
+                let expected =
+                    points.iter().any(|p| points.iter().any(|q| meant(p, q) && place(&a, p) == place(&b, q)));
                 let found = meet(&k, &a, &b, pairs);
                 // In the loop in which points first differ, unlike coefficients are met with too many pairs.
                 let exact = pairs != Pairs::OtherPoint || a.affine.coefs[2] == b.affine.coefs[2];
-                assert!(
-                    if exact { found == expected } else { found || !expected },
-                    "{a:?} {b:?} {pairs:?}"
-                );
+                assert!(if exact { found == expected } else { found || !expected }, "{a:?} {b:?} {pairs:?}");
             }
         }
     }

@@ -44,9 +44,8 @@ use crate::scalar::ScalarFn;
 /// Everything that is wrong, in the order of kernels, buffers and steps.
 pub fn check(plan: &Plan) -> Result<(), Vec<Fault>> {
     let mut faults = Vec::new();
-    let sound: Vec<bool> = (0..plan.kernels.len() as u32)
-        .map(|id| structure::check(plan, KernelId(id), &mut faults))
-        .collect();
+    let sound: Vec<bool> =
+        (0..plan.kernels.len() as u32).map(|id| structure::check(plan, KernelId(id), &mut faults)).collect();
     memory::check(plan, &sound, &mut faults);
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
@@ -334,7 +333,9 @@ pub enum FaultKind {
         other: BufferId,
     },
     /// An element of a buffer loaded after its place was stored to.
-    #[error("{read} and {written} lie at one place, and an element of {read} is loaded after one of {written} was stored there")]
+    #[error(
+        "{read} and {written} lie at one place, and an element of {read} is loaded after one of {written} was stored there"
+    )]
     Alias {
         /// The buffer read.
         read: BufferId,

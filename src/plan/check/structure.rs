@@ -11,13 +11,8 @@ use super::{Fault, FaultKind, Site};
 
 /// Checks a kernel; true if its indices can be understood.
 pub(super) fn check(plan: &Plan, id: KernelId, faults: &mut Vec<Fault>) -> bool {
-    let mut checker = Checker {
-        id,
-        kernel: plan.kernel(id),
-        faults,
-        seen: vec![None; plan.kernel(id).values.len()],
-        phase: 0,
-    };
+    let mut checker =
+        Checker { id, kernel: plan.kernel(id), faults, seen: vec![None; plan.kernel(id).values.len()], phase: 0 };
     let before = checker.faults.len();
     checker.loops();
     if checker.faults.len() == before {
@@ -156,9 +151,8 @@ impl Checker<'_> {
         if !kinds.is_empty() {
             return kinds;
         }
-        let expect = |expected: DType| {
-            (expected != value.dtype).then_some(FaultKind::Type { expected, actual: value.dtype })
-        };
+        let expect =
+            |expected: DType| (expected != value.dtype).then_some(FaultKind::Type { expected, actual: value.dtype });
         match &value.inst {
             Inst::Const(_) | Inst::Cast(_) => {}
             Inst::Counter(affine) => kinds.extend(self.affine(affine, place)),
@@ -311,7 +305,10 @@ impl Checker<'_> {
                 let set = earlier.store.is_some_and(|s| s.mode == StoreMode::Set) && earlier.index.choice.is_none();
                 // Stores of one time happen in order at a point, and meet at that point only.
                 let before = earlier.time < access.time
-                    || (earlier.time == access.time && access.store.is_some() && *j < i && earlier.index == access.index);
+                    || (earlier.time == access.time
+                        && access.store.is_some()
+                        && *j < i
+                        && earlier.index == access.index);
                 set && before && moves(earlier, access)
             };
             let earlier = all.iter().enumerate().filter(sets);

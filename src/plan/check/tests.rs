@@ -22,7 +22,12 @@ fn changed(change: impl FnOnce(&mut Plan)) -> Vec<FaultKind> {
 }
 
 /// The faults of a kernel of one slot for each access, all `f32`; no step runs it.
-fn of_kernel(loops: &[usize], rows: usize, slots: &[Access], build: impl FnOnce(&mut Body, &[SlotId])) -> Vec<FaultKind> {
+fn of_kernel(
+    loops: &[usize],
+    rows: usize,
+    slots: &[Access],
+    build: impl FnOnce(&mut Body, &[SlotId]),
+) -> Vec<FaultKind> {
     let mut body = Body::new(loops, rows);
     let slots: Vec<SlotId> = slots.iter().map(|&a| body.slot(DType::F32, a)).collect();
     build(&mut body, &slots);
@@ -390,9 +395,27 @@ fn a_value_is_replaced_in_place_only_behind_its_last_load() {
     };
     let alias = [FaultKind::Alias { read: B(0), written: B(1) }];
     let same = || at(0, &[3, 1]);
-    assert_eq!(replace(&|k, x, y| { let v = k.load(x, same()); k.store(y, same(), v) }), []);
-    assert_eq!(replace(&|k, x, y| { let v = k.load(x, at(2, &[3, -1])); k.store(y, same(), v) }), alias);
-    assert_eq!(replace(&|k, x, y| { let v = k.load(x, at(3, &[-3, 1])); k.store(y, same(), v) }), alias);
+    assert_eq!(
+        replace(&|k, x, y| {
+            let v = k.load(x, same());
+            k.store(y, same(), v)
+        }),
+        []
+    );
+    assert_eq!(
+        replace(&|k, x, y| {
+            let v = k.load(x, at(2, &[3, -1]));
+            k.store(y, same(), v)
+        }),
+        alias
+    );
+    assert_eq!(
+        replace(&|k, x, y| {
+            let v = k.load(x, at(3, &[-3, 1]));
+            k.store(y, same(), v)
+        }),
+        alias
+    );
     let in_two = |k: &mut Body, x, y, early: bool| {
         let v = k.load(x, same());
         if early {
@@ -421,7 +444,8 @@ fn faults_show_what_they_are_about() {
     let mut plan = example();
     plan.steps.rotate_right(1);
     let faults = check(&plan).expect_err("the update comes too early");
-    let expected = "step 1 `b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4]`: reads b1, over which step 0 has written b6";
+    let expected =
+        "step 1 `b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4]`: reads b1, over which step 0 has written b6";
     assert_eq!(faults[0].to_string(), expected);
     let mut plan = example();
     plan.kernels[1].phases[0].inner.swap(1, 2);
