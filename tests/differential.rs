@@ -49,7 +49,10 @@ fn check_all(what: &str, engine: impl Fn(&Case) -> Results) {
                     failures.push(mismatch.to_string());
                 }
             }
-            Err(_) => failures.push(format!("seed {seed}: panicked")),
+            Err(panic) => {
+                let message = panic.downcast_ref::<String>().map_or("panicked", String::as_str);
+                failures.push(format!("seed {seed}: {message}"));
+            }
         }
     }
     // Not captured by the test runner: how much was tried is part of the result.
