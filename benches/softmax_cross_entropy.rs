@@ -19,12 +19,7 @@ fn softmax_cross_entropy(c: &mut Criterion) {
         let labels = (0..rows).map(|i| (i * 7 % classes) as i32).collect();
         let y = Array::new([rows], labels).expect("a label for each row");
         group.throughput(Throughput::Elements((rows * classes) as u64));
-        engines::bench(
-            &mut group,
-            format!("{rows}x{classes}"),
-            &program,
-            &[("z", &z), ("y", &y)],
-        );
+        engines::bench(&mut group, format!("{rows}x{classes}"), &program, &[("z", &z), ("y", &y)]);
     }
     group.finish();
 }

@@ -142,23 +142,14 @@ impl Array {
     pub fn new<T: ArrayElement>(shape: impl Into<Shape>, elements: Vec<T>) -> Result<Array, ArrayError> {
         let shape = shape.into();
         if shape.checked_numel() != Some(elements.len()) {
-            return Err(ArrayError::Length {
-                given: elements.len(),
-                shape,
-            });
+            return Err(ArrayError::Length { given: elements.len(), shape });
         }
-        Ok(Array {
-            shape,
-            data: T::wrap(elements),
-        })
+        Ok(Array { shape, data: T::wrap(elements) })
     }
 
     /// A scalar, an array without axes.
     pub fn scalar<T: ArrayElement>(value: T) -> Array {
-        Array {
-            shape: Shape::scalar(),
-            data: T::wrap(vec![value]),
-        }
+        Array { shape: Shape::scalar(), data: T::wrap(vec![value]) }
     }
 
     /// Zeros (false for truth values).
@@ -166,14 +157,8 @@ impl Array {
     /// # Panics
     /// If the element count of the shape overflows.
     pub fn zeros(ty: &TensorType) -> Array {
-        let n = ty
-            .shape
-            .checked_numel()
-            .unwrap_or_else(|| panic!("{ty} has too many elements"));
-        Array {
-            shape: ty.shape.clone(),
-            data: Storage::zeros(ty.dtype, n),
-        }
+        let n = ty.shape.checked_numel().unwrap_or_else(|| panic!("{ty} has too many elements"));
+        Array { shape: ty.shape.clone(), data: Storage::zeros(ty.dtype, n) }
     }
 
     /// An array whose every element is `value`, converted to `ty.dtype` by Rust's `as`, for truth values by `!= 0`.
@@ -204,18 +189,12 @@ impl Array {
 
     /// Element type and shape.
     pub fn ty(&self) -> TensorType {
-        TensorType {
-            dtype: self.dtype(),
-            shape: self.shape.clone(),
-        }
+        TensorType { dtype: self.dtype(), shape: self.shape.clone() }
     }
 
     /// Borrows the array.
     pub fn view(&self) -> ArrayView<'_> {
-        ArrayView {
-            shape: self.shape.clone(),
-            data: self.data.as_ref(),
-        }
+        ArrayView { shape: self.shape.clone(), data: self.data.as_ref() }
     }
 
     /// The elements in row-major order.
@@ -223,10 +202,7 @@ impl Array {
     /// # Errors
     /// [`ArrayError::DType`] if the elements are not of type `T`.
     pub fn as_slice<T: ArrayElement>(&self) -> Result<&[T], ArrayError> {
-        T::slice(self.data.as_ref()).ok_or(ArrayError::DType {
-            actual: self.dtype(),
-            asked: T::DTYPE,
-        })
+        T::slice(self.data.as_ref()).ok_or(ArrayError::DType { actual: self.dtype(), asked: T::DTYPE })
     }
 
     /// The elements in row-major order, to be changed in place.
@@ -235,10 +211,7 @@ impl Array {
     /// [`ArrayError::DType`] if the elements are not of type `T`.
     pub fn as_mut_slice<T: ArrayElement>(&mut self) -> Result<&mut [T], ArrayError> {
         let actual = self.dtype();
-        T::slice_mut(&mut self.data).ok_or(ArrayError::DType {
-            actual,
-            asked: T::DTYPE,
-        })
+        T::slice_mut(&mut self.data).ok_or(ArrayError::DType { actual, asked: T::DTYPE })
     }
 
     /// The same elements in another shape.
@@ -248,10 +221,7 @@ impl Array {
     pub fn reshaped(self, shape: impl Into<Shape>) -> Result<Array, ArrayError> {
         let shape = shape.into();
         if shape.checked_numel() != Some(self.shape.numel()) {
-            return Err(ArrayError::Length {
-                given: self.shape.numel(),
-                shape,
-            });
+            return Err(ArrayError::Length { given: self.shape.numel(), shape });
         }
         Ok(Array { shape, data: self.data })
     }
@@ -354,15 +324,9 @@ impl<'a> ArrayView<'a> {
     pub fn new<T: ArrayElement>(shape: impl Into<Shape>, elements: &'a [T]) -> Result<ArrayView<'a>, ArrayError> {
         let shape = shape.into();
         if shape.checked_numel() != Some(elements.len()) {
-            return Err(ArrayError::Length {
-                given: elements.len(),
-                shape,
-            });
+            return Err(ArrayError::Length { given: elements.len(), shape });
         }
-        Ok(ArrayView {
-            shape,
-            data: T::wrap_ref(elements),
-        })
+        Ok(ArrayView { shape, data: T::wrap_ref(elements) })
     }
 
     /// The element type.
@@ -377,10 +341,7 @@ impl<'a> ArrayView<'a> {
 
     /// Element type and shape.
     pub fn ty(&self) -> TensorType {
-        TensorType {
-            dtype: self.dtype(),
-            shape: self.shape.clone(),
-        }
+        TensorType { dtype: self.dtype(), shape: self.shape.clone() }
     }
 
     /// The elements in row-major order.
@@ -388,18 +349,12 @@ impl<'a> ArrayView<'a> {
     /// # Errors
     /// [`ArrayError::DType`] if the elements are not of type `T`.
     pub fn as_slice<T: ArrayElement>(&self) -> Result<&'a [T], ArrayError> {
-        T::slice(self.data).ok_or(ArrayError::DType {
-            actual: self.dtype(),
-            asked: T::DTYPE,
-        })
+        T::slice(self.data).ok_or(ArrayError::DType { actual: self.dtype(), asked: T::DTYPE })
     }
 
     /// A copy that owns its elements.
     pub fn to_array(&self) -> Array {
-        Array {
-            shape: self.shape.clone(),
-            data: self.data.to_storage(),
-        }
+        Array { shape: self.shape.clone(), data: self.data.to_storage() }
     }
 
     pub(crate) fn as_ptr(&self) -> *const u8 {

@@ -40,6 +40,17 @@ pub enum GradError {
     },
 }
 
+impl GradError {
+    /// The node that the error is about.
+    pub fn node(&self) -> NodeId {
+        match self {
+            GradError::NotScalar { node, .. }
+            | GradError::NotFloat { node, .. }
+            | GradError::Cotangent { node, .. } => *node,
+        }
+    }
+}
+
 /// Appends the gradient of scalar `loss` by each of `wrt` and returns its nodes, typed like `wrt`. What `loss` does not depend on gets zeros.
 ///
 /// # Errors
@@ -50,10 +61,7 @@ pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeI
         return Err(GradError::NotScalar { node: loss, ty });
     }
     if !ty.dtype.is_float() {
-        return Err(GradError::NotFloat {
-            node: loss,
-            dtype: ty.dtype,
-        });
+        return Err(GradError::NotFloat { node: loss, dtype: ty.dtype });
     }
     let origin = graph.node(loss).origin.with_vjp("seed", loss);
     let one = Appender { graph, origin }.full(&ty, 1.0);
@@ -95,18 +103,8 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
         let op = graph.op(node).clone();
         let origin = graph.node(node).origin.with_vjp(op.name(), node);
         let mut emit = Appender { graph, origin };
-        let parts = op.vjp(&mut Vjp {
-            emit: &mut emit,
-            operands: operands.clone(),
-            output: node,
-            cotangent,
-        });
-        debug_assert_eq!(
-            parts.len(),
-            operands.len(),
-            "{} gives one cotangent for each operand",
-            op.name()
-        );
+        let parts = op.vjp(&mut Vjp { emit: &mut emit, operands: operands.clone(), output: node, cotangent });
+        debug_assert_eq!(parts.len(), operands.len(), "{} gives one cotangent for each operand", op.name());
         for (&operand, part) in operands.iter().zip(parts) {
             if let Some(part) = part.filter(|_| depends[operand.index()]) {
                 accumulate(graph, &mut cotangents, operand, part, "sum");
@@ -128,9 +126,7 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
 /// Marks, among the first `end` nodes, `wrt` and what depends on them through float operands.
 fn dependents(graph: &Graph, wrt: &[NodeId], end: usize) -> Vec<bool> {
     let mut depends = vec![false; end];
-    wrt.iter()
-        .filter(|w| w.index() < end)
-        .for_each(|w| depends[w.index()] = true);
+    wrt.iter().filter(|w| w.index() < end).for_each(|w| depends[w.index()] = true);
     for index in 0..end {
         let node = NodeId::new(index);
         if !depends[index] && graph.ty(node).dtype.is_float() {

@@ -58,10 +58,7 @@ fn the_shipped_digits_are_read() {
     let labels = labels.bytes().unwrap();
     // The fifth example is the first of the test set.
     assert_eq!(digits.test.labels()[0], i32::from(labels[4]));
-    assert_eq!(
-        digits.train.labels()[..5],
-        [0, 1, 2, 3, 5].map(|i| i32::from(labels[i]))
-    );
+    assert_eq!(digits.train.labels()[..5], [0, 1, 2, 3, 5].map(|i| i32::from(labels[i])));
     let pixels = images.bytes().unwrap();
     let scaled: Vec<f32> = pixels[4 * 64..5 * 64].iter().map(|&p| f32::from(p) / 16.0).collect();
     assert_eq!(digits.test.features()[..64], scaled);
@@ -90,35 +87,17 @@ fn malformed_files_say_what_is_wrong() {
             b"PNG\x01".to_vec(),
             "not an IDX file: it begins with the bytes [50, 4e, 47, 01], expected 00 00, an element type",
         ),
-        (
-            file(0x0a, &[1], &[1]),
-            "not an IDX file: it begins with the bytes [00, 00, 0a, 01]",
-        ),
-        (
-            vec![0, 0, 8, 3, 0, 0, 0, 1],
-            "truncated: 16 bytes expected for the header, 8 found",
-        ),
-        (
-            file(8, &[2, 3], &[0; 5]),
-            "truncated: 18 bytes expected for the shape [2, 3], 17 found",
-        ),
-        (
-            file(8, &[2, 3], &[0; 7]),
-            "bytes behind the end: 18 bytes expected for the shape [2, 3], more found",
-        ),
-        (
-            file(0x0d, &[2], &[0; 7]),
-            "truncated: 16 bytes expected for the shape [2], 15 found",
-        ),
+        (file(0x0a, &[1], &[1]), "not an IDX file: it begins with the bytes [00, 00, 0a, 01]"),
+        (vec![0, 0, 8, 3, 0, 0, 0, 1], "truncated: 16 bytes expected for the header, 8 found"),
+        (file(8, &[2, 3], &[0; 5]), "truncated: 18 bytes expected for the shape [2, 3], 17 found"),
+        (file(8, &[2, 3], &[0; 7]), "bytes behind the end: 18 bytes expected for the shape [2, 3], more found"),
+        (file(0x0d, &[2], &[0; 7]), "truncated: 16 bytes expected for the shape [2], 15 found"),
         (
             file(8, &[u32::MAX; 3], &[0; 9]),
             "the header announces [4294967295, 4294967295, 4294967295] elements, more than memory has addresses",
         ),
         // As much as can be addressed, but is not there: no memory is taken for it.
-        (
-            file(8, &[u32::MAX, 1 << 20], &[0; 9]),
-            "truncated: 4503599626321932 bytes expected",
-        ),
+        (file(8, &[u32::MAX, 1 << 20], &[0; 9]), "truncated: 4503599626321932 bytes expected"),
     ];
     for (bytes, want) in cases {
         let error = Idx::parse(&bytes).unwrap_err().to_string();
@@ -133,13 +112,8 @@ fn a_file_that_cannot_be_read_is_named() {
     assert!(error.contains("absent: cannot read: "), "{error}");
     let error = idx::read(&folder.0).unwrap_err();
     assert!(matches!(error.kind, DataErrorKind::Read(_)), "{error}");
-    let error = idx::read(folder.write("short", &file(8, &[9], &[1])))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.ends_with("short: truncated: 17 bytes expected for the shape [9], 9 found"),
-        "{error}"
-    );
+    let error = idx::read(folder.write("short", &file(8, &[9], &[1]))).unwrap_err().to_string();
+    assert!(error.ends_with("short: truncated: 17 bytes expected for the shape [9], 9 found"), "{error}");
 }
 
 fn dataset(images: &[u8], labels: &[u8]) -> Result<Dataset, DataError> {
@@ -153,49 +127,28 @@ fn images_and_labels_that_do_not_fit_say_so() {
     let set = dataset(&images, &labels).unwrap();
     assert_eq!((set.features(), set.labels()), (&[1.0, 2.0, 3.0, 4.0][..], &[9, 0][..]));
     let cases: [(Vec<u8>, Vec<u8>, &str); 6] = [
-        (
-            images.clone(),
-            file(8, &[3], &[1, 2, 3]),
-            "labels: 3 labels for the 2 examples of images",
-        ),
+        (images.clone(), file(8, &[3], &[1, 2, 3]), "labels: 3 labels for the 2 examples of images"),
         (
             images.clone(),
             file(8, &[2], &[9, 10]),
             "labels: label 10 at position 1 is out of range: there are 10 classes, 0 to 9",
         ),
-        (
-            images.clone(),
-            images.clone(),
-            "labels: labels have one axis, but the shape is [2, 1, 2]",
-        ),
+        (images.clone(), images.clone(), "labels: labels have one axis, but the shape is [2, 1, 2]"),
         (
             file(8, &[], &[1]),
             labels.clone(),
             "images: examples have one axis or more, the first of which counts them, but the shape is []",
         ),
-        (
-            file(0x0d, &[2], &[0; 8]),
-            labels.clone(),
-            "images: the elements are f32, expected u8",
-        ),
-        (
-            images.clone(),
-            file(0x0c, &[2], &[0; 8]),
-            "labels: the elements are i32, expected u8",
-        ),
+        (file(0x0d, &[2], &[0; 8]), labels.clone(), "images: the elements are f32, expected u8"),
+        (images.clone(), file(0x0c, &[2], &[0; 8]), "labels: the elements are i32, expected u8"),
     ];
     for (images, labels, want) in cases {
         assert_eq!(dataset(&images, &labels).unwrap_err().to_string(), want);
     }
     let error = Dataset::new("mine", vec![0.0; 5], [2], vec![0, 0], 2).unwrap_err();
     assert!(matches!(error.kind, DataErrorKind::Counts { labels: 2, .. }), "{error}");
-    let error = Dataset::new("mine", vec![0.0; 2], [1], vec![0, -1], 2)
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        error,
-        "mine: label -1 at position 1 is out of range: there are 2 classes, 0 to 1"
-    );
+    let error = Dataset::new("mine", vec![0.0; 2], [1], vec![0, -1], 2).unwrap_err().to_string();
+    assert_eq!(error, "mine: label -1 at position 1 is out of range: there are 2 classes, 0 to 1");
 }
 
 /// Whatever is cut off or changed, reading gives a value or an error. The count of both is checked, so that the test is known to reach both.
@@ -222,9 +175,7 @@ fn no_bytes_make_a_reader_panic() {
     // A small generator (Knuth's MMIX constants) is enough to vary bytes.
     let mut state = 1u64;
     let mut random = move || {
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 33) as usize
     };
     for _ in 0..20_000 {
@@ -261,9 +212,7 @@ fn gzipped_files_are_known_by_their_bytes_and_bad_ones_refused() {
     wrong[crc] ^= 1;
     let error = idx::read(folder.write("crc", &wrong)).unwrap_err().to_string();
     assert!(error.contains("crc: cannot read: "), "{error}");
-    let error = idx::read(folder.write("not-idx", &gzip(b"hello")))
-        .unwrap_err()
-        .to_string();
+    let error = idx::read(folder.write("not-idx", &gzip(b"hello"))).unwrap_err().to_string();
     assert!(error.contains("not an IDX file"), "{error}");
 }
 
@@ -282,17 +231,11 @@ fn a_folder_in_mnists_layout_is_read_plain_or_gzipped() {
     folder.write("t10k-labels-idx1-ubyte", &labels);
     let mnist = data::mnist(&folder.0).unwrap();
     assert_eq!(mnist.train, mnist.test);
-    assert_eq!(
-        (mnist.train.features(), mnist.train.labels()),
-        (&[1.0; 8][..], &[3, 7][..])
-    );
+    assert_eq!((mnist.train.features(), mnist.train.labels()), (&[1.0; 8][..], &[3, 7][..]));
 
     folder.write("t10k-images-idx3-ubyte.gz", &gzip(&file(8, &[2, 1, 2], &[255; 4])));
     let error = data::mnist(&folder.0).unwrap_err().to_string();
-    assert!(
-        error.contains("t10k-images-idx3-ubyte.gz: examples have shape [1, 2], those of "),
-        "{error}"
-    );
+    assert!(error.contains("t10k-images-idx3-ubyte.gz: examples have shape [1, 2], those of "), "{error}");
 }
 
 fn numbered(len: usize) -> Dataset {
@@ -306,14 +249,8 @@ fn batches_in_order_are_views_of_the_data() {
     let set = numbered(7);
     let batches: Vec<_> = set.batches(3).collect();
     assert_eq!(batches.len(), 2);
-    assert_eq!(
-        batches[1].0.as_slice::<f32>().unwrap(),
-        [6.0, 7.0, 8.0, 9.0, 10.0, 11.0]
-    );
-    assert_eq!(
-        batches[1].0.as_slice::<f32>().unwrap().as_ptr(),
-        set.features()[6..].as_ptr()
-    );
+    assert_eq!(batches[1].0.as_slice::<f32>().unwrap(), [6.0, 7.0, 8.0, 9.0, 10.0, 11.0]);
+    assert_eq!(batches[1].0.as_slice::<f32>().unwrap().as_ptr(), set.features()[6..].as_ptr());
     assert_eq!(batches[1].1.as_slice::<i32>().unwrap(), [3, 4, 5]);
     assert_eq!(set.batches(8).len(), 0);
 
@@ -333,15 +270,7 @@ fn shuffled_epochs_are_permutations_fixed_by_seed_and_number() {
         for (xs, ys) in shuffled.epoch(epoch) {
             let ys = ys.as_slice::<i32>().unwrap();
             let first: Vec<f32> = ys.iter().map(|&y| 2.0 * y as f32).collect();
-            assert_eq!(
-                xs.as_slice::<f32>()
-                    .unwrap()
-                    .iter()
-                    .step_by(2)
-                    .copied()
-                    .collect::<Vec<_>>(),
-                first
-            );
+            assert_eq!(xs.as_slice::<f32>().unwrap().iter().step_by(2).copied().collect::<Vec<_>>(), first);
             labels.extend_from_slice(ys);
         }
         labels

@@ -38,37 +38,24 @@ fn step(command: &str, args: &[&str], graph: Graph, values: &[(&str, &str)]) -> 
         ("optimize", args) => Step::Graph(optimized(&graph, args)?),
         ("grad", [loss, wrt @ ..]) => Step::Graph(append_gradients(graph, loss, wrt)?),
         ("run", []) => Step::Text(run(&graph, values, None)?),
-        ("run", [digits]) => Step::Text(run(
-            &graph,
-            values,
-            Some(digits.parse().map_err(|_| "run: how many digits?")?),
-        )?),
+        ("run", [digits]) => {
+            Step::Text(run(&graph, values, Some(digits.parse().map_err(|_| "run: how many digits?")?))?)
+        }
         _ => return Err(format!("there is no command `{command}` with {} arguments", args.len())),
     })
 }
 
 /// The graph optimized at the level that the one argument names, by the rules that the arguments name, or without arguments at the highest level.
 fn optimized(graph: &Graph, args: &[&str]) -> Result<Graph, String> {
-    if let Some(unknown) = args
-        .iter()
-        .find(|a| !opt::rules().any(|r| r.name == **a) && !["O0", "O1", "O2"].contains(a))
+    if let Some(unknown) = args.iter().find(|a| !opt::rules().any(|r| r.name == **a) && !["O0", "O1", "O2"].contains(a))
     {
         return Err(format!("there is no rule and no level `{unknown}`"));
     }
     let options = match args {
         [] | ["O2"] => OptOptions::default(),
-        ["O1"] => OptOptions {
-            level: Level::O1,
-            ..OptOptions::default()
-        },
-        ["O0"] => OptOptions {
-            level: Level::O0,
-            ..OptOptions::default()
-        },
-        rules => OptOptions {
-            only: Some(rules),
-            ..OptOptions::default()
-        },
+        ["O1"] => OptOptions { level: Level::O1, ..OptOptions::default() },
+        ["O0"] => OptOptions { level: Level::O0, ..OptOptions::default() },
+        rules => OptOptions { only: Some(rules), ..OptOptions::default() },
     };
     Ok(opt::optimize(graph, &options).graph)
 }
@@ -79,10 +66,7 @@ fn execute(text: &str) -> Result<String, String> {
     let header = header.ok_or("the first line is `;;` and commands")?;
     let bindings = text.lines().filter_map(binding).collect::<Vec<_>>();
     // Lines keep their numbers.
-    let graph: Vec<&str> = text
-        .lines()
-        .map(|l| if binding(l).is_some() { "" } else { l })
-        .collect();
+    let graph: Vec<&str> = text.lines().map(|l| if binding(l).is_some() { "" } else { l }).collect();
     let graph = parse(&graph.join("\n"));
     if header.trim() == "error" {
         return graph.map_or_else(|e| Ok(format!("{e}\n")), |_| Err("the graph has no error".to_owned()));
@@ -100,10 +84,7 @@ fn execute(text: &str) -> Result<String, String> {
     let printed = graph.to_string();
     let again = parse(&printed).map_err(|e| format!("the printed graph cannot be read: {e}\n{printed}"))?;
     if again.to_string() != printed {
-        return Err(format!(
-            "the printed graph is read as another one:\n{}",
-            diff(&printed, &again.to_string())
-        ));
+        return Err(format!("the printed graph is read as another one:\n{}", diff(&printed, &again.to_string())));
     }
     Ok(printed)
 }
@@ -117,17 +98,11 @@ fn binding(line: &str) -> Option<(&str, &str)> {
 fn append_gradients(mut graph: Graph, loss_name: &str, wrt: &[&str]) -> Result<Graph, String> {
     let output = graph.outputs().iter().find(|o| &*o.name == loss_name);
     let loss = output.ok_or_else(|| format!("there is no output `{loss_name}`"))?.node;
-    let find = |name: &&str| {
-        graph
-            .find(name)
-            .ok_or_else(|| format!("there is no input or parameter `{name}`"))
-    };
+    let find = |name: &&str| graph.find(name).ok_or_else(|| format!("there is no input or parameter `{name}`"));
     let nodes: Vec<NodeId> = wrt.iter().map(find).collect::<Result<_, _>>()?;
     let gradients = grad::grad(&mut graph, loss, &nodes).map_err(|e| e.to_string())?;
     for (name, gradient) in wrt.iter().zip(gradients) {
-        graph
-            .add_output(format!("d{loss_name}/d{name}"), gradient)
-            .map_err(|e| e.to_string())?;
+        graph.add_output(format!("d{loss_name}/d{name}"), gradient).map_err(|e| e.to_string())?;
     }
     Ok(graph)
 }
@@ -136,13 +111,8 @@ fn append_gradients(mut graph: Graph, loss_name: &str, wrt: &[&str]) -> Result<G
 fn run(graph: &Graph, values: &[(&str, &str)], digits: Option<usize>) -> Result<String, String> {
     let mut leaves: Vec<(NodeId, Array)> = Vec::new();
     for (name, elements) in values {
-        let node = graph
-            .find(name)
-            .ok_or_else(|| format!("there is no input or parameter `{name}`"))?;
-        leaves.push((
-            node,
-            read_array(graph.ty(node), elements).map_err(|e| format!("input `{name}`: {e}"))?,
-        ));
+        let node = graph.find(name).ok_or_else(|| format!("there is no input or parameter `{name}`"))?;
+        leaves.push((node, read_array(graph.ty(node), elements).map_err(|e| format!("input `{name}`: {e}"))?));
     }
     let leaf = |id: NodeId| leaves.iter().find(|(node, _)| *node == id);
     for id in graph.ids() {
@@ -153,21 +123,11 @@ fn run(graph: &Graph, values: &[(&str, &str)], digits: Option<usize>) -> Result<
     let results = interp::run(graph, |id, _| &leaf(id).expect("all leaves have values").1);
     let mut text = String::new();
     for (output, value) in graph.outputs().iter().zip(&results.outputs) {
-        text += &format!(
-            "output {:?} = {} : {}\n",
-            &*output.name,
-            write_array(value, digits),
-            value.ty()
-        );
+        text += &format!("output {:?} = {} : {}\n", &*output.name, write_array(value, digits), value.ty());
     }
     for (update, value) in graph.updates().iter().zip(&results.updates) {
         let name = graph.op(update.param).leaf_name().expect("updates are of parameters");
-        text += &format!(
-            "update {:?} = {} : {}\n",
-            &**name,
-            write_array(value, digits),
-            value.ty()
-        );
+        text += &format!("update {:?} = {} : {}\n", &**name, write_array(value, digits), value.ty());
     }
     Ok(text)
 }
@@ -211,11 +171,7 @@ fn diff(expected: &str, actual: &str) -> String {
     let mut common = vec![vec![0u32; b.len() + 1]; a.len() + 1];
     for i in (0..a.len()).rev() {
         for j in (0..b.len()).rev() {
-            common[i][j] = if a[i] == b[j] {
-                common[i + 1][j + 1] + 1
-            } else {
-                common[i + 1][j].max(common[i][j + 1])
-            };
+            common[i][j] = if a[i] == b[j] { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
         }
     }
     let (mut i, mut j) = (0, 0);
@@ -232,11 +188,7 @@ fn diff(expected: &str, actual: &str) -> String {
             j += 1;
         }
     }
-    let near = |k: usize| {
-        lines[k.saturating_sub(2)..(k + 3).min(lines.len())]
-            .iter()
-            .any(|l| l.0 != ' ')
-    };
+    let near = |k: usize| lines[k.saturating_sub(2)..(k + 3).min(lines.len())].iter().any(|l| l.0 != ' ');
     let mut text = String::new();
     for (k, (mark, line)) in lines.iter().enumerate() {
         if near(k) {
@@ -277,10 +229,7 @@ fn check(path: &Path, update: bool) -> Result<(), String> {
     } else if update {
         fs::write(path, format!("{text}\n----\n{actual}")).map_err(|e| e.to_string())
     } else {
-        Err(format!(
-            "expected (-) and actual (+) text differ:\n{}",
-            diff(expected, &actual)
-        ))
+        Err(format!("expected (-) and actual (+) text differ:\n{}", diff(expected, &actual)))
     }
 }
 
@@ -290,15 +239,10 @@ fn filetests() {
     let update = std::env::var_os("UPDATE_EXPECT").is_some_and(|v| v == "1");
     let only = std::env::var("FILETESTS").unwrap_or_default();
     let mut files = files(&folder);
-    files.retain(|path| {
-        path.strip_prefix(&folder)
-            .is_ok_and(|p| p.to_string_lossy().contains(&only))
-    });
+    files.retain(|path| path.strip_prefix(&folder).is_ok_and(|p| p.to_string_lossy().contains(&only)));
     assert!(!files.is_empty(), "there are no files to test");
-    let failures: Vec<String> = files
-        .iter()
-        .filter_map(|path| Some(format!("{}\n{}", path.display(), check(path, update).err()?)))
-        .collect();
+    let failures: Vec<String> =
+        files.iter().filter_map(|path| Some(format!("{}\n{}", path.display(), check(path, update).err()?))).collect();
     assert!(
         failures.is_empty(),
         "{} of {} files failed; UPDATE_EXPECT=1 accepts the actual texts\n\n{}",
@@ -312,8 +256,5 @@ fn filetests() {
 fn diff_shows_changed_lines_and_their_neighbours() {
     let old = "1\n2\n3\n4\n5\nsame\n";
     let new = "1\n2\n3\n4\nfive\nsame\nmore\n";
-    assert_eq!(
-        diff(old, new),
-        "    ...\n    3\n    4\n  - 5\n  + five\n    same\n  + more\n"
-    );
+    assert_eq!(diff(old, new), "    ...\n    3\n    4\n  - 5\n  + five\n    same\n  + more\n");
 }

@@ -37,8 +37,7 @@ fn run_with(case: &Case, mut wrap: impl FnMut(&Op, &[&Array], Array) -> Array) -
 fn jitter(draw: &mut Draw, mut value: Array, units: f64) -> Array {
     let mut shift = |eps: f64| 1.0 + eps * units * (2.0 * draw.unit() - 1.0);
     if let Ok(x) = value.as_mut_slice::<f32>() {
-        x.iter_mut()
-            .for_each(|x| *x = (f64::from(*x) * shift(f32::EPSILON.into())) as f32);
+        x.iter_mut().for_each(|x| *x = (f64::from(*x) * shift(f32::EPSILON.into())) as f32);
     } else if let Ok(x) = value.as_mut_slice::<f64>() {
         x.iter_mut().for_each(|x| *x *= shift(f64::EPSILON));
     }
@@ -81,10 +80,7 @@ fn every_operation_function_and_type_is_generated() {
     println!("{SEEDS} programs, {nodes} live nodes ({empty} of them without elements), {updates} updates");
     println!("{kinds:?}\n{functions:?}");
     for kind in OpKind::ALL {
-        assert!(
-            kinds.get(kind).is_some_and(|&n| n >= 5),
-            "{kind:?} is hardly generated: {kinds:?}"
-        );
+        assert!(kinds.get(kind).is_some_and(|&n| n >= 5), "{kind:?} is hardly generated: {kinds:?}");
     }
     for &f in ScalarFn::ALL {
         for dtype in DType::ALL {
@@ -105,13 +101,7 @@ fn every_operation_function_and_type_is_generated() {
 fn a_seed_means_the_same_program_for_ever() {
     for seed in [0, 1, 99] {
         let (a, b) = (generate(seed), generate(seed));
-        let ops = |c: &Case| {
-            c.program
-                .graph
-                .ids()
-                .map(|i| c.program.graph.op(i).clone())
-                .collect::<Vec<_>>()
-        };
+        let ops = |c: &Case| c.program.graph.ids().map(|i| c.program.graph.op(i).clone()).collect::<Vec<_>>();
         assert_eq!(ops(&a), ops(&b));
         assert_eq!(a.expected.outputs, b.expected.outputs);
     }
@@ -121,13 +111,7 @@ fn a_seed_means_the_same_program_for_ever() {
 fn the_interpreter_agrees_with_the_expected_results() {
     for seed in 0..SEEDS {
         for specials in [false, true] {
-            let case = generate_with(
-                seed,
-                &Config {
-                    specials,
-                    ..Config::default()
-                },
-            );
+            let case = generate_with(seed, &Config { specials, ..Config::default() });
             let results = interp::run(&case.program.graph, |_, name| case.leaf(name));
             case.check(&results).unwrap_or_else(|e| panic!("{e}"));
         }
@@ -173,15 +157,9 @@ fn engines_that_are_wrong_are_accused() {
             *found += usize::from(changed && case.check(&results).is_err());
         }
     }
-    println!(
-        "of {tried} errors, {} are seen at a ten-thousandth and {} at a hundredth",
-        found[0], found[1]
-    );
+    println!("of {tried} errors, {} are seen at a ten-thousandth and {} at a hundredth", found[0], found[1]);
     // The others do not reach a result: they are multiplied by 0, sliced away, rounded off.
-    assert!(
-        tried > 300 && found[0] * 5 > tried * 2 && found[1] * 2 > tried,
-        "{found:?} of {tried}"
-    );
+    assert!(tried > 300 && found[0] * 5 > tried * 2 && found[1] * 2 > tried, "{found:?} of {tried}");
 }
 
 #[test]

@@ -20,11 +20,7 @@ struct Row {
 }
 
 fn row(name: &str, inputs: &[Array], f: impl for<'g> Fn(&'g Builder, &[Tensor<'g>]) -> Tensor<'g> + 'static) -> Row {
-    Row {
-        name: name.to_owned(),
-        inputs: inputs.to_vec(),
-        f: Box::new(f),
-    }
+    Row { name: name.to_owned(), inputs: inputs.to_vec(), f: Box::new(f) }
 }
 
 /// A row of one input.
@@ -96,8 +92,7 @@ fn scalar_functions() -> Vec<Row> {
                     let inputs = [operand(), operand(), operand()];
                     rows.push(row(&name, &inputs, |g, x| {
                         let condition = x[0].gt(0.0);
-                        g.try_push(Map { f: ScalarFn::Select }, &[condition, x[1].exp(), x[2] * x[0]])
-                            .unwrap()
+                        g.try_push(Map { f: ScalarFn::Select }, &[condition, x[1].exp(), x[2] * x[0]]).unwrap()
                     }));
                 }
             }
@@ -108,74 +103,39 @@ fn scalar_functions() -> Vec<Row> {
 
 fn movement() -> Vec<Row> {
     vec![
-        row("broadcast row and column", &[x(&[3, 1]), x(&[4])], |_, x| {
-            (x[0] * x[1]).sin()
-        }),
+        row("broadcast row and column", &[x(&[3, 1]), x(&[4])], |_, x| (x[0] * x[1]).sin()),
         row("broadcast a scalar", &[x(&[]), x(&[2, 3])], |_, x| x[0] * x[1] * x[0]),
-        row("broadcast middle axes", &[x(&[2, 1, 3, 1]), x(&[4, 1, 5])], |_, x| {
-            x[0] * x[1]
-        }),
-        row("broadcast to no elements", &[x(&[1, 3]), x(&[0, 3])], |_, x| {
-            x[0] * x[1]
-        }),
+        row("broadcast middle axes", &[x(&[2, 1, 3, 1]), x(&[4, 1, 5])], |_, x| x[0] * x[1]),
+        row("broadcast to no elements", &[x(&[1, 3]), x(&[0, 3])], |_, x| x[0] * x[1]),
         unary("broadcast_to", &x(&[3]), |x| x.broadcast_to([2, 4, 3]).exp()),
         unary("reshape", &x(&[4, 3]), |x| x.reshape([2, 6]).sin() * x.reshape([2, 6])),
         unary("reshape of a transpose", &x(&[4, 3]), |x| x.t().reshape([2, 6]).exp()),
         unary("reshape of no elements", &x(&[0, 3]), |x| x.reshape([5, 0]).exp()),
         unary("reshape to a scalar", &x(&[1, 1]), |x| x.reshape([]).exp()),
         unary("expand and squeeze", &x(&[2, 3]), |x| x.expand(1).exp().squeeze(1)),
-        unary("transpose of three axes", &x(&[2, 3, 4]), |x| {
-            x.transpose([2, 0, 1]).exp()
-        }),
-        unary("transpose by negative axes", &x(&[2, 3, 4]), |x| {
-            x.transpose([-1, -3, -2]).exp()
-        }),
+        unary("transpose of three axes", &x(&[2, 3, 4]), |x| x.transpose([2, 0, 1]).exp()),
+        unary("transpose by negative axes", &x(&[2, 3, 4]), |x| x.transpose([-1, -3, -2]).exp()),
         unary("t", &x(&[2, 3, 4]), |x| x.t().exp()),
         unary("slice", &x(&[5, 4]), |x| x.slice(0, 1..4).exp()),
         unary("slice of nothing", &x(&[5, 4]), |x| x.slice(-1, 2..2).exp()),
         unary("slice with a step", &x(&[8, 2]), |x| x.slice_step(0, 1..8, 3).exp()),
-        unary("slice with a negative step", &x(&[8, 2]), |x| {
-            x.slice_step(0, 1..8, -3).exp()
-        }),
-        unary("slice with a step that leaves a rest", &x(&[9]), |x| {
-            x.slice_step(0, 0..8, 2).exp()
-        }),
-        unary("slice of one element backwards", &x(&[9]), |x| {
-            x.slice_step(0, 4..5, -2).exp()
-        }),
+        unary("slice with a negative step", &x(&[8, 2]), |x| x.slice_step(0, 1..8, -3).exp()),
+        unary("slice with a step that leaves a rest", &x(&[9]), |x| x.slice_step(0, 0..8, 2).exp()),
+        unary("slice of one element backwards", &x(&[9]), |x| x.slice_step(0, 4..5, -2).exp()),
         unary("flip", &x(&[3, 4]), |x| x.flip([0, -1]).exp() * x),
         unary("pad", &x(&[2, 3]), |x| x.pad(&[(1, 0), (0, 2)], 0.5).sin()),
-        unary("pad of no elements", &x(&[0, 3]), |x| {
-            x.pad(&[(1, 1), (0, 0)], 0.5).sin()
-        }),
+        unary("pad of no elements", &x(&[0, 3]), |x| x.pad(&[(1, 1), (0, 0)], 0.5).sin()),
         row("pad between elements", &[x(&[3, 2])], |g, x| {
             let dims = |v: [usize; 2]| Dims::from_slice(&v);
-            let pad = Pad {
-                low: dims([1, 0]),
-                high: dims([0, 2]),
-                interior: dims([2, 1]),
-                value: 0.25f64.to_bits(),
-            };
+            let pad = Pad { low: dims([1, 0]), high: dims([0, 2]), interior: dims([2, 1]), value: 0.25f64.to_bits() };
             g.try_push(pad, x).unwrap().exp()
         }),
-        row("concat", &[x(&[2, 3]), x(&[2, 1]), x(&[2, 0])], |g, x| {
-            g.concat(&[x[0], x[1], x[2], x[0]], 1).exp()
-        }),
-        row("concat of the first axis", &[x(&[1, 3]), x(&[4, 3])], |g, x| {
-            g.concat(x, 0).sin()
-        }),
-        row("stack", &[x(&[2, 3]), between(&[2, 3], 0.5, 1.0)], |g, x| {
-            g.stack(x, 1).sin()
-        }),
-        row("stack at the end", &[x(&[2]), between(&[2], 0.5, 1.0)], |g, x| {
-            g.stack(x, -1).sin()
-        }),
-        row("iota", &[x(&[3, 4])], |g, x| {
-            x[0] * g.iota(f64([3, 4]), 1) + g.iota(f64([3, 4]), 0)
-        }),
-        row("constant", &[x(&[2])], |g, x| {
-            x[0] * g.constant(Array::new([2], vec![2.0, 3.0f64]).unwrap()).exp()
-        }),
+        row("concat", &[x(&[2, 3]), x(&[2, 1]), x(&[2, 0])], |g, x| g.concat(&[x[0], x[1], x[2], x[0]], 1).exp()),
+        row("concat of the first axis", &[x(&[1, 3]), x(&[4, 3])], |g, x| g.concat(x, 0).sin()),
+        row("stack", &[x(&[2, 3]), between(&[2, 3], 0.5, 1.0)], |g, x| g.stack(x, 1).sin()),
+        row("stack at the end", &[x(&[2]), between(&[2], 0.5, 1.0)], |g, x| g.stack(x, -1).sin()),
+        row("iota", &[x(&[3, 4])], |g, x| x[0] * g.iota(f64([3, 4]), 1) + g.iota(f64([3, 4]), 0)),
+        row("constant", &[x(&[2])], |g, x| x[0] * g.constant(Array::new([2], vec![2.0, 3.0f64]).unwrap()).exp()),
         row("cast there and back", &[x(&[3])], |_, x| {
             // Conversion to an integer and back is flat.
             x[0] * x[0].cast(DType::I32).cast(DType::F64)
@@ -197,9 +157,7 @@ fn reductions() -> Vec<Row> {
         rows.push(unary(&name("min"), &apart(&shape), move |x| x.min_over(&b[..]).exp()));
         let (a, b) = (axes.to_vec(), axes.to_vec());
         rows.push(unary(&name("mean"), &x(&shape), move |x| x.mean_over(&a[..]).exp()));
-        rows.push(unary(&name("sum that keeps axes"), &x(&shape), move |x| {
-            x / (x.square().sum_keep(&b[..]) + 1.0)
-        }));
+        rows.push(unary(&name("sum that keeps axes"), &x(&shape), move |x| x / (x.square().sum_keep(&b[..]) + 1.0)));
         let (a, b) = (axes.to_vec(), axes.to_vec());
         rows.push(unary(&name("variance"), &x(&shape), move |x| x.variance(&a[..]).exp()));
         rows.push(unary(&name("logsumexp"), &x(&shape), move |x| x.logsumexp(&b[..])));
@@ -213,16 +171,8 @@ fn reductions() -> Vec<Row> {
         unary("prod of one", &x(&[3, 1]), |x| x.prod_over(1).exp()),
         unary("prod of nothing", &x(&[3, 0]), |x| x.prod_over(1).exp()),
         unary("prod of seven", &x(&[7]), |x| x.prod()),
-        unary(
-            "prod with a zero",
-            &Array::new([4], vec![0.0, 1.5, -2.0, 0.5f64]).unwrap(),
-            |x| x.prod(),
-        ),
-        unary(
-            "prod with two zeros",
-            &Array::new([4], vec![0.0, 1.5, 0.0, 0.5f64]).unwrap(),
-            |x| x.prod(),
-        ),
+        unary("prod with a zero", &Array::new([4], vec![0.0, 1.5, -2.0, 0.5f64]).unwrap(), |x| x.prod()),
+        unary("prod with two zeros", &Array::new([4], vec![0.0, 1.5, 0.0, 0.5f64]).unwrap(), |x| x.prod()),
         unary("prod that keeps axes", &x(&[2, 3]), |x| x * x.prod_keep(1)),
         unary("max of all", &apart(&[3, 3]), |x| x.square().max()),
         unary("max that keeps axes", &apart(&[3, 4]), |x| x * x.max_keep(0)),
@@ -240,55 +190,31 @@ fn products() -> Vec<Row> {
         row("matrix by matrix", &[x(&[3, 4]), x(&[4, 2])], |_, x| x[0].dot(x[1])),
         row("matrix by vector", &[x(&[3, 4]), x(&[4])], |_, x| x[0].dot(x[1]).exp()),
         row("vector by matrix", &[x(&[4]), x(&[4, 2])], |_, x| x[0].dot(x[1]).sin()),
-        row("vector by vector", &[x(&[4]), between(&[4], 0.0, 1.0)], |_, x| {
-            x[0].dot(x[1]).exp()
-        }),
+        row("vector by vector", &[x(&[4]), between(&[4], 0.0, 1.0)], |_, x| x[0].dot(x[1]).exp()),
         row("matrix by itself", &[x(&[3, 3])], |_, x| x[0].dot(x[0])),
         row("matrix by its transpose", &[x(&[3, 4])], |_, x| x[0].dot(x[0].t())),
-        row("transposed operands", &[x(&[4, 3]), x(&[2, 4])], |_, x| {
-            x[0].t().dot(x[1].t())
-        }),
-        row("features of rank 3 by matrix", &[x(&[2, 3, 4]), x(&[4, 2])], |_, x| {
-            x[0].dot(x[1])
-        }),
+        row("transposed operands", &[x(&[4, 3]), x(&[2, 4])], |_, x| x[0].t().dot(x[1].t())),
+        row("features of rank 3 by matrix", &[x(&[2, 3, 4]), x(&[4, 2])], |_, x| x[0].dot(x[1])),
         row("batches", &[x(&[2, 3, 4]), x(&[2, 4, 3])], |_, x| x[0].dot(x[1])),
-        row("batches that broadcast", &[x(&[3, 4]), x(&[2, 4, 3])], |_, x| {
-            x[0].dot(x[1])
-        }),
-        row("two batch axes", &[x(&[2, 1, 2, 3]), x(&[3, 3, 2])], |_, x| {
-            x[0].dot(x[1])
-        }),
+        row("batches that broadcast", &[x(&[3, 4]), x(&[2, 4, 3])], |_, x| x[0].dot(x[1])),
+        row("two batch axes", &[x(&[2, 1, 2, 3]), x(&[3, 3, 2])], |_, x| x[0].dot(x[1])),
         row("vector by batches", &[x(&[4]), x(&[2, 4, 3])], |_, x| x[0].dot(x[1])),
-        row(
-            "contraction of two axes, crossed",
-            &[x(&[2, 3, 4]), x(&[4, 5, 2])],
-            |_, x| x[0].contract(x[1], &[(0, 2), (2, 0)], &[]),
-        ),
-        row(
-            "contraction with batch axes in the middle",
-            &[x(&[3, 2, 4]), x(&[4, 3, 2])],
-            |_, x| x[0].contract(x[1], &[(2, 0)], &[(1, 2)]),
-        ),
+        row("contraction of two axes, crossed", &[x(&[2, 3, 4]), x(&[4, 5, 2])], |_, x| {
+            x[0].contract(x[1], &[(0, 2), (2, 0)], &[])
+        }),
+        row("contraction with batch axes in the middle", &[x(&[3, 2, 4]), x(&[4, 3, 2])], |_, x| {
+            x[0].contract(x[1], &[(2, 0)], &[(1, 2)])
+        }),
         row("two batch axes, crossed", &[x(&[2, 3, 4]), x(&[3, 5, 2])], |_, x| {
             x[0].contract(x[1], &[], &[(0, 2), (1, 0)])
         }),
-        row("outer product", &[x(&[3]), x(&[4])], |_, x| {
-            x[0].contract(x[1], &[], &[])
+        row("outer product", &[x(&[3]), x(&[4])], |_, x| x[0].contract(x[1], &[], &[])),
+        row("product of batches only", &[x(&[2, 3]), x(&[3, 2])], |_, x| x[0].contract(x[1], &[], &[(0, 1), (1, 0)])),
+        row("contraction over no elements", &[x(&[3, 0]), x(&[0, 2])], |_, x| x[0].dot(x[1])),
+        row("contraction of all", &[x(&[2, 3]), between(&[2, 3], 0.0, 1.0)], |_, x| {
+            x[0].contract(x[1], &[(0, 0), (1, 1)], &[]).exp()
         }),
-        row("product of batches only", &[x(&[2, 3]), x(&[3, 2])], |_, x| {
-            x[0].contract(x[1], &[], &[(0, 1), (1, 0)])
-        }),
-        row("contraction over no elements", &[x(&[3, 0]), x(&[0, 2])], |_, x| {
-            x[0].dot(x[1])
-        }),
-        row(
-            "contraction of all",
-            &[x(&[2, 3]), between(&[2, 3], 0.0, 1.0)],
-            |_, x| x[0].contract(x[1], &[(0, 0), (1, 1)], &[]).exp(),
-        ),
-        row("linear", &[x(&[3, 4]), x(&[4, 2]), x(&[2])], |_, x| {
-            x[0].linear(x[1], x[2]).tanh()
-        }),
+        row("linear", &[x(&[3, 4]), x(&[4, 2]), x(&[2])], |_, x| x[0].linear(x[1], x[2]).tanh()),
     ]
 }
 
@@ -297,61 +223,33 @@ fn indexing() -> Vec<Row> {
     let outside = integers(&[4], &[-1, 2, 9, 2]);
     vec![
         row("take", &[x(&[4, 3]), index.clone()], |_, x| x[0].take(x[1], 0).exp()),
-        row("take along the last axis", &[x(&[3, 4]), index.clone()], |_, x| {
-            x[0].take(x[1], -1).exp()
-        }),
-        row("take along a middle axis", &[x(&[2, 4, 3]), index.clone()], |_, x| {
-            x[0].take(x[1], 1).exp()
-        }),
-        row("take by a scalar", &[x(&[4, 3]), integers(&[], &[2])], |_, x| {
-            x[0].take(x[1], 0).exp()
-        }),
-        row("take of nothing", &[x(&[4, 3]), integers(&[0], &[])], |_, x| {
-            x[0].take(x[1], 0).exp()
-        }),
+        row("take along the last axis", &[x(&[3, 4]), index.clone()], |_, x| x[0].take(x[1], -1).exp()),
+        row("take along a middle axis", &[x(&[2, 4, 3]), index.clone()], |_, x| x[0].take(x[1], 1).exp()),
+        row("take by a scalar", &[x(&[4, 3]), integers(&[], &[2])], |_, x| x[0].take(x[1], 0).exp()),
+        row("take of nothing", &[x(&[4, 3]), integers(&[0], &[])], |_, x| x[0].take(x[1], 0).exp()),
         row("gather out of range", &[x(&[4, 3]), outside.clone()], |g, x| {
             let fill = 0.5f64.to_bits();
             g.try_push(Gather { batch: 0, fill }, x).unwrap().exp()
         }),
-        row("gather in batches", &[x(&[2, 4, 3]), index.clone()], |g, x| {
-            g.try_push(Gather::new(1), x).unwrap().exp()
-        }),
+        row("gather in batches", &[x(&[2, 4, 3]), index.clone()], |g, x| g.try_push(Gather::new(1), x).unwrap().exp()),
         row("pick", &[x(&[3, 4]), labels(&[3, 0, 2])], |_, x| x[0].pick(x[1]).exp()),
-        row("scatter_add", &[x(&[4, 3]), index.clone(), x(&[2, 2, 3])], |_, x| {
+        row("scatter_add", &[x(&[4, 3]), index.clone(), x(&[2, 2, 3])], |_, x| x[0].scatter_add(x[1], x[2]).exp()),
+        row("scatter_add out of range", &[x(&[4]), outside.clone(), between(&[4], 0.0, 1.0)], |_, x| {
             x[0].scatter_add(x[1], x[2]).exp()
         }),
-        row(
-            "scatter_add out of range",
-            &[x(&[4]), outside.clone(), between(&[4], 0.0, 1.0)],
-            |_, x| x[0].scatter_add(x[1], x[2]).exp(),
-        ),
-        row("scatter_set", &[x(&[4, 3]), index.clone(), x(&[2, 2, 3])], |_, x| {
+        row("scatter_set", &[x(&[4, 3]), index.clone(), x(&[2, 2, 3])], |_, x| x[0].scatter_set(x[1], x[2]).exp()),
+        row("scatter_set out of range", &[x(&[4]), outside, between(&[4], 0.0, 1.0)], |_, x| {
             x[0].scatter_set(x[1], x[2]).exp()
         }),
-        row(
-            "scatter_set out of range",
-            &[x(&[4]), outside, between(&[4], 0.0, 1.0)],
-            |_, x| x[0].scatter_set(x[1], x[2]).exp(),
-        ),
-        row(
-            "scatter_set in batches",
-            &[x(&[2, 4, 3]), index.clone(), x(&[2, 2, 3])],
-            |g, x| {
-                let combine = Combine::Set;
-                g.try_push(Scatter { batch: 1, combine }, x).unwrap().exp()
-            },
-        ),
-        row(
-            "scatter_add in batches",
-            &[x(&[2, 4, 3]), index, x(&[2, 2, 3])],
-            |g, x| {
-                let combine = Combine::Add;
-                g.try_push(Scatter { batch: 1, combine }, x).unwrap().exp()
-            },
-        ),
-        row("one_hot", &[x(&[3, 4]), labels(&[3, 7, 2])], |_, x| {
-            x[0] * x[1].one_hot(4, DType::F64) * x[0]
+        row("scatter_set in batches", &[x(&[2, 4, 3]), index.clone(), x(&[2, 2, 3])], |g, x| {
+            let combine = Combine::Set;
+            g.try_push(Scatter { batch: 1, combine }, x).unwrap().exp()
         }),
+        row("scatter_add in batches", &[x(&[2, 4, 3]), index, x(&[2, 2, 3])], |g, x| {
+            let combine = Combine::Add;
+            g.try_push(Scatter { batch: 1, combine }, x).unwrap().exp()
+        }),
+        row("one_hot", &[x(&[3, 4]), labels(&[3, 7, 2])], |_, x| x[0] * x[1].one_hot(4, DType::F64) * x[0]),
     ]
 }
 
@@ -364,57 +262,31 @@ fn composites() -> Vec<Row> {
         unary("square", &x(&[3]), |x| x.square()),
         unary("softmax", &x(&[3, 4]), |x| x.softmax(-1)),
         unary("softmax of the first axis", &x(&[3, 4]), |x| x.softmax(0)),
-        unary("softmax of large numbers", &between(&[2, 3], 998.0, 1002.0), |x| {
-            x.softmax(1)
-        }),
+        unary("softmax of large numbers", &between(&[2, 3], 998.0, 1002.0), |x| x.softmax(1)),
         unary("log_softmax", &x(&[3, 4]), |x| x.log_softmax(1)),
         unary("log_softmax of one class", &x(&[3, 1]), |x| x.log_softmax(1)),
-        row("cross_entropy", &[x(&[3, 4]), labels(&[0, 3, 1])], |_, x| {
+        row("cross_entropy", &[x(&[3, 4]), labels(&[0, 3, 1])], |_, x| x[0].cross_entropy(x[1])),
+        row("cross_entropy of rank 3", &[x(&[2, 2, 3]), integers(&[2, 2], &[0, 2, 1, 1])], |_, x| {
             x[0].cross_entropy(x[1])
         }),
-        row(
-            "cross_entropy of rank 3",
-            &[x(&[2, 2, 3]), integers(&[2, 2], &[0, 2, 1, 1])],
-            |_, x| x[0].cross_entropy(x[1]),
-        ),
         row("mse", &[x(&[3, 4]), targets.clone()], |_, x| x[0].mse(x[1])),
-        row("bce_with_logits", &[x(&[3, 4]), targets], |_, x| {
-            x[0].bce_with_logits(x[1])
-        }),
+        row("bce_with_logits", &[x(&[3, 4]), targets], |_, x| x[0].bce_with_logits(x[1])),
         unary("layer_norm", &x(&[3, 4]), |x| x.layer_norm(1e-5)),
-        row(
-            "layer_norm with gain and bias",
-            &[x(&[3, 4]), x(&[4]), between(&[4], 0.0, 1.0)],
-            |_, x| (x[0].layer_norm(1e-5) * x[1] + x[2]).tanh(),
-        ),
-        row(
-            "two layers",
-            &[x(&[3, 4]), x(&[4, 5]), x(&[5, 2]), labels(&[0, 1, 1])],
-            |_, x| x[0].dot(x[1]).relu().dot(x[2]).cross_entropy(x[3]).mean(),
-        ),
-        row(
-            "attention",
-            &[x(&[2, 3, 4]), x(&[2, 5, 4]), between(&[2, 5, 4], 0.0, 1.0)],
-            |_, x| (x[0].dot(x[1].t()) * 0.5f64).softmax(-1).dot(x[2]),
-        ),
-        row("a node used many times", &[x(&[3])], |_, x| {
-            x[0] * x[0] * x[0] + x[0].exp() * x[0] / (x[0] * x[0] + 1.0)
+        row("layer_norm with gain and bias", &[x(&[3, 4]), x(&[4]), between(&[4], 0.0, 1.0)], |_, x| {
+            (x[0].layer_norm(1e-5) * x[1] + x[2]).tanh()
         }),
+        row("two layers", &[x(&[3, 4]), x(&[4, 5]), x(&[5, 2]), labels(&[0, 1, 1])], |_, x| {
+            x[0].dot(x[1]).relu().dot(x[2]).cross_entropy(x[3]).mean()
+        }),
+        row("attention", &[x(&[2, 3, 4]), x(&[2, 5, 4]), between(&[2, 5, 4], 0.0, 1.0)], |_, x| {
+            (x[0].dot(x[1].t()) * 0.5f64).softmax(-1).dot(x[2])
+        }),
+        row("a node used many times", &[x(&[3])], |_, x| x[0] * x[0] * x[0] + x[0].exp() * x[0] / (x[0] * x[0] + 1.0)),
     ]
 }
 
 fn table() -> Vec<Row> {
-    [
-        scalar_functions(),
-        movement(),
-        reductions(),
-        products(),
-        indexing(),
-        composites(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [scalar_functions(), movement(), reductions(), products(), indexing(), composites()].into_iter().flatten().collect()
 }
 
 fn check(rows: Vec<Row>) {
@@ -434,12 +306,7 @@ fn check(rows: Vec<Row>) {
     println!(
         "{count} functions, {first} first and {second} second derivatives, the worst at {worst:.3} of what is allowed"
     );
-    assert!(
-        failures.is_empty(),
-        "{} of {count} fail:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} of {count} fail:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
@@ -528,10 +395,9 @@ fn chain<'g>(g: &'g Builder, x: Tensor<'g>, draw: &mut Draw) -> Tensor<'g> {
             8 if rank == 2 && shape.numel() < 40 => t.dot(t.t()).tanh(),
             9 if rank >= 1 => t.softmax(0),
             10 if rank >= 1 => t.take(g.constant(integers(&[3], &[0, 0, shape[0] as i64 - 1])), 0),
-            11 if rank >= 1 => t.scatter_add(
-                g.constant(integers(&[], &[0])),
-                t.take(g.constant(integers(&[], &[0])), 0).exp(),
-            ),
+            11 if rank >= 1 => {
+                t.scatter_add(g.constant(integers(&[], &[0])), t.take(g.constant(integers(&[], &[0])), 0).exp())
+            }
             12 if rank >= 2 => t.sum_over(0).tanh(),
             _ => (t * x.mean()).sin(),
         };
@@ -563,22 +429,13 @@ fn vector(values: &[f64]) -> Array {
 fn equal_elements_share_the_cotangent_of_an_extreme() {
     let ties = vector(&[3.0, 1.0, 3.0, 3.0]);
     let third = 1.0 / 3.0;
-    assert_eq!(
-        gradients(std::slice::from_ref(&ties), |_, x| x[0].max()),
-        [[third, 0.0, third, third]]
-    );
+    assert_eq!(gradients(std::slice::from_ref(&ties), |_, x| x[0].max()), [[third, 0.0, third, third]]);
     let ties = vector(&[1.0, 1.0, 3.0, 2.0]);
     assert_eq!(gradients(&[ties], |_, x| x[0].min()), [[0.5, 0.5, 0.0, 0.0]]);
     let (a, b) = (vector(&[1.0, 2.0, 3.0]), vector(&[1.0, 3.0, 2.0]));
     let both = [a, b];
-    assert_eq!(
-        gradients(&both, |_, x| x[0].maximum(x[1])),
-        [[0.5, 0.0, 1.0], [0.5, 1.0, 0.0]]
-    );
-    assert_eq!(
-        gradients(&both, |_, x| x[0].minimum(x[1])),
-        [[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]
-    );
+    assert_eq!(gradients(&both, |_, x| x[0].maximum(x[1])), [[0.5, 0.0, 1.0], [0.5, 1.0, 0.0]]);
+    assert_eq!(gradients(&both, |_, x| x[0].minimum(x[1])), [[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]);
 }
 
 #[test]
@@ -586,20 +443,11 @@ fn kinks_and_steps_have_the_documented_derivatives() {
     let at = [vector(&[-1.5, -0.0, 0.0, 1.5])];
     assert_eq!(gradients(&at, |_, x| x[0].relu()), [[0.0, 0.0, 0.0, 1.0]]);
     assert_eq!(gradients(&at, |_, x| x[0].abs()), [[-1.0, 0.0, 0.0, 1.0]]);
-    for f in [
-        ScalarFn::Sign,
-        ScalarFn::Floor,
-        ScalarFn::Ceil,
-        ScalarFn::Round,
-        ScalarFn::Trunc,
-        ScalarFn::StopGradient,
-    ] {
+    for f in [ScalarFn::Sign, ScalarFn::Floor, ScalarFn::Ceil, ScalarFn::Round, ScalarFn::Trunc, ScalarFn::StopGradient]
+    {
         assert_eq!(gradients(&at, |g, x| g.try_push(Map { f }, x).unwrap()), [[0.0; 4]]);
     }
-    assert_eq!(
-        gradients(&at, |_, x| x[0] * x[0].stop_gradient()),
-        [[-1.5, 0.0, 0.0, 1.5]]
-    );
+    assert_eq!(gradients(&at, |_, x| x[0] * x[0].stop_gradient()), [[-1.5, 0.0, 0.0, 1.5]]);
     // The derivative of relu is 1[x > 0], and NaN is not hidden by the forward pass.
     assert_eq!(gradients(&[vector(&[f64::NAN])], |_, x| x[0].relu()), [[1.0]]);
 }
@@ -608,11 +456,7 @@ fn kinks_and_steps_have_the_documented_derivatives() {
 fn powers_of_zero_have_finite_derivatives() {
     let zero = [vector(&[0.0])];
     for (exponent, slope) in [(0.0, 0.0), (1.0, 1.0), (2.0, 0.0), (2.5, 0.0)] {
-        assert_eq!(
-            gradients(&zero, |_, x| x[0].pow(exponent)),
-            [[slope]],
-            "exponent {exponent}"
-        );
+        assert_eq!(gradients(&zero, |_, x| x[0].pow(exponent)), [[slope]], "exponent {exponent}");
     }
     // By the exponent: y ln a, and 0 where a is 0.
     let by_exponent = gradients(&[vector(&[0.0, 0.0]), vector(&[2.0, 0.5])], |_, x| x[0].pow(x[1]));
@@ -650,9 +494,7 @@ fn replaced_and_dropped_elements_get_nothing() {
     assert_eq!(set, [vec![0.0, 0.0, 1.0], vec![0.0, 1.0, 1.0, 0.0]]);
     let add = gradients(&inputs, |_, x| x[0].scatter_add(x[1], x[2]));
     assert_eq!(add, [vec![1.0, 1.0, 1.0], vec![1.0, 1.0, 1.0, 0.0]]);
-    let take = gradients(&inputs, |_, x| {
-        x[0].take(x[1], 0).slice(0, 0..3) + 0.0 * x[2].slice(0, 0..3)
-    });
+    let take = gradients(&inputs, |_, x| x[0].take(x[1], 0).slice(0, 0..3) + 0.0 * x[2].slice(0, 0..3));
     assert_eq!(take[0], [1.0, 2.0, 0.0]);
 }
 
@@ -661,8 +503,5 @@ fn what_the_loss_does_not_depend_on_gets_zeros() {
     let inputs = [vector(&[1.0, 2.0]), vector(&[3.0])];
     assert_eq!(gradients(&inputs, |_, x| x[0] * 2.0), [vec![2.0, 2.0], vec![0.0]]);
     // Through an integer nothing flows.
-    assert_eq!(
-        gradients(&inputs[..1], |_, x| x[0].cast(DType::I64).cast(DType::F64)),
-        [[0.0, 0.0]]
-    );
+    assert_eq!(gradients(&inputs[..1], |_, x| x[0].cast(DType::I64).cast(DType::F64)), [[0.0, 0.0]]);
 }

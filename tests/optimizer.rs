@@ -23,13 +23,7 @@ fn before_and_after(rule: &str) -> (Graph, Graph) {
     let file = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let (text, _) = file.split_once("\n----\n").expect("a file test has a line `----`");
     let graph = parse(text).unwrap_or_else(|e| panic!("{rule}: {e}"));
-    let optimized = optimize(
-        &graph,
-        &OptOptions {
-            only: Some(&[rule]),
-            ..OptOptions::default()
-        },
-    );
+    let optimized = optimize(&graph, &OptOptions { only: Some(&[rule]), ..OptOptions::default() });
     assert!(optimized.report.fired(rule) > 0, "{rule} does not fire in its own file");
     (graph, optimized.graph)
 }
@@ -69,18 +63,7 @@ fn every_rule_fires_in_its_file_and_names_are_unique() {
 
 #[test]
 fn rules_keep_values_as_their_laws_say() {
-    let special = [
-        0.0,
-        -0.0,
-        1.0,
-        -1.0,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        f64::NAN,
-        1e-39,
-        3e38,
-        -1e-3,
-    ];
+    let special = [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-39, 3e38, -1e-3];
     for rule in opt::rules() {
         let (before, after) = before_and_after(rule.name);
         for seed in 0..40 {
@@ -99,17 +82,9 @@ fn rules_keep_values_as_their_laws_say() {
             for (i, (e, a)) in expected.outputs.iter().zip(&actual.outputs).enumerate() {
                 if bits {
                     let alike = rule.law == Law::ZeroSign;
-                    assert!(
-                        same_bits(e, a, alike),
-                        "{}: output {i}: {e:?} became {a:?} for {values:?}",
-                        rule.name
-                    );
+                    assert!(same_bits(e, a, alike), "{}: output {i}: {e:?} became {a:?} for {values:?}", rule.name);
                 } else {
-                    let tolerance = Tolerance {
-                        relative: 1e-5,
-                        scaled: 1e-6,
-                        ..Tolerance::EXACT
-                    };
+                    let tolerance = Tolerance { relative: 1e-5, scaled: 1e-6, ..Tolerance::EXACT };
                     compare(e, a, tolerance)
                         .unwrap_or_else(|m| panic!("{}: output {i}: {m} for {values:?}", rule.name));
                 }
@@ -128,10 +103,7 @@ fn random_programs_keep_their_values() {
     for seed in 0..programs() {
         let case = generate(seed);
         for assume_finite in [false, true] {
-            let options = OptOptions {
-                assume_finite,
-                ..OptOptions::default()
-            };
+            let options = OptOptions { assume_finite, ..OptOptions::default() };
             let optimized = optimize(&case.program.graph, &options);
             let results = interp::run(&optimized.graph, |_, name| case.leaf(name));
             if let Err(mismatch) = case.check(&results) {
@@ -144,26 +116,11 @@ fn random_programs_keep_their_values() {
 #[test]
 fn exact_rules_keep_the_bits_of_random_programs_with_specials() {
     for seed in 0..programs() {
-        let case = generate_with(
-            seed,
-            &Config {
-                specials: true,
-                ..Config::default()
-            },
-        );
-        let optimized = optimize(
-            &case.program.graph,
-            &OptOptions {
-                level: Level::O1,
-                ..OptOptions::default()
-            },
-        );
+        let case = generate_with(seed, &Config { specials: true, ..Config::default() });
+        let optimized = optimize(&case.program.graph, &OptOptions { level: Level::O1, ..OptOptions::default() });
         let results = interp::run(&optimized.graph, |_, name| case.leaf(name));
         let pairs = case.expected.outputs.iter().zip(&results.outputs);
-        for (i, (e, a)) in pairs
-            .chain(case.expected.updates.iter().zip(&results.updates))
-            .enumerate()
-        {
+        for (i, (e, a)) in pairs.chain(case.expected.updates.iter().zip(&results.updates)).enumerate() {
             let graph = &case.program.graph;
             assert!(
                 same_bits(e, a, false),
@@ -199,38 +156,17 @@ fn no_pass_adds_work_but_for_stability() {
     for seed in 0..programs() / 2 {
         let case = generate(seed);
         let check = |record: &PassRecord<'_>| {
-            let largest = record
-                .before
-                .ids()
-                .map(|id| record.before.shape(id).numel())
-                .max()
-                .unwrap_or(0);
-            let masks: usize = record
-                .pass
-                .fired
-                .iter()
-                .filter(|f| f.0 == "relu-mask")
-                .map(|f| f.1)
-                .sum();
+            let largest = record.before.ids().map(|id| record.before.shape(id).numel()).max().unwrap_or(0);
+            let masks: usize = record.pass.fired.iter().filter(|f| f.0 == "relu-mask").map(|f| f.1).sum();
             let (before, after) = (work(record.before), work(record.after).saturating_sub(masks * largest));
-            let PassRecord {
-                pass,
-                before: old,
-                after: new,
-            } = record;
+            let PassRecord { pass, before: old, after: new } = record;
             let (name, fired) = (pass.name, &pass.fired);
             assert!(
                 name == "stabilize" || after <= before,
                 "seed {seed}, {name}: {before} became {after}, {fired:?}\n{old}\nbecame\n{new}"
             );
         };
-        optimize(
-            &case.program.graph,
-            &OptOptions {
-                on_pass: Some(&check),
-                ..OptOptions::default()
-            },
-        );
+        optimize(&case.program.graph, &OptOptions { on_pass: Some(&check), ..OptOptions::default() });
     }
 }
 
@@ -251,14 +187,8 @@ fn value_and_slope(f: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>, x: &[f32]) -> (
 fn check_stable(f: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>, x: &[f32], y: &[f64], dx: &[f64]) {
     let (value, slope) = value_and_slope(f, x);
     let close = |a: &f64, b: &f64| a == b || (a - b).abs() <= 2e-6 * b.abs() + 1e-12;
-    assert!(
-        value.len() == y.len() && value.iter().zip(y).all(|(a, b)| close(a, b)),
-        "value {value:?}, expected {y:?}"
-    );
-    assert!(
-        slope.iter().zip(dx).all(|(a, b)| close(a, b)),
-        "slope {slope:?}, expected {dx:?}"
-    );
+    assert!(value.len() == y.len() && value.iter().zip(y).all(|(a, b)| close(a, b)), "value {value:?}, expected {y:?}");
+    assert!(slope.iter().zip(dx).all(|(a, b)| close(a, b)), "slope {slope:?}, expected {dx:?}");
 }
 
 const FAR: [f32; 3] = [-1e4, 0.0, 1e4];
@@ -275,20 +205,10 @@ fn logarithms_of_exponentials_are_stable() {
 fn sigmoids_are_stable() {
     check_stable(|x| 1.0 / (1.0 + (-x).exp()), &FAR, &[0.0, 0.5, 1.0], &[0.0, 0.25, 0.0]);
     check_stable(|x| x.sigmoid().log(), &FAR, &[-1e4, -LN_2, 0.0], &[1.0, 0.5, 0.0]);
-    check_stable(
-        |x| (1.0 - x.sigmoid()).log(),
-        &FAR,
-        &[0.0, -LN_2, -1e4],
-        &[0.0, -0.5, -1.0],
-    );
+    check_stable(|x| (1.0 - x.sigmoid()).log(), &FAR, &[0.0, -LN_2, -1e4], &[0.0, -0.5, -1.0]);
     check_stable(|x| 1.0 - x.sigmoid(), &[20.0], &[2.0611536e-9], &[-2.0611536e-9]);
     // The same from a logistic function written out.
-    check_stable(
-        |x| (1.0 / (1.0 + (-x).exp())).log(),
-        &FAR,
-        &[-1e4, -LN_2, 0.0],
-        &[1.0, 0.5, 0.0],
-    );
+    check_stable(|x| (1.0 / (1.0 + (-x).exp())).log(), &FAR, &[-1e4, -LN_2, 0.0], &[1.0, 0.5, 0.0]);
 }
 
 #[test]
@@ -307,42 +227,17 @@ fn naive_softmax_family_is_stable() {
     let half = [0.5, 0.0, 0.5];
     check_stable(|x| x.exp().sum().log(), &far, &[1e4 + LN_2], &half);
     // Only the first element of the softmax, so that the slope is not zero.
-    check_stable(
-        |x| (x.exp() / x.exp().sum()).slice(0, 0..1),
-        &far,
-        &[0.5],
-        &[0.25, 0.0, -0.25],
-    );
-    check_stable(
-        |x| (x.exp() / x.exp().sum()).log().slice(0, 1..2),
-        &far,
-        &[-2e4 - LN_2],
-        &[-0.5, 1.0, -0.5],
-    );
-    check_stable(
-        |x| x.softmax(0).log().slice(0, 1..2),
-        &far,
-        &[-2e4 - LN_2],
-        &[-0.5, 1.0, -0.5],
-    );
-    check_stable(
-        |x| x.log_softmax(0).slice(0, 1..2),
-        &far,
-        &[-2e4 - LN_2],
-        &[-0.5, 1.0, -0.5],
-    );
+    check_stable(|x| (x.exp() / x.exp().sum()).slice(0, 0..1), &far, &[0.5], &[0.25, 0.0, -0.25]);
+    check_stable(|x| (x.exp() / x.exp().sum()).log().slice(0, 1..2), &far, &[-2e4 - LN_2], &[-0.5, 1.0, -0.5]);
+    check_stable(|x| x.softmax(0).log().slice(0, 1..2), &far, &[-2e4 - LN_2], &[-0.5, 1.0, -0.5]);
+    check_stable(|x| x.log_softmax(0).slice(0, 1..2), &far, &[-2e4 - LN_2], &[-0.5, 1.0, -0.5]);
     check_stable(|x| x.logsumexp(0), &far, &[1e4 + LN_2], &half);
 }
 
 #[test]
 fn naive_losses_have_gradients_everywhere() {
     // Cross-entropy and logistic loss as textbooks write them, far on the wrong side.
-    check_stable(
-        |z| -(z.softmax(0).log().slice(0, 0..1)),
-        &[-1e4, 1e4],
-        &[2e4],
-        &[-1.0, 1.0],
-    );
+    check_stable(|z| -(z.softmax(0).log().slice(0, 0..1)), &[-1e4, 1e4], &[2e4], &[-1.0, 1.0]);
     fn logistic<'g>(z: Tensor<'g>) -> Tensor<'g> {
         -(0.25 * z.sigmoid().log() + 0.75 * (1.0 - z.sigmoid()).log())
     }
@@ -366,29 +261,10 @@ fn training_step_is_minimal() {
     let program = two_layer_step();
     let optimized = optimize(&program.graph, &OptOptions::default());
     let count = |f: &dyn Fn(&Op) -> bool| optimized.graph.ids().filter(|&id| f(optimized.graph.op(id))).count();
-    assert_eq!(
-        count(&|op| matches!(op, Op::Dot(_))),
-        5,
-        "two forward, three backward\n{}",
-        optimized.graph
-    );
-    assert_eq!(
-        count(&|op| matches!(op, Op::Transpose(_) | Op::Scatter(_) | Op::Reshape(_))),
-        0,
-        "{}",
-        optimized.graph
-    );
-    assert_eq!(
-        count(&|op| matches!(op, Op::Map(m) if m.f == ScalarFn::Exp)),
-        1,
-        "the gradient shares it"
-    );
-    println!(
-        "{} nodes became {}\n{}",
-        program.graph.len(),
-        optimized.graph.len(),
-        optimized.report
-    );
+    assert_eq!(count(&|op| matches!(op, Op::Dot(_))), 5, "two forward, three backward\n{}", optimized.graph);
+    assert_eq!(count(&|op| matches!(op, Op::Transpose(_) | Op::Scatter(_) | Op::Reshape(_))), 0, "{}", optimized.graph);
+    assert_eq!(count(&|op| matches!(op, Op::Map(m) if m.f == ScalarFn::Exp)), 1, "the gradient shares it");
+    println!("{} nodes became {}\n{}", program.graph.len(), optimized.graph.len(), optimized.report);
     assert!(optimized.graph.len() <= 50, "{}", optimized.graph);
 }
 
@@ -400,14 +276,7 @@ fn inputs_and_parameters_stay() {
     g.param("idle", init::zeros([4]));
     let program = g.program(&[("y", x * 1.0)]);
     for level in [Level::O0, Level::O1, Level::O2] {
-        let graph = optimize(
-            &program.graph,
-            &OptOptions {
-                level,
-                ..OptOptions::default()
-            },
-        )
-        .graph;
+        let graph = optimize(&program.graph, &OptOptions { level, ..OptOptions::default() }).graph;
         for name in ["x", "unused", "idle"] {
             assert!(graph.find(name).is_some(), "{name} at {level:?}");
         }
@@ -422,30 +291,12 @@ fn passes_are_shown_and_levels_kept() {
         assert_eq!(record.pass.nodes_after, record.after.len());
         seen.borrow_mut().push((record.pass.name, record.before.len()));
     };
-    let optimized = optimize(
-        &program.graph,
-        &OptOptions {
-            on_pass: Some(&show),
-            ..OptOptions::default()
-        },
-    );
+    let optimized = optimize(&program.graph, &OptOptions { on_pass: Some(&show), ..OptOptions::default() });
     assert_eq!(seen.borrow().len(), optimized.report.passes.len());
     assert_eq!(seen.borrow()[0], ("dedup", program.graph.len()));
-    let as_written = optimize(
-        &program.graph,
-        &OptOptions {
-            level: Level::O0,
-            ..OptOptions::default()
-        },
-    );
+    let as_written = optimize(&program.graph, &OptOptions { level: Level::O0, ..OptOptions::default() });
     assert_eq!(as_written.graph.to_string(), program.graph.to_string());
-    let exact = optimize(
-        &program.graph,
-        &OptOptions {
-            level: Level::O1,
-            ..OptOptions::default()
-        },
-    );
+    let exact = optimize(&program.graph, &OptOptions { level: Level::O1, ..OptOptions::default() });
     for (rule, _) in exact.report.passes.iter().flat_map(|p| &p.fired) {
         let law = opt::rules().find(|r| r.name == *rule).unwrap().law;
         assert!(law == Law::Exact || exact.report.fired(rule) > 0);
@@ -457,27 +308,13 @@ fn optimizing_again_changes_nothing() {
     let once = optimize(&two_layer_step().graph, &OptOptions::default());
     let twice = optimize(&once.graph, &OptOptions::default());
     assert_eq!(twice.graph.len(), once.graph.len());
-    assert_eq!(
-        twice.report.passes.iter().map(|p| p.fired.len()).sum::<usize>(),
-        0,
-        "{}",
-        twice.report
-    );
+    assert_eq!(twice.report.passes.iter().map(|p| p.fired.len()).sum::<usize>(), 0, "{}", twice.report);
 }
 
 /// A graph that `step` lengthens node by node, beginning with the input.
 fn chain(length: usize, step: impl Fn(&mut Graph, NodeId, NodeId) -> NodeId) -> Graph {
     let mut graph = Graph::new();
-    let x = graph
-        .push(
-            Input {
-                name: "x".into(),
-                ty: f32([4]),
-            },
-            &[],
-            Origin::default(),
-        )
-        .unwrap();
+    let x = graph.push(Input { name: "x".into(), ty: f32([4]) }, &[], Origin::default()).unwrap();
     let mut last = x;
     while graph.len() < length {
         last = step(&mut graph, last, x);
@@ -492,11 +329,7 @@ fn map(graph: &mut Graph, f: ScalarFn, operands: &[NodeId]) -> NodeId {
 
 #[test]
 fn long_chains_take_linear_time_and_no_stack() {
-    let limit = if cfg!(debug_assertions) {
-        Duration::from_secs(20)
-    } else {
-        Duration::from_secs(1)
-    };
+    let limit = if cfg!(debug_assertions) { Duration::from_secs(20) } else { Duration::from_secs(1) };
     let graphs = [
         ("negations", chain(100_000, |g, a, _| map(g, ScalarFn::Neg, &[a]))),
         ("sums", chain(100_000, |g, a, x| map(g, ScalarFn::Add, &[a, x]))),
@@ -517,18 +350,9 @@ fn long_chains_take_linear_time_and_no_stack() {
             let start = Instant::now();
             let optimized = optimize(graph, &OptOptions::default());
             let time = start.elapsed();
-            println!(
-                "{name}: {} nodes became {} in {time:.0?}",
-                graph.len(),
-                optimized.graph.len()
-            );
+            println!("{name}: {} nodes became {} in {time:.0?}", graph.len(), optimized.graph.len());
             assert!(time < limit, "{name}: {time:.0?}\n{}", optimized.report);
         }
     };
-    std::thread::Builder::new()
-        .stack_size(1 << 20)
-        .spawn(run)
-        .unwrap()
-        .join()
-        .unwrap();
+    std::thread::Builder::new().stack_size(1 << 20).spawn(run).unwrap().join().unwrap();
 }

@@ -14,9 +14,7 @@ fn step(engine: Engine) -> Executable {
     let y = g.input("y", i32([2]));
     let w = g.param("w", init::he([3, 2], 0));
     let logits = x.dot(w);
-    let step = Sgd::new(0.5)
-        .minimize(logits.cross_entropy(y).mean())
-        .output("logits", logits);
+    let step = Sgd::new(0.5).minimize(logits.cross_entropy(y).mean()).output("logits", logits);
     step.compile(&Options::engine(engine)).unwrap()
 }
 
@@ -35,34 +33,22 @@ fn bad_inputs_are_refused_and_change_nothing() {
     let cases: Vec<(Vec<(&str, Array)>, &str)> = vec![
         (vec![("x", x.clone())], "input `y` (i32[2]) is missing"),
         (vec![], "input `x` (f32[2, 3]) is missing"),
-        (
-            vec![("x", x.clone()), ("labels", y.clone())],
-            "there is no input called `labels`; the inputs are: x, y",
-        ),
+        (vec![("x", x.clone()), ("labels", y.clone())], "there is no input called `labels`; the inputs are: x, y"),
         (
             vec![("x", x.clone()), ("y", y.clone()), ("w", x.clone())],
             "there is no input called `w`; the inputs are: x, y",
         ),
-        (
-            vec![("x", x.clone()), ("x", x.clone()), ("y", y.clone())],
-            "input `x` is given twice",
-        ),
+        (vec![("x", x.clone()), ("x", x.clone()), ("y", y.clone())], "input `x` is given twice"),
         (
             vec![("x", Array::zeros(&f32([3, 2]))), ("y", y.clone())],
             "input `x` is f32[2, 3], the array given is f32[3, 2]",
         ),
-        (
-            vec![("x", Array::zeros(&f32([6]))), ("y", y.clone())],
-            "input `x` is f32[2, 3], the array given is f32[6]",
-        ),
+        (vec![("x", Array::zeros(&f32([6]))), ("y", y.clone())], "input `x` is f32[2, 3], the array given is f32[6]"),
         (
             vec![("x", Array::zeros(&f64([2, 3]))), ("y", y.clone())],
             "input `x` is f32[2, 3], the array given is f64[2, 3]",
         ),
-        (
-            vec![("y", Array::zeros(&i64([2]))), ("x", x.clone())],
-            "input `y` is i32[2], the array given is i64[2]",
-        ),
+        (vec![("y", Array::zeros(&i64([2]))), ("x", x.clone())], "input `y` is i32[2], the array given is i64[2]"),
         (
             vec![("x", x.clone()), ("y", self::y([1, 2]))],
             "input `y` holds 2 at position 1, but it chooses among 2 elements (run_errors.rs:",
@@ -93,22 +79,13 @@ fn results_are_read_by_name_and_type() {
         let outputs = step.run(&[("x", &x), ("y", &y)]).unwrap();
         assert_eq!(outputs.get("logits").unwrap().ty(), f32([2, 2]));
         let error = outputs.get("accuracy").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no output called `accuracy`; the outputs are: loss, logits"
-        );
+        assert_eq!(error.to_string(), "there is no output called `accuracy`; the outputs are: loss, logits");
         let error = outputs.scalar::<f64>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "output `loss`: the array holds f32 elements, not f64"
-        );
+        assert_eq!(error.to_string(), "output `loss`: the array holds f32 elements, not f64");
 
         let g = Builder::new();
         let v = g.input("v", f32([2]));
-        let mut twice = g
-            .program(&[("twice", v + v)])
-            .compile(&Options::engine(engine))
-            .unwrap();
+        let mut twice = g.program(&[("twice", v + v)]).compile(&Options::engine(engine)).unwrap();
         let v = Array::zeros(&f32([2]));
         let error = twice.run(&[("v", &v)]).unwrap().scalar::<f32>().unwrap_err();
         assert!(matches!(error, RunError::NotScalar { .. }), "{error}");
@@ -127,10 +104,7 @@ fn nan_in_the_data_reaches_loss_and_parameters() {
         let outputs = step.run(&[("x", &bad), ("y", &y([0, 1]))]).unwrap();
         assert!(outputs.scalar::<f32>().unwrap().is_nan());
         let logits = outputs.get("logits").unwrap().as_slice::<f32>().unwrap();
-        assert_eq!(
-            logits.iter().map(|l| l.is_nan()).collect::<Vec<_>>(),
-            [false, false, true, true]
-        );
+        assert_eq!(logits.iter().map(|l| l.is_nan()).collect::<Vec<_>>(), [false, false, true, true]);
         let w = step.params().get("w").unwrap();
         assert!(w.as_slice::<f32>().unwrap().iter().all(|w| w.is_nan()), "{w:?}");
 
@@ -149,10 +123,7 @@ fn huge_numbers_in_the_data_do_not_make_nan_of_the_loss() {
         let z = g.input("z", f32([3, 2]));
         let y = g.input("y", i32([3]));
         let losses = z.cross_entropy(y);
-        let mut f = g
-            .program(&[("losses", losses)])
-            .compile(&Options::engine(engine))
-            .unwrap();
+        let mut f = g.program(&[("losses", losses)]).compile(&Options::engine(engine)).unwrap();
         let z = Array::new([3, 2], vec![1e30f32, -1e30, 1e30, -1e30, -1e30, -1e30]).unwrap();
         let y = Array::new([3], vec![0, 1, 0]).unwrap();
         let outputs = f.run(&[("z", &z), ("y", &y)]).unwrap();
@@ -175,18 +146,7 @@ fn labels_that_pass_through_movement_are_checked_too() {
         let z = Array::zeros(&f32([2, 2, 3]));
         let bad = Array::new([4], vec![0, 1, 2, 3]).unwrap();
         let error = f.run(&[("z", &z), ("y", &bad)]).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                RunError::Index {
-                    value: 3,
-                    position: 3,
-                    extent: 3,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, RunError::Index { value: 3, position: 3, extent: 3, .. }), "{error}");
     }
 }
 
@@ -198,9 +158,7 @@ fn executables_move_between_threads() {
         send(&step);
         let params = step.params().clone();
         let before = params.get("w").unwrap();
-        std::thread::spawn(move || step.run(&[("x", &x()), ("y", &y([0, 1]))]).map(drop).unwrap())
-            .join()
-            .unwrap();
+        std::thread::spawn(move || step.run(&[("x", &x()), ("y", &y([0, 1]))]).map(drop).unwrap()).join().unwrap();
         assert_ne!(params.get("w").unwrap(), before);
     }
 }

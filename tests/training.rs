@@ -39,9 +39,7 @@ where
     for engine in engines() {
         for (dtype, tolerance) in [(DType::F64, 1e-13), (DType::F32, 2e-6)] {
             let g = Builder::new();
-            let mut step = optimizer(quadratic(&g, dtype))
-                .compile(&Options::engine(engine))
-                .unwrap();
+            let mut step = optimizer(quadratic(&g, dtype)).compile(&Options::engine(engine)).unwrap();
             let (mut w, mut reference) = (START, reference());
             for t in 1..=12 {
                 step.run(NO_INPUTS).unwrap();
@@ -49,10 +47,7 @@ where
                 let got = step.params().get("w").unwrap().to_f64_vec();
                 for (got, want) in got.iter().zip(w) {
                     let error = (got - want).abs() / want.abs().max(1.0);
-                    assert!(
-                        error <= tolerance,
-                        "{engine:?} {dtype} step {t}: {got} instead of {want}"
-                    );
+                    assert!(error <= tolerance, "{engine:?} {dtype} step {t}: {got} instead of {want}");
                 }
             }
         }
@@ -66,10 +61,7 @@ fn each(f: impl FnMut(usize) -> f64) -> [f64; 4] {
 
 #[test]
 fn sgd_is_a_step_down_the_slope() {
-    check(
-        |loss| Sgd::new(0.3).minimize(loss),
-        || |w, g, _| each(|i| w[i] - 0.3 * g[i]),
-    );
+    check(|loss| Sgd::new(0.3).minimize(loss), || |w, g, _| each(|i| w[i] - 0.3 * g[i]));
 }
 
 #[test]
@@ -122,30 +114,15 @@ fn adam(lr: f64, b1: f64, b2: f64, eps: f64, decay: f64) -> impl FnMut([f64; 4],
 
 #[test]
 fn adam_is_kingma_and_bas_algorithm() {
-    check(
-        |loss| Adam::new(0.1).minimize(loss),
-        || adam(0.1, 0.9, 0.999, 1e-8, 0.0),
-    );
-    check(
-        |loss| Adam::new(0.05).betas(0.5, 0.9).eps(1e-3).minimize(loss),
-        || adam(0.05, 0.5, 0.9, 1e-3, 0.0),
-    );
-    check(
-        |loss| Adam::new(0.05).betas(0.0, 0.0).minimize(loss),
-        || adam(0.05, 0.0, 0.0, 1e-8, 0.0),
-    );
+    check(|loss| Adam::new(0.1).minimize(loss), || adam(0.1, 0.9, 0.999, 1e-8, 0.0));
+    check(|loss| Adam::new(0.05).betas(0.5, 0.9).eps(1e-3).minimize(loss), || adam(0.05, 0.5, 0.9, 1e-3, 0.0));
+    check(|loss| Adam::new(0.05).betas(0.0, 0.0).minimize(loss), || adam(0.05, 0.0, 0.0, 1e-8, 0.0));
 }
 
 #[test]
 fn adamw_shrinks_parameters_apart_from_the_gradient() {
-    check(
-        |loss| AdamW::new(0.1).minimize(loss),
-        || adam(0.1, 0.9, 0.999, 1e-8, 0.01),
-    );
-    check(
-        |loss| AdamW::new(0.1).weight_decay(0.3).minimize(loss),
-        || adam(0.1, 0.9, 0.999, 1e-8, 0.3),
-    );
+    check(|loss| AdamW::new(0.1).minimize(loss), || adam(0.1, 0.9, 0.999, 1e-8, 0.01));
+    check(|loss| AdamW::new(0.1).weight_decay(0.3).minimize(loss), || adam(0.1, 0.9, 0.999, 1e-8, 0.3));
 }
 
 #[test]
@@ -155,10 +132,7 @@ fn schedules_follow_their_formulas() {
         move || move |w: [f64; 4], g: [f64; 4], t| each(|i| w[i] - rate(f64::from(t - 1)) * g[i])
     };
     let rate: fn(f64) -> f64 = |t| 0.1 / (1.0 + t);
-    check_f32_rate(
-        |loss| Sgd::new(Rate::schedule(|t| 0.1 / (1.0 + t))).minimize(loss),
-        sgd(rate),
-    );
+    check_f32_rate(|loss| Sgd::new(Rate::schedule(|t| 0.1 / (1.0 + t))).minimize(loss), sgd(rate));
     let rate: fn(f64) -> f64 = |t| 0.25 * (1.0 + (t.min(8.0) * std::f64::consts::PI / 8.0).cos());
     assert!((rate(4.0) - 0.25 * (1.0 + (pi / 2.0).cos())).abs() < 1e-15);
     check_f32_rate(|loss| Sgd::new(Rate::cosine(0.5, 8)).minimize(loss), sgd(rate));
@@ -180,10 +154,7 @@ where
             step.run(NO_INPUTS).unwrap();
             w = reference(w, slope(w), t);
             for (got, want) in step.params().get("w").unwrap().to_f64_vec().iter().zip(w) {
-                assert!(
-                    (got - want).abs() <= 1e-6 * want.abs().max(1.0),
-                    "step {t}: {got} instead of {want}"
-                );
+                assert!((got - want).abs() <= 1e-6 * want.abs().max(1.0), "step {t}: {got} instead of {want}");
             }
         }
         assert_eq!(step.params().get("schedule.t").unwrap(), Array::scalar(12i64));
@@ -213,10 +184,7 @@ fn a_rate_may_be_an_input() {
         let g = Builder::new();
         let w = g.param("w", init::full([2], 1.0));
         let rate = g.input("rate", f32([]));
-        let mut step = Sgd::new(rate)
-            .minimize(w.sum())
-            .compile(&Options::engine(engine))
-            .unwrap();
+        let mut step = Sgd::new(rate).minimize(w.sum()).compile(&Options::engine(engine)).unwrap();
         step.run(&[("rate", &Array::scalar(0.5f32))]).unwrap();
         step.run(&[("rate", &Array::scalar(0.25f32))]).unwrap();
         assert_eq!(step.params().get("w").unwrap().as_slice::<f32>().unwrap(), [0.25, 0.25]);
@@ -230,10 +198,7 @@ fn state_has_names_and_can_be_read_and_set() {
         let loss = quadratic(&g, DType::F32);
         let mut step = Adam::new(0.1).minimize(loss).compile(&Options::engine(engine)).unwrap();
         let names = step.params().names();
-        assert_eq!(
-            names.iter().map(|n| &**n).collect::<Vec<_>>(),
-            ["adam.t", "w", "w.adam_m", "w.adam_v"]
-        );
+        assert_eq!(names.iter().map(|n| &**n).collect::<Vec<_>>(), ["adam.t", "w", "w.adam_m", "w.adam_v"]);
         assert_eq!(step.params().get("adam.t").unwrap(), Array::scalar(0i64));
         for _ in 0..3 {
             step.run(NO_INPUTS).unwrap();
@@ -243,9 +208,7 @@ fn state_has_names_and_can_be_read_and_set() {
         // A saved state continues as the original does.
         let saved: Vec<(_, Array)> = names.iter().map(|n| (n, step.params().get(n).unwrap())).collect();
         let on = |step: &mut Executable| {
-            (0..4)
-                .map(|_| step.run(NO_INPUTS).unwrap().scalar::<f32>().unwrap())
-                .collect::<Vec<_>>()
+            (0..4).map(|_| step.run(NO_INPUTS).unwrap().scalar::<f32>().unwrap()).collect::<Vec<_>>()
         };
         let first = on(&mut step);
         for (name, value) in &saved {
@@ -256,10 +219,7 @@ fn state_has_names_and_can_be_read_and_set() {
         let error = step.params().set("w", &Array::scalar(1.0f32)).unwrap_err();
         assert_eq!(error.to_string(), "parameter `w` is f32[4], the array given is f32[]");
         let error = step.params().get("w2").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no parameter called `w2`; there are: adam.t, w, w.adam_m, w.adam_v"
-        );
+        assert_eq!(error.to_string(), "there is no parameter called `w2`; there are: adam.t, w, w.adam_m, w.adam_v");
     }
 }
 
@@ -268,14 +228,8 @@ fn prefixes_keep_two_optimizers_apart() {
     let g = Builder::new();
     let (a, b) = (g.param("a", init::ones([2])), g.param("b", init::ones([2])));
     let first = Adam::new(Rate::adjustable(0.1)).minimize(a.sum());
-    let second = Adam::new(Rate::adjustable(0.1))
-        .prefix("critic")
-        .minimize((a * b).sum());
-    let params = first
-        .compile(&Options::engine(Engine::Interp))
-        .unwrap()
-        .params()
-        .clone();
+    let second = Adam::new(Rate::adjustable(0.1)).prefix("critic").minimize((a * b).sum());
+    let params = first.compile(&Options::engine(Engine::Interp)).unwrap().params().clone();
     second.compile_with(&Options::engine(Engine::Interp), &params).unwrap();
     let names = params.names().join(" ");
     assert!(
@@ -292,10 +246,7 @@ fn minimize_moves_only_what_the_loss_depends_on() {
         let loss = (a * frozen).sum();
         let all = Sgd::new(0.5).minimize(loss).program();
         assert_eq!(all.graph.updates().len(), 1);
-        let mut step = Sgd::new(0.5)
-            .minimize_wrt((a * b).sum(), &[b])
-            .compile(&Options::engine(engine))
-            .unwrap();
+        let mut step = Sgd::new(0.5).minimize_wrt((a * b).sum(), &[b]).compile(&Options::engine(engine)).unwrap();
         step.run(NO_INPUTS).unwrap();
         let get = |name| step.params().get(name).unwrap().to_f64_vec();
         assert_eq!((get("a"), get("b")), (vec![1.0, 1.0], vec![0.5, 0.5]));
@@ -333,15 +284,14 @@ fn results_and_updates_of_ones_own_go_into_the_step() {
         let x = g.input("x", f32([3]));
         let (w, mean) = (g.param("w", init::ones([])), g.state("mean", init::zeros([])));
         let loss = (w * x).square().mean();
-        let step = Sgd::new(0.1)
-            .minimize(loss)
-            .output("sum", x.sum())
-            .update(mean, 0.9 * mean + 0.1 * x.mean());
+        let step = Sgd::new(0.1).minimize(loss).output("sum", x.sum()).update(mean, 0.9 * mean + 0.1 * x.mean());
         let mut step = step.compile(&Options::engine(engine)).unwrap();
         let x = Array::new([3], vec![1.0f32, 2.0, 3.0]).unwrap();
         let outputs = step.run(&[("x", &x)]).unwrap();
         assert_eq!(outputs.get("sum").unwrap(), &Array::scalar(6.0f32));
-        assert_eq!(step.params().get("mean").unwrap(), Array::scalar(0.2f32));
+        // 0.9 * 0 + 0.1 * 2, in whichever order the engine rounds.
+        let mean = step.params().get("mean").unwrap().get_f64(0);
+        assert!((mean - 0.2).abs() <= 2.0 * f64::from(f32::EPSILON) * 0.2, "{mean}");
     }
 }
 
@@ -413,19 +363,13 @@ fn reference_curve(seed: u64, lr: f64) -> Vec<f64> {
             let (xs, ys) = (xs.as_slice::<f32>().unwrap(), ys.as_slice::<i32>().unwrap());
             let (mut d1, mut d2, mut loss) = (vec![0.0; w1.len()], vec![0.0; w2.len()], 0.0);
             for (x, &y) in xs.chunks(64).zip(ys) {
-                let z: Vec<f64> = (0..16)
-                    .map(|h| (0..64).map(|i| f64::from(x[i]) * w1[i * 16 + h]).sum())
-                    .collect();
+                let z: Vec<f64> = (0..16).map(|h| (0..64).map(|i| f64::from(x[i]) * w1[i * 16 + h]).sum()).collect();
                 let a: Vec<f64> = z.iter().map(|z: &f64| z.max(0.0)).collect();
-                let e: Vec<f64> = (0..10)
-                    .map(|c| (0..16).map(|h| a[h] * w2[h * 10 + c]).sum::<f64>().exp())
-                    .collect();
+                let e: Vec<f64> = (0..10).map(|c| (0..16).map(|h| a[h] * w2[h * 10 + c]).sum::<f64>().exp()).collect();
                 let sum: f64 = e.iter().sum();
                 loss -= (e[y as usize] / sum).ln() / 50.0;
                 // The lecture's closed form: X^T ((S - I_y) W2^T o 1[X W1 > 0]) and relu(X W1)^T (S - I_y).
-                let s: Vec<f64> = (0..10)
-                    .map(|c| (e[c] / sum - f64::from(u8::from(c == y as usize))) / 50.0)
-                    .collect();
+                let s: Vec<f64> = (0..10).map(|c| (e[c] / sum - f64::from(u8::from(c == y as usize))) / 50.0).collect();
                 for h in 0..16 {
                     let back: f64 = (0..10).map(|c| s[c] * w2[h * 10 + c]).sum();
                     (0..10).for_each(|c| d2[h * 10 + c] += a[h] * s[c]);
@@ -460,9 +404,7 @@ fn engines_give_one_loss_curve_and_runs_repeat() {
     type Minimize = for<'g> fn(Tensor<'g>) -> TrainStep<'g>;
     let optimizers: [(&str, Minimize); 3] = [
         ("sgd", |loss| Sgd::new(0.2).minimize(loss)),
-        ("momentum", |loss| {
-            Sgd::new(0.02).momentum(0.9).nesterov().minimize(loss)
-        }),
+        ("momentum", |loss| Sgd::new(0.02).momentum(0.9).nesterov().minimize(loss)),
         ("adamw", |loss| AdamW::new(0.01).minimize(loss)),
     ];
     for (name, optimize) in optimizers {
@@ -470,23 +412,11 @@ fn engines_give_one_loss_curve_and_runs_repeat() {
         for engine in engines() {
             let losses = curve(engine, 0, optimize);
             let bits = |l: &[f32]| l.iter().map(|l| l.to_bits()).collect::<Vec<_>>();
-            assert_eq!(
-                bits(&losses),
-                bits(&curve(engine, 0, optimize)),
-                "{engine:?} {name} repeats bit for bit"
-            );
+            assert_eq!(bits(&losses), bits(&curve(engine, 0, optimize)), "{engine:?} {name} repeats bit for bit");
             for (step, (a, b)) in losses.iter().zip(&reference).enumerate() {
-                assert!(
-                    (a - b).abs() <= 1e-4 * b.abs(),
-                    "{engine:?} {name} step {step}: {a} and {b}"
-                );
+                assert!((a - b).abs() <= 1e-4 * b.abs(), "{engine:?} {name} step {step}: {a} and {b}");
             }
-            assert!(
-                losses[55] < 0.6 * losses[0],
-                "{name} learns: {} to {}",
-                losses[0],
-                losses[55]
-            );
+            assert!(losses[55] < 0.6 * losses[0], "{name} learns: {} to {}", losses[0], losses[55]);
         }
     }
 }

@@ -95,12 +95,7 @@ fn command() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("Folder with MNIST's four files, plain or .gz; otherwise the digits that come with the library"),
         )
-        .arg(
-            Arg::new("quick")
-                .long("quick")
-                .action(ArgAction::SetTrue)
-                .help("At most two epochs and fewer timed runs"),
-        )
+        .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("At most two epochs and fewer timed runs"))
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -37,15 +37,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let (train, test) = (train.flattened(), test.flattened());
     args.check_batch(train.len());
     let (batch, pixels, classes) = (args.batch, train.example_shape()[0], train.classes());
-    println!(
-        "data      {} digits to train with, {} to test, {pixels} pixels each",
-        train.len(),
-        test.len()
-    );
-    println!(
-        "network   {pixels} - {} - {classes}, ReLU, batches of {batch}",
-        args.hidden
-    );
+    println!("data      {} digits to train with, {} to test, {pixels} pixels each", train.len(), test.len());
+    println!("network   {pixels} - {} - {classes}, ReLU, batches of {batch}", args.hidden);
 
     // The network: softmax cross-entropy of relu(X W1) W2.
     let g = Builder::new();
@@ -91,9 +84,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let (xs, ys) = train.batches(batch).next().expect("there is a batch");
     let time = |engine, runs| -> Result<Duration, Box<dyn Error>> {
         let mut step = training.compile(&Options::engine(engine))?;
-        Ok(median(runs, || {
-            step.run(&[("x", xs.clone()), ("y", ys.clone())]).map(drop)
-        })?)
+        Ok(median(runs, || step.run(&[("x", xs.clone()), ("y", ys.clone())]).map(drop))?)
     };
     let runs = if args.quick { 20 } else { 200 };
     show::times(time(Engine::Jit, 10 * runs), time(Engine::Interp, runs));
@@ -110,11 +101,7 @@ fn correct(predict: &mut Executable, test: &Dataset, batch: usize) -> Result<f64
     for ((xs, _), labels) in padded.batches(batch).zip(test.labels().chunks(batch)) {
         let outputs = predict.run(&[("x", xs)])?;
         let classes = outputs.first().as_slice::<i32>()?;
-        correct += classes
-            .iter()
-            .zip(labels)
-            .filter(|(class, label)| class == label)
-            .count();
+        correct += classes.iter().zip(labels).filter(|(class, label)| class == label).count();
     }
     Ok(correct as f64 / test.len() as f64)
 }

@@ -33,10 +33,7 @@ impl Curve {
     pub fn epoch(&mut self, number: u64, loss: f64, accuracy: f64) {
         let first = *self.first.get_or_insert(loss);
         let length = (loss / first * WIDTH).clamp(0.0, WIDTH) as usize;
-        self.line(format!(
-            "{number:5}  {loss:.9}          {accuracy:.3}  {}",
-            "#".repeat(length)
-        ));
+        self.line(format!("{number:5}  {loss:.9}          {accuracy:.3}  {}", "#".repeat(length)));
     }
 
     fn line(&self, line: String) {

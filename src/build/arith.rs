@@ -206,11 +206,7 @@ impl<'g> Tensor<'g> {
     /// Conversion of each element: between numbers Rust's `as`; truth values are 0 and 1, and a number is true unless it equals 0.
     #[track_caller]
     pub fn cast(self, dtype: DType) -> Tensor<'g> {
-        if self.dtype() == dtype {
-            self
-        } else {
-            self.builder.push(Cast { dtype }, &[self])
-        }
+        if self.dtype() == dtype { self } else { self.builder.push(Cast { dtype }, &[self]) }
     }
 
     /// The square of each element.

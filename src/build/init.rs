@@ -28,18 +28,12 @@ pub struct Init {
 
 impl Init {
     fn new(shape: impl Into<Shape>, values: Values) -> Init {
-        Init {
-            ty: TensorType::new(DType::F32, shape),
-            values,
-        }
+        Init { ty: TensorType::new(DType::F32, shape), values }
     }
 
     /// The same values in another element type.
     pub fn dtype(self, dtype: DType) -> Init {
-        Init {
-            ty: self.ty.with_dtype(dtype),
-            values: self.values,
-        }
+        Init { ty: self.ty.with_dtype(dtype), values: self.values }
     }
 
     /// Type of the parameter.
@@ -67,11 +61,7 @@ impl Init {
     }
 
     fn collect(&self, values: impl Iterator<Item = f64>) -> Array {
-        let n = self
-            .ty
-            .shape
-            .checked_numel()
-            .unwrap_or_else(|| panic!("{} has too many elements", self.ty));
+        let n = self.ty.shape.checked_numel().unwrap_or_else(|| panic!("{} has too many elements", self.ty));
         let values = values.take(n);
         let shape = self.ty.shape.clone();
         let array = match self.ty.dtype {
@@ -99,20 +89,14 @@ impl Init {
 
 impl From<Array> for Init {
     fn from(array: Array) -> Init {
-        Init {
-            ty: array.ty(),
-            values: Values::Given(array),
-        }
+        Init { ty: array.ty(), values: Values::Given(array) }
     }
 }
 
 impl From<TensorType> for Init {
     /// Zeros.
     fn from(ty: TensorType) -> Init {
-        Init {
-            ty,
-            values: Values::Constant(0.0),
-        }
+        Init { ty, values: Values::Constant(0.0) }
     }
 }
 

@@ -22,15 +22,8 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn mse(self, target: Tensor<'g>) -> Tensor<'g> {
         if self.shape() != target.shape() {
-            let kind = OpErrorKind::Shape {
-                position: 1,
-                expected: self.shape(),
-                actual: target.shape(),
-            };
-            self.builder.check(
-                Err(OpError::new("mse", &[&self.ty(), &target.ty()], kind)),
-                &[self, target],
-            )
+            let kind = OpErrorKind::Shape { position: 1, expected: self.shape(), actual: target.shape() };
+            self.builder.check(Err(OpError::new("mse", &[&self.ty(), &target.ty()], kind)), &[self, target])
         }
         (self - target).square().mean()
     }

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::array::Array;
 use crate::grad;
-use crate::graph::{Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Origin, Shape, TensorType};
+use crate::graph::{Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Operands, Origin, Shape, TensorType};
 use crate::prim::{Const, Input, Iota, Op, Param, ParamKind};
 
 pub use arith::Operand;
@@ -56,11 +56,7 @@ impl Builder {
     pub fn new() -> Builder {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let token = NEXT.fetch_add(1, Ordering::Relaxed);
-        Builder {
-            token,
-            graph: RefCell::default(),
-            initial: RefCell::default(),
-        }
+        Builder { token, graph: RefCell::default(), initial: RefCell::default() }
     }
 
     pub(crate) fn token(&self) -> u64 {
@@ -97,14 +93,7 @@ impl Builder {
     #[track_caller]
     fn declare(&self, name: &str, initial: Init, kind: ParamKind) -> Tensor<'_> {
         let name: Name = name.into();
-        let tensor = self.push(
-            Param {
-                name: name.clone(),
-                ty: initial.ty().clone(),
-                kind,
-            },
-            &[],
-        );
+        let tensor = self.push(Param { name: name.clone(), ty: initial.ty().clone(), kind }, &[]);
         self.initial.borrow_mut().insert(name, initial.array());
         tensor
     }
@@ -112,12 +101,7 @@ impl Builder {
     /// Numbers known now.
     #[track_caller]
     pub fn constant(&self, value: impl Into<Array>) -> Tensor<'_> {
-        self.push(
-            Const {
-                value: Arc::new(value.into()),
-            },
-            &[],
-        )
+        self.push(Const { value: Arc::new(value.into()) }, &[])
     }
 
     /// `value` in every element.
@@ -156,10 +140,7 @@ impl Builder {
         let scalar = Array::full(&TensorType::new(dtype, Shape::scalar()), value);
         // A fraction or an overflow in an integer type; floats only round.
         if !dtype.is_float() && scalar.get_f64(0) != value {
-            let kind = OpErrorKind::Number {
-                number: value.to_string(),
-                dtype,
-            };
+            let kind = OpErrorKind::Number { number: value.to_string(), dtype };
             self.check(Err(OpError::new("constant", &[], kind)), &[])
         }
         self.constant(scalar).broadcast_to(ty.shape)
@@ -182,8 +163,7 @@ impl Builder {
     /// As [`Builder::grad`].
     #[track_caller]
     pub fn grad_all(&self, loss: Tensor<'_>, wrt: &[Tensor<'_>]) -> Vec<Tensor<'_>> {
-        let loss = self.own(loss);
-        let wrt: Vec<NodeId> = wrt.iter().map(|&w| self.own(w)).collect();
+        let (loss, wrt) = (self.own(loss), self.own_all(wrt));
         let result = grad::grad(&mut self.graph.borrow_mut(), loss, &wrt);
         self.wrap_gradients(result)
     }
@@ -194,9 +174,12 @@ impl Builder {
     /// If a cotangent is not typed like its result, or a result or one of `wrt` is not of a float type.
     #[track_caller]
     pub fn vjp(&self, results: &[(Tensor<'_>, Tensor<'_>)], wrt: &[Tensor<'_>]) -> Vec<Tensor<'_>> {
-        let results: Vec<_> = results.iter().map(|&(r, c)| (self.own(r), self.own(c))).collect();
-        let wrt: Vec<NodeId> = wrt.iter().map(|&w| self.own(w)).collect();
-        let result = grad::vjp(&mut self.graph.borrow_mut(), &results, &wrt);
+        let mut pairs = Vec::with_capacity(results.len());
+        for &(result, cotangent) in results {
+            pairs.push((self.own(result), self.own(cotangent)));
+        }
+        let wrt = self.own_all(wrt);
+        let result = grad::vjp(&mut self.graph.borrow_mut(), &pairs, &wrt);
         self.wrap_gradients(result)
     }
 
@@ -204,7 +187,7 @@ impl Builder {
     fn wrap_gradients(&self, result: Result<Vec<NodeId>, grad::GradError>) -> Vec<Tensor<'_>> {
         match result {
             Ok(nodes) => nodes.into_iter().map(|id| Tensor { builder: self, id }).collect(),
-            Err(error) => panic!("grad: {error}"),
+            Err(error) => panic!("grad: {error}\n  {}", describe_node(&self.graph.borrow(), error.node())),
         }
     }
 
@@ -212,11 +195,7 @@ impl Builder {
     pub fn params(&self) -> Vec<Tensor<'_>> {
         let graph = self.graph.borrow();
         let trainable = |id: &NodeId| matches!(graph.op(*id), Op::Param(p) if p.kind == ParamKind::Trainable);
-        graph
-            .ids()
-            .filter(trainable)
-            .map(|id| Tensor { builder: self, id })
-            .collect()
+        graph.ids().filter(trainable).map(|id| Tensor { builder: self, id }).collect()
     }
 
     /// The graph so far.
@@ -245,23 +224,13 @@ impl Builder {
         updates: &[(Tensor<'_>, Tensor<'_>)],
     ) -> Program {
         let mut graph = self.graph.borrow().clone();
-        let mut build = || -> Result<(), GraphError> {
-            for &(name, tensor) in outputs {
-                graph.add_output(name, self.own(tensor))?;
-            }
-            for &(param, value) in updates {
-                graph.add_update(self.own(param), self.own(value))?;
-            }
-            Ok(())
-        };
-        if let Err(error) = build() {
-            panic!("{error}");
+        for &(name, tensor) in outputs {
+            expect(graph.add_output(name, self.own(tensor)));
         }
-        Program {
-            graph,
-            initial: self.initial.borrow().clone(),
-            builder: self.token,
+        for &(param, value) in updates {
+            expect(graph.add_update(self.own(param), self.own(value)));
         }
+        Program { graph, initial: self.initial.borrow().clone(), builder: self.token }
     }
 
     /// Appends an operation. This is the fallible core of all methods of [`Tensor`].
@@ -273,7 +242,7 @@ impl Builder {
     /// If an operand belongs to another builder.
     #[track_caller]
     pub fn try_push<'g>(&'g self, op: impl Into<Op>, operands: &[Tensor<'_>]) -> Result<Tensor<'g>, OpError> {
-        let ids: crate::graph::Operands = operands.iter().map(|&t| self.own(t)).collect();
+        let ids = self.own_all(operands);
         let id = self.graph.borrow_mut().push(op, &ids, Origin::caller())?;
         Ok(Tensor { builder: self, id })
     }
@@ -293,33 +262,53 @@ impl Builder {
     pub(crate) fn check<T>(&self, result: Result<T, OpError>, operands: &[Tensor<'_>]) -> T {
         match result {
             Ok(value) => value,
-            Err(error) => panic!("{}", self.describe(&error, operands)),
+            Err(error) => panic!("{}", describe(&error, operands)),
         }
     }
 
-    fn describe(&self, error: &OpError, operands: &[Tensor<'_>]) -> String {
-        let graph = self.graph.borrow();
-        let mut text = error.to_string();
-        for (i, operand) in operands.iter().enumerate() {
-            let node = graph.node(operand.id);
-            let name = node.op.leaf_name().map(|n| format!(" {n:?}")).unwrap_or_default();
-            text += &format!(
-                "\n  operand {i}: {}{name} : {}, built at {}",
-                node.op.name(),
-                node.ty,
-                node.origin.source
-            );
-        }
-        text
-    }
-
+    /// The tensor's node.
     #[track_caller]
     pub(crate) fn own(&self, tensor: Tensor<'_>) -> NodeId {
-        assert!(
-            std::ptr::eq(tensor.builder, self),
-            "{tensor:?} belongs to another builder"
-        );
+        if !std::ptr::eq(tensor.builder, self) {
+            let node = describe_node(&tensor.builder.graph.borrow(), tensor.id);
+            panic!("{node}, belongs to another builder");
+        }
         tensor.id
+    }
+
+    /// The tensors' nodes. A loop, because closures do not hand on the caller's line.
+    #[track_caller]
+    fn own_all(&self, tensors: &[Tensor<'_>]) -> Operands {
+        let mut nodes = Operands::new();
+        for &tensor in tensors {
+            nodes.push(self.own(tensor));
+        }
+        nodes
+    }
+}
+
+/// The error, with what each operand is and where it was built. The operands may belong to several builders.
+fn describe(error: &OpError, operands: &[Tensor<'_>]) -> String {
+    let mut text = error.to_string();
+    for (i, operand) in operands.iter().enumerate() {
+        let node = describe_node(&operand.builder.graph.borrow(), operand.id);
+        text += &format!("\n  operand {i}: {node}");
+    }
+    text
+}
+
+/// `dot : f32[50, 10], built at mlp.rs:14`.
+fn describe_node(graph: &Graph, id: NodeId) -> String {
+    let node = graph.node(id);
+    let name = node.op.leaf_name().map(|n| format!(" {n:?}")).unwrap_or_default();
+    format!("{}{name} : {}, built at {}", node.op.name(), node.ty, node.origin.source)
+}
+
+/// The value, or a panic at the caller's line.
+#[track_caller]
+fn expect(result: Result<(), GraphError>) {
+    if let Err(error) = result {
+        panic!("{error}");
     }
 }
 

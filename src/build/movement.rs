@@ -16,11 +16,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn reshape(self, shape: impl Into<Shape>) -> Tensor<'g> {
         let shape = shape.into();
-        if self.shape() == shape {
-            self
-        } else {
-            self.builder.push(Reshape { shape }, &[self])
-        }
+        if self.shape() == shape { self } else { self.builder.push(Reshape { shape }, &[self]) }
     }
 
     /// The tensor with axis `permutation[i]` as its `i`-th. Negative axes count from the last.
@@ -59,8 +55,7 @@ impl<'g> Tensor<'g> {
             Some(at) => shape.insert(at, 1),
             None => {
                 let kind = OpErrorKind::Axis { axis, rank: rank + 1 };
-                self.builder
-                    .check(Err(OpError::new("expand", &[&self.ty()], kind)), &[self])
+                self.builder.check(Err(OpError::new("expand", &[&self.ty()], kind)), &[self])
             }
         }
         self.reshape(&shape[..])
@@ -96,15 +91,8 @@ impl<'g> Tensor<'g> {
         let shape = self.shape();
         let extent = shape[axis];
         if step == 0 || range.start > range.end || range.end > extent {
-            let kind = OpErrorKind::Slice {
-                axis,
-                start: range.start,
-                end: range.end,
-                step,
-                extent,
-            };
-            self.builder
-                .check(Err(OpError::new("slice", &[&self.ty()], kind)), &[self])
+            let kind = OpErrorKind::Slice { axis, start: range.start, end: range.end, step, extent };
+            self.builder.check(Err(OpError::new("slice", &[&self.ty()], kind)), &[self])
         }
         let mut slice = Slice {
             start: SmallVec::from_elem(0, shape.rank()),
@@ -114,11 +102,7 @@ impl<'g> Tensor<'g> {
         let count = range.len().div_ceil(step.unsigned_abs());
         slice.len[axis] = count;
         slice.step[axis] = step;
-        slice.start[axis] = if step < 0 && count > 0 {
-            range.end - 1
-        } else {
-            range.start
-        };
+        slice.start[axis] = if step < 0 && count > 0 { range.end - 1 } else { range.start };
         self.builder.push(slice, &[self])
     }
 
@@ -128,9 +112,21 @@ impl<'g> Tensor<'g> {
     /// If there is no such axis.
     #[track_caller]
     pub fn flip(self, axes: impl IntoAxes) -> Tensor<'g> {
-        self.axes("flip", axes)
-            .iter()
-            .fold(self, |t, &axis| t.slice_step(axis as isize, 0..t.shape()[axis], -1))
+        let shape = self.shape();
+        let mut slice = Slice {
+            start: SmallVec::from_elem(0, shape.rank()),
+            len: shape.iter().copied().collect(),
+            step: SmallVec::from_elem(1, shape.rank()),
+        };
+        let axes = self.axes("flip", axes);
+        if axes.is_empty() {
+            return self;
+        }
+        for axis in axes {
+            slice.start[axis] = shape[axis].saturating_sub(1);
+            slice.step[axis] = -1;
+        }
+        self.builder.push(slice, &[self])
     }
 
     /// `value` around the elements: on axis `i`, `widths[i].0` times before and `widths[i].1` times behind.
@@ -158,33 +154,21 @@ impl<'g> Tensor<'g> {
         let (l, r) = (self.rank(), other.rank());
         if l == 0 || r == 0 {
             let kind = OpErrorKind::Other("a scalar has no axis to contract; use `*`".to_owned());
-            self.builder.check(
-                Err(OpError::new("dot", &[&self.ty(), &other.ty()], kind)),
-                &[self, other],
-            )
+            self.builder.check(Err(OpError::new("dot", &[&self.ty(), &other.ty()], kind)), &[self, other])
         }
         if r <= 2 {
-            let dot = Dot {
-                rhs_contract: SmallVec::from_slice(&[r.saturating_sub(2)]),
-                ..Dot::matmul(l)
-            };
+            let dot = Dot { rhs_contract: SmallVec::from_slice(&[r.saturating_sub(2)]), ..Dot::matmul(l) };
             return self.builder.push(dot, &[self, other]);
         }
-        let lhs = if l == 1 {
-            self.reshape([1, self.shape()[0]])
-        } else {
-            self
-        };
+        let lhs = if l == 1 { self.reshape([1, self.shape()[0]]) } else { self };
         let (lhs_shape, rhs_shape) = (lhs.shape(), other.shape());
         let batch_of = |s: &Shape| Shape::from(&s[..s.rank() - 2]);
         let batch = join(&batch_of(&lhs_shape), &batch_of(&rhs_shape));
         let batch = batch.map_err(|kind| OpError::new("dot", &[&self.ty(), &other.ty()], kind));
         let batch = self.builder.check(batch, &[self, other]);
-        let with_batch = |t: Tensor<'g>, s: &Shape| {
-            let tail = s[s.rank() - 2..].iter();
-            t.broadcast_to(batch.iter().chain(tail).copied().collect::<Shape>())
-        };
-        let (a, b) = (with_batch(lhs, &lhs_shape), with_batch(other, &rhs_shape));
+        let with_batch = |s: &Shape| -> Shape { batch.iter().chain(&s[s.rank() - 2..]).copied().collect() };
+        let a = lhs.broadcast_to(with_batch(&lhs_shape));
+        let b = other.broadcast_to(with_batch(&rhs_shape));
         let n = batch.rank();
         let dims: Dims = (0..n).collect();
         let dot = Dot {
@@ -224,11 +208,7 @@ impl<'g> Tensor<'g> {
         let rank = self.rank();
         // The gather chooses from the first axis; the axes before it are put behind and back again.
         let forward: Dims = (axis..rank).chain(0..axis).collect();
-        let moved = if axis == 0 {
-            self
-        } else {
-            self.builder.push(Transpose { permutation: forward }, &[self])
-        };
+        let moved = if axis == 0 { self } else { self.builder.push(Transpose { permutation: forward }, &[self]) };
         let taken = self.builder.push(Gather::new(0), &[moved, index]);
         if axis == 0 {
             return taken;
@@ -248,15 +228,8 @@ impl<'g> Tensor<'g> {
         let last = self.axis("pick", -1);
         let shape = self.shape();
         if index.shape()[..] != shape[..last] {
-            let kind = OpErrorKind::Shape {
-                position: 1,
-                expected: Shape::from(&shape[..last]),
-                actual: index.shape(),
-            };
-            self.builder.check(
-                Err(OpError::new("pick", &[&self.ty(), &index.ty()], kind)),
-                &[self, index],
-            )
+            let kind = OpErrorKind::Shape { position: 1, expected: Shape::from(&shape[..last]), actual: index.shape() };
+            self.builder.check(Err(OpError::new("pick", &[&self.ty(), &index.ty()], kind)), &[self, index])
         }
         self.builder.push(Gather::new(last), &[self, index])
     }
@@ -268,13 +241,7 @@ impl<'g> Tensor<'g> {
     /// If the updates' shape is not the index's followed by that of one slice, or element types do not fit.
     #[track_caller]
     pub fn scatter_add(self, index: Tensor<'g>, updates: Tensor<'g>) -> Tensor<'g> {
-        self.builder.push(
-            Scatter {
-                batch: 0,
-                combine: Combine::Add,
-            },
-            &[self, index, updates],
-        )
+        self.builder.push(Scatter { batch: 0, combine: Combine::Add }, &[self, index, updates])
     }
 
     /// `self` with each slice of the first axis that `index` chooses replaced by that of `updates`. Of repeated indices the last counts; indices out of
@@ -284,13 +251,7 @@ impl<'g> Tensor<'g> {
     /// If the updates' shape is not the index's followed by that of one slice, or element types do not fit.
     #[track_caller]
     pub fn scatter_set(self, index: Tensor<'g>, updates: Tensor<'g>) -> Tensor<'g> {
-        self.builder.push(
-            Scatter {
-                batch: 0,
-                combine: Combine::Set,
-            },
-            &[self, index, updates],
-        )
+        self.builder.push(Scatter { batch: 0, combine: Combine::Set }, &[self, index, updates])
     }
 
     /// A new last axis of extent `classes` that holds 1 at the place that this integer tensor says and 0 elsewhere; all 0 for places out of range.
@@ -300,21 +261,10 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn one_hot(self, classes: usize, dtype: DType) -> Tensor<'g> {
         if !self.dtype().is_int() {
-            let kind = OpErrorKind::DType {
-                position: 0,
-                expected: "i32 or i64".to_owned(),
-                actual: self.dtype(),
-            };
-            self.builder
-                .check(Err(OpError::new("one_hot", &[&self.ty()], kind)), &[self])
+            let kind = OpErrorKind::DType { position: 0, expected: "i32 or i64".to_owned(), actual: self.dtype() };
+            self.builder.check(Err(OpError::new("one_hot", &[&self.ty()], kind)), &[self])
         }
-        let place = self.builder.push(
-            Iota {
-                ty: TensorType::new(self.dtype(), [classes]),
-                axis: 0,
-            },
-            &[],
-        );
+        let place = self.builder.push(Iota { ty: TensorType::new(self.dtype(), [classes]), axis: 0 }, &[]);
         self.expand(-1).eq(place).cast(dtype)
     }
 }
@@ -326,9 +276,7 @@ impl Builder {
     /// If the list is empty, there is no such axis, or shapes or element types differ.
     #[track_caller]
     pub fn concat<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
-        let Some(first) = tensors.first() else {
-            panic!("concat: takes at least one tensor")
-        };
+        let Some(first) = tensors.first() else { panic!("concat: takes at least one tensor") };
         let axis = first.axis("concat", axis);
         self.push(Concat { axis }, tensors)
     }
@@ -339,15 +287,19 @@ impl Builder {
     /// If the list is empty, the place is out of range, or shapes or element types differ.
     #[track_caller]
     pub fn stack<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
-        let Some(first) = tensors.first() else {
-            panic!("stack: takes at least one tensor")
+        let Some(first) = tensors.first() else { panic!("stack: takes at least one tensor") };
+        let places = first.rank() + 1;
+        let from_front = if axis < 0 { axis + places as isize } else { axis };
+        let Some(at) = usize::try_from(from_front).ok().filter(|&a| a < places) else {
+            let kind = OpErrorKind::Axis { axis, rank: places };
+            self.check(Err(OpError::new("stack", &[&first.ty()], kind)), &[*first])
         };
-        let at = if axis < 0 {
-            axis + first.rank() as isize + 1
-        } else {
-            axis
-        };
-        let expanded: Vec<Tensor<'g>> = tensors.iter().map(|t| t.expand(at)).collect();
-        self.concat(&expanded, at)
+        let mut expanded = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            let mut shape: Dims = tensor.shape().iter().copied().collect();
+            shape.insert(at.min(shape.len()), 1);
+            expanded.push(tensor.reshape(&shape[..]));
+        }
+        self.push(Concat { axis: at }, &expanded)
     }
 }

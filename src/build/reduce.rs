@@ -38,14 +38,10 @@ impl<'g> Tensor<'g> {
         let rank = self.rank();
         let resolve = |axis: isize| {
             let from_front = if axis < 0 { axis + rank as isize } else { axis };
-            usize::try_from(from_front)
-                .ok()
-                .filter(|&a| a < rank)
-                .ok_or(OpErrorKind::Axis { axis, rank })
+            usize::try_from(from_front).ok().filter(|&a| a < rank).ok_or(OpErrorKind::Axis { axis, rank })
         };
         let resolved: Result<Dims, OpErrorKind> = axes.into_axes().into_iter().map(resolve).collect();
-        self.builder
-            .check(resolved.map_err(|kind| OpError::new(op, &[&self.ty()], kind)), &[self])
+        self.builder.check(resolved.map_err(|kind| OpError::new(op, &[&self.ty()], kind)), &[self])
     }
 
     #[track_caller]
@@ -73,17 +69,9 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub(super) fn keep_axes(self, reduced: Tensor<'g>, axes: impl IntoAxes) -> Tensor<'g> {
         let axes = self.axes("keep", axes);
-        let shape: Shape = self
-            .shape()
-            .iter()
-            .enumerate()
-            .map(|(i, &d)| if axes.contains(&i) { 1 } else { d })
-            .collect();
-        if reduced.shape() == shape {
-            reduced
-        } else {
-            self.builder.push(Reshape { shape }, &[reduced])
-        }
+        let shape: Shape =
+            self.shape().iter().enumerate().map(|(i, &d)| if axes.contains(&i) { 1 } else { d }).collect();
+        if reduced.shape() == shape { reduced } else { self.builder.push(Reshape { shape }, &[reduced]) }
     }
 
     /// Count of elements along the axes.
@@ -177,13 +165,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn argmax(self, axis: isize) -> Tensor<'g> {
         let axis = self.axis("argmax", axis);
-        self.builder.push(
-            ArgReduce {
-                extremum: Extremum::Max,
-                axis,
-            },
-            &[self],
-        )
+        self.builder.push(ArgReduce { extremum: Extremum::Max, axis }, &[self])
     }
 
     /// Position, as `i32`, of the first smallest element along `axis`, which the result lacks. A NaN counts as the smallest.
@@ -193,13 +175,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn argmin(self, axis: isize) -> Tensor<'g> {
         let axis = self.axis("argmin", axis);
-        self.builder.push(
-            ArgReduce {
-                extremum: Extremum::Min,
-                axis,
-            },
-            &[self],
-        )
+        self.builder.push(ArgReduce { extremum: Extremum::Min, axis }, &[self])
     }
 
     /// Panics unless the element type is a float type.
@@ -207,11 +183,7 @@ impl<'g> Tensor<'g> {
     pub(super) fn expect_float(self, op: &'static str) {
         let dtype = self.dtype();
         if !dtype.is_float() {
-            let kind = OpErrorKind::DType {
-                position: 0,
-                expected: "a float type".to_owned(),
-                actual: dtype,
-            };
+            let kind = OpErrorKind::DType { position: 0, expected: "a float type".to_owned(), actual: dtype };
             self.builder.check(Err(OpError::new(op, &[&self.ty()], kind)), &[self])
         }
     }

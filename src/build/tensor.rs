@@ -55,8 +55,12 @@ impl<'g> Tensor<'g> {
     pub(super) fn map(f: ScalarFn, operands: &[Tensor<'g>]) -> Tensor<'g> {
         let builder = operands[0].builder;
         let shape = builder.check(broadcast_shapes(f.name(), operands), operands);
-        let operands: SmallVec<[Tensor<'g>; 3]> = operands.iter().map(|t| t.broadcast_to(shape.clone())).collect();
-        builder.push(Map { f }, &operands)
+        // A loop, because closures do not hand on the caller's line.
+        let mut repeated: SmallVec<[Tensor<'g>; 3]> = SmallVec::new();
+        for operand in operands {
+            repeated.push(operand.broadcast_to(shape.clone()));
+        }
+        builder.push(Map { f }, &repeated)
     }
 
     /// The tensor repeated to `shape`, by NumPy's rules: axes of extent 1 stretch, and new axes come in front.
@@ -72,52 +76,33 @@ impl<'g> Tensor<'g> {
         let fits = from.rank() <= to.rank() && from.iter().rev().zip(to.iter().rev()).all(|(&f, &t)| f == t || f == 1);
         if !fits {
             let kind = OpErrorKind::Other(format!("shape {from} does not broadcast to {to}"));
-            self.builder
-                .check(Err(OpError::new("broadcast", &[&self.ty()], kind)), &[self])
+            self.builder.check(Err(OpError::new("broadcast", &[&self.ty()], kind)), &[self])
         }
         let new = to.rank() - from.rank();
         let stretched = |axis: usize| axis < new || from[axis - new] != to[axis];
         let axes: crate::graph::Dims = (0..to.rank()).filter(|&a| stretched(a)).collect();
         let kept = to.without(&axes);
-        let squeezed = if kept == from {
-            self
-        } else {
-            self.builder.push(Reshape { shape: kept }, &[self])
-        };
-        if axes.is_empty() {
-            squeezed
-        } else {
-            self.builder.push(Broadcast { shape: to, axes }, &[squeezed])
-        }
+        let squeezed = if kept == from { self } else { self.builder.push(Reshape { shape: kept }, &[self]) };
+        if axes.is_empty() { squeezed } else { self.builder.push(Broadcast { shape: to, axes }, &[squeezed]) }
     }
 }
 
 /// The shape to which all operands broadcast.
 fn broadcast_shapes(op: &'static str, operands: &[Tensor<'_>]) -> Result<Shape, OpError> {
     let types: SmallVec<[TensorType; 3]> = operands.iter().map(|t| t.ty()).collect();
-    let joined = types[1..]
-        .iter()
-        .try_fold(types[0].shape.clone(), |shape, ty| join(&shape, &ty.shape));
+    let joined = types[1..].iter().try_fold(types[0].shape.clone(), |shape, ty| join(&shape, &ty.shape));
     joined.map_err(|kind| OpError::new(op, &types.iter().collect::<SmallVec<[&TensorType; 3]>>(), kind))
 }
 
 /// The shape to which two shapes broadcast.
 pub(super) fn join(a: &Shape, b: &Shape) -> Result<Shape, OpErrorKind> {
     let extent = |s: &Shape, from_right: usize| {
-        if from_right < s.rank() {
-            s[s.rank() - 1 - from_right]
-        } else {
-            1
-        }
+        if from_right < s.rank() { s[s.rank() - 1 - from_right] } else { 1 }
     };
     let joined = |axis: usize| match (extent(a, axis), extent(b, axis)) {
         (x, y) if x == y || y == 1 => Ok(x),
         (1, y) => Ok(y),
-        _ => Err(OpErrorKind::Broadcast {
-            a: a.clone(),
-            b: b.clone(),
-            axis,
-        }),
+        _ => Err(OpErrorKind::Broadcast { a: a.clone(), b: b.clone(), axis }),
     };
     (0..a.rank().max(b.rank())).rev().map(joined).collect()
 }

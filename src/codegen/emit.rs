@@ -797,7 +797,8 @@ impl<'k, 'f, 'm> Emitter<'k, 'f, 'm> {
         }
         let mut singles: Parts = (0..self.width.lanes).map(|l| self.lane(vectors[0], l, dtype)).collect();
         while singles.len() > 1 {
-            singles = singles.chunks(2).map(|pair| self.apply(f, &[(dtype, pair[0]), (dtype, pair[1])], false)).collect();
+            singles =
+                singles.chunks(2).map(|pair| self.apply(f, &[(dtype, pair[0]), (dtype, pair[1])], false)).collect();
         }
         singles[0]
     }

@@ -1,4 +1,5 @@
-//! A kernel as a function `(slots.., begin, end)` that does the rows `begin..end` of the outermost row loop.
+//! A kernel as a function `(slots.., begin, end)` that does the rows `begin..end` of the outermost row loop. `begin` is a multiple of 64, and so is `end`
+//! unless it is the loop's end, so that vectors of rows do not straddle two ranges.
 //!
 //! One loop is run by vectors: the last inner loop, whose folds are then combined across lanes, or the last row loop, so that each lane is a row of its
 //! own. The one is chosen along which most memory is contiguous. Along it code is emitted up to three times: for several vectors at a time, for single
@@ -25,8 +26,6 @@ const PARTS: u32 = 4;
 const LIGHT: usize = 12;
 /// Float sums over more turns than this keep partial sums of at most so many terms.
 const BLOCK: usize = 1024;
-/// Ranges of rows begin at a multiple of this, so that vectors do not straddle them.
-pub(crate) const ROW_GRAIN: usize = 64;
 
 /// The loop that is run by vectors.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +76,10 @@ fn choose(kernel: &Kernel, dependencies: &Dependencies) -> Option<Vector> {
     if kernel.rows > 0 {
         candidates.push(kernel.rows - 1);
     }
-    let best = candidates.into_iter().filter_map(|dim| Some((score(kernel, dependencies, dim)?, dim))).max_by_key(|&(s, dim)| (s, dim))?;
+    let best = candidates
+        .into_iter()
+        .filter_map(|dim| Some((score(kernel, dependencies, dim)?, dim)))
+        .max_by_key(|&(s, dim)| (s, dim))?;
     let dim = best.1;
     let bits = lane_bits(kernel, dependencies, dim)?;
     let lanes = 128 / bits;
@@ -91,7 +93,13 @@ fn choose(kernel: &Kernel, dependencies: &Dependencies) -> Option<Vector> {
             _ => 1,
         })
         .sum();
-    let parts = if weight <= LIGHT { PARTS } else if weight <= 2 * LIGHT { 2 } else { 1 };
+    let parts = if weight <= LIGHT {
+        PARTS
+    } else if weight <= 2 * LIGHT {
+        2
+    } else {
+        1
+    };
     Some(Vector { dim, lanes, bits, parts })
 }
 
@@ -155,6 +163,14 @@ fn lane_bits(kernel: &Kernel, dependencies: &Dependencies, dim: usize) -> Option
             }
         }
     }
+    // What is folded along the loop is spread over its vectors.
+    let folds = kernel.phases.iter().flat_map(|p| &p.folds).filter(|_| dim >= kernel.rows);
+    for dtype in folds.map(|f| kernel.value(f.value).dtype).filter(|&d| d != DType::Bool) {
+        let own = dtype.size() as u32 * 8;
+        if *bits.get_or_insert(own) != own {
+            return None;
+        }
+    }
     // Truth values alone have lanes of any width.
     Some(bits.unwrap_or(32))
 }
@@ -171,7 +187,8 @@ impl Dependencies {
     fn of(kernel: &Kernel) -> Dependencies {
         assert!(kernel.loops.len() <= 64, "a kernel has at most 64 loops");
         let rows = (0..kernel.rows).fold(0u64, |m, d| m | 1 << d);
-        let moving = |coefs: &[isize]| coefs.iter().enumerate().filter(|(_, c)| **c != 0).fold(0u64, |m, (d, _)| m | 1 << d);
+        let moving =
+            |coefs: &[isize]| coefs.iter().enumerate().filter(|(_, c)| **c != 0).fold(0u64, |m, (d, _)| m | 1 << d);
         let mut all = Dependencies { loops: Vec::new(), on_fold: Vec::new() };
         for value in &kernel.values {
             let own = match &value.inst {
@@ -223,7 +240,7 @@ fn rows(e: &mut Emitter<'_, '_, '_>, d: usize, range: (Clif, Clif)) {
     range_segments(e, d, (start, end), extent, vector, &mut |e| rows(e, d + 1, range));
 }
 
-/// Runs `body` for the counters `start..end` of loop `d`, which begin at a multiple of [`ROW_GRAIN`] and end at one or at the loop's end.
+/// Runs `body` for the counters `start..end` of loop `d`, as the module's documentation says.
 fn part_of_loop(
     e: &mut Emitter<'_, '_, '_>,
     d: usize,
@@ -244,10 +261,16 @@ fn part_of_loop(
         done += turns * step;
         let to = if done == extent { end } else { e.b.ins().band_imm_s(end, -(step as i64)) };
         let mark = e.enter(width);
-        counting(e, |e| &mut e.b, (from, to, step as i64), false, |e, counter| {
-            e.counters[d] = counter;
-            body(e);
-        });
+        counting(
+            e,
+            |e| &mut e.b,
+            (from, to, step as i64),
+            false,
+            |e, counter| {
+                e.counters[d] = counter;
+                body(e);
+            },
+        );
         e.leave(mark, outer);
         from = to;
     }
@@ -272,7 +295,9 @@ fn row(e: &mut Emitter<'_, '_, '_>) {
         for store in &kernel.phases[p].row_stores {
             e.store(store);
         }
-        if kernel.rows < kernel.loops.len() && (!kernel.phases[p].folds.is_empty() || !kernel.phases[p].stores.is_empty()) {
+        if kernel.rows < kernel.loops.len()
+            && (!kernel.phases[p].folds.is_empty() || !kernel.phases[p].stores.is_empty())
+        {
             let blocked = needs_blocks(kernel, p, e);
             e.begin_folds(p, blocked);
             inner(e, p, kernel.rows, blocked);
@@ -309,15 +334,21 @@ fn inner(e: &mut Emitter<'_, '_, '_>, p: usize, d: usize, blocked: bool) {
         // Blocks of equal length, then what is left.
         let block = BLOCK * step;
         let (zero, whole) = (e.int(0), e.int((extent / block * block) as i64));
-        counting(e, |e| &mut e.b, (zero, whole, block as i64), true, |e, from| {
-            let to = e.b.ins().iadd_imm_s(from, block as i64);
-            let mark = e.enter(e.width);
-            range_segments(e, d, (from, to), block, vector, &mut |e| inner(e, p, d + 1, blocked));
-            e.flush(p);
-            let width = e.width;
-            e.leave(mark, width);
-        });
-        if extent % block != 0 {
+        counting(
+            e,
+            |e| &mut e.b,
+            (zero, whole, block as i64),
+            true,
+            |e, from| {
+                let to = e.b.ins().iadd_imm_s(from, block as i64);
+                let mark = e.enter(e.width);
+                range_segments(e, d, (from, to), block, vector, &mut |e| inner(e, p, d + 1, blocked));
+                e.flush(p);
+                let width = e.width;
+                e.leave(mark, width);
+            },
+        );
+        if !extent.is_multiple_of(block) {
             let end = e.int(extent as i64);
             range_segments(e, d, (whole, end), extent % block, vector, &mut |e| inner(e, p, d + 1, blocked));
             e.flush(p);
@@ -356,10 +387,16 @@ fn range_segments(
             e.counters[d] = from;
             body(e);
         } else {
-            counting(e, |e| &mut e.b, (from, to, step as i64), true, |e, counter| {
-                e.counters[d] = counter;
-                body(e);
-            });
+            counting(
+                e,
+                |e| &mut e.b,
+                (from, to, step as i64),
+                true,
+                |e, counter| {
+                    e.counters[d] = counter;
+                    body(e);
+                },
+            );
         }
         e.leave(mark, outer);
         from = to;

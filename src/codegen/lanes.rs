@@ -23,11 +23,7 @@ pub(super) struct Calls<'a> {
 
 impl<'a> Calls<'a> {
     pub(super) fn new(module: &'a mut dyn Module, symbols: &'a mut Symbols) -> Calls<'a> {
-        Calls {
-            module,
-            symbols,
-            imported: FxHashMap::default(),
-        }
+        Calls { module, symbols, imported: FxHashMap::default() }
     }
 
     fn slow(&mut self, b: &mut FunctionBuilder<'_>, slow: Slow, bits: u32) -> FuncRef {
@@ -75,11 +71,7 @@ impl Clif<'_, '_, '_> {
     }
 
     fn of(&self, lane: Type) -> Type {
-        if self.wide() {
-            lane.by(self.count).expect("128 bits of lanes are a vector type")
-        } else {
-            lane
-        }
+        if self.wide() { lane.by(self.count).expect("128 bits of lanes are a vector type") } else { lane }
     }
 
     fn f(&self) -> Type {
@@ -183,11 +175,7 @@ impl Lanes for Clif<'_, '_, '_> {
 
     fn fconst(&mut self, v: f64) -> Value {
         if self.wide() {
-            let bits = if self.bits == 32 {
-                u64::from((v as f32).to_bits())
-            } else {
-                v.to_bits()
-            };
+            let bits = if self.bits == 32 { u64::from((v as f32).to_bits()) } else { v.to_bits() };
             self.constant(self.f(), bits)
         } else if self.bits == 32 {
             self.b.ins().f32const(v as f32)
@@ -319,11 +307,7 @@ impl Lanes for Clif<'_, '_, '_> {
     }
 
     fn mnot(&mut self, a: Value) -> Value {
-        if self.wide() {
-            self.b.ins().bnot(a)
-        } else {
-            self.b.ins().bxor_imm_u(a, 1)
-        }
+        if self.wide() { self.b.ins().bnot(a) } else { self.b.ins().bxor_imm_u(a, 1) }
     }
 
     fn rare(&mut self, rare: Value, slow: Slow, x: Value, fast: Value) -> Value {

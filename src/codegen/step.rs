@@ -133,8 +133,7 @@ impl Step<'_, '_> {
         let size = product.dtype.size() as i64;
         let matrices = [&product.a, &product.b, &product.c];
         if d == product.loops.len() {
-            let mut args: Vec<Clif> =
-                [product.m, product.n, product.k].iter().map(|&v| self.int(v as i64)).collect();
+            let mut args: Vec<Clif> = [product.m, product.n, product.k].iter().map(|&v| self.int(v as i64)).collect();
             for (Matrix { offset, row, column, .. }, pointer) in matrices.into_iter().zip(pointers) {
                 args.push(self.b.ins().iadd_imm_s(pointer, *offset as i64 * size));
                 args.push(self.int(*row as i64));
@@ -146,20 +145,26 @@ impl Step<'_, '_> {
         }
         let (start, end) = (self.int(0), self.int(product.loops[d] as i64));
         let stands_still = product.c.loops[d] == 0;
-        counting(self, |s| &mut s.b, (start, end, 1), true, |s, counter| {
-            let mut moved = pointers;
-            for (pointer, matrix) in moved.iter_mut().zip(matrices) {
-                let bytes = s.b.ins().imul_imm_s(counter, matrix.loops[d] as i64 * size);
-                *pointer = s.b.ins().iadd(*pointer, bytes);
-            }
-            let accumulate = if stands_still {
-                let later = s.b.ins().icmp_imm_s(IntCC::NotEqual, counter, 0);
-                let later = s.b.ins().uextend(types::I64, later);
-                s.b.ins().bor(accumulate, later)
-            } else {
-                accumulate
-            };
-            s.loops(product, function, alpha, moved, accumulate, d + 1);
-        });
+        counting(
+            self,
+            |s| &mut s.b,
+            (start, end, 1),
+            true,
+            |s, counter| {
+                let mut moved = pointers;
+                for (pointer, matrix) in moved.iter_mut().zip(matrices) {
+                    let bytes = s.b.ins().imul_imm_s(counter, matrix.loops[d] as i64 * size);
+                    *pointer = s.b.ins().iadd(*pointer, bytes);
+                }
+                let accumulate = if stands_still {
+                    let later = s.b.ins().icmp_imm_s(IntCC::NotEqual, counter, 0);
+                    let later = s.b.ins().uextend(types::I64, later);
+                    s.b.ins().bor(accumulate, later)
+                } else {
+                    accumulate
+                };
+                s.loops(product, function, alpha, moved, accumulate, d + 1);
+            },
+        );
     }
 }

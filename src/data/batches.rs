@@ -33,11 +33,7 @@ impl<'a> Iterator for Batches<'a> {
         }
         let start = self.next;
         self.next += self.size;
-        Some(
-            self.data
-                .view(start, self.size)
-                .expect("a data set has an example for each label"),
-        )
+        Some(self.data.view(start, self.size).expect("a data set has an example for each label"))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -65,13 +61,7 @@ impl<'a> Shuffled<'a> {
     pub(super) fn new(data: &'a Dataset, size: usize, seed: u64) -> Shuffled<'a> {
         assert!(size > 0, "shuffled: a batch has at least one example");
         let len = u32::try_from(data.len()).expect("a data set has fewer than 2^32 examples");
-        Shuffled {
-            data,
-            size,
-            seed,
-            order: (0..len).collect(),
-            copy: data.clone(),
-        }
+        Shuffled { data, size, seed, order: (0..len).collect(), copy: data.clone() }
     }
 
     /// Number of batches in an epoch.

@@ -41,10 +41,7 @@ impl Dataset {
         if needed != Some(features.len()) {
             let kind = DataErrorKind::Counts {
                 labels: labels.len(),
-                examples: features
-                    .len()
-                    .checked_div(example.checked_numel().unwrap_or(0))
-                    .unwrap_or(0),
+                examples: features.len().checked_div(example.checked_numel().unwrap_or(0)).unwrap_or(0),
                 other: format!("{} features in examples of shape {example}", features.len()),
             };
             return fail(kind);
@@ -52,18 +49,9 @@ impl Dataset {
         let outside = |&l: &i32| usize::try_from(l).map_or(true, |l| l >= classes);
         if let Some(position) = labels.iter().position(outside) {
             let value = labels[position].into();
-            return fail(DataErrorKind::Label {
-                value,
-                position,
-                classes,
-            });
+            return fail(DataErrorKind::Label { value, position, classes });
         }
-        Ok(Dataset {
-            features,
-            labels,
-            example,
-            classes,
-        })
+        Ok(Dataset { features, labels, example, classes })
     }
 
     /// The data set of an IDX file of bytes, whose first axis counts the examples, and one of labels; each comes with its name. Bytes are multiplied by
@@ -88,19 +76,11 @@ impl Dataset {
             return Err(DataError::new(images_name, kind));
         };
         if labels.shape().rank() != 1 {
-            let kind = DataErrorKind::Axes {
-                what: "labels",
-                expected: "one axis",
-                given: labels.shape().to_vec(),
-            };
+            let kind = DataErrorKind::Axes { what: "labels", expected: "one axis", given: labels.shape().to_vec() };
             return Err(DataError::new(labels_name, kind));
         }
         if bytes.len() != count {
-            let kind = DataErrorKind::Counts {
-                labels: bytes.len(),
-                examples: count,
-                other: images_name.to_owned(),
-            };
+            let kind = DataErrorKind::Counts { labels: bytes.len(), examples: count, other: images_name.to_owned() };
             return Err(DataError::new(labels_name, kind));
         }
         let features = pixels.iter().map(|&p| f32::from(p) * scale).collect();
@@ -152,10 +132,7 @@ impl Dataset {
     pub fn split_every(&self, n: usize) -> Split {
         assert!(n > 0, "split_every: n is at least 1");
         let (test, train): (Vec<usize>, Vec<usize>) = (0..self.len()).partition(|i| i % n == n - 1);
-        Split {
-            train: self.subset(&train),
-            test: self.subset(&test),
-        }
+        Split { train: self.subset(&train), test: self.subset(&test) }
     }
 
     /// The examples with these indices, in this order.
@@ -172,9 +149,7 @@ impl Dataset {
             classes: self.classes,
         };
         for &i in indices {
-            subset
-                .features
-                .extend_from_slice(&self.features[i * width..(i + 1) * width]);
+            subset.features.extend_from_slice(&self.features[i * width..(i + 1) * width]);
             subset.labels.push(self.labels[i]);
         }
         subset

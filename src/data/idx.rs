@@ -88,10 +88,7 @@ impl Idx {
     pub fn bytes(&self) -> Result<&[u8], DataErrorKind> {
         match &self.elements {
             Elements::U8(bytes) => Ok(bytes),
-            other => Err(DataErrorKind::Elements {
-                expected: "u8",
-                given: other.type_name(),
-            }),
+            other => Err(DataErrorKind::Elements { expected: "u8", given: other.type_name() }),
         }
     }
 
@@ -118,11 +115,7 @@ impl Idx {
         let header = 4 + 4 * rank;
         let extents = take(&mut source, 4 * rank)?;
         if extents.len() < 4 * rank {
-            return Err(DataErrorKind::Truncated {
-                shape: None,
-                expected: header,
-                given: 4 + extents.len(),
-            });
+            return Err(DataErrorKind::Truncated { shape: None, expected: header, given: 4 + extents.len() });
         }
         let extents = extents.as_chunks::<4>().0.iter();
         let shape: Vec<usize> = extents.map(|&b| u32::from_be_bytes(b) as usize).collect();
@@ -138,23 +131,13 @@ impl Idx {
         let body = take(&mut source, total - header + 1)?;
         let given = header + body.len();
         if given < total {
-            return Err(DataErrorKind::Truncated {
-                shape: Some(shape),
-                expected: total,
-                given,
-            });
+            return Err(DataErrorKind::Truncated { shape: Some(shape), expected: total, given });
         }
         if given > total {
-            return Err(DataErrorKind::Trailing {
-                shape: Some(shape),
-                expected: total,
-            });
+            return Err(DataErrorKind::Trailing { shape: Some(shape), expected: total });
         }
         match Elements::decode(code, &body) {
-            Some(elements) => Ok(Idx {
-                shape: Shape::from(shape),
-                elements,
-            }),
+            Some(elements) => Ok(Idx { shape: Shape::from(shape), elements }),
             None => Err(DataErrorKind::Magic { given: magic }),
         }
     }
@@ -177,11 +160,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Idx, DataError> {
     let parse = || {
         let magic = take(&mut open()?, 2)?;
         let file = BufReader::new(open()?);
-        if magic == [0x1f, 0x8b] {
-            gunzip(file)
-        } else {
-            Idx::read_from(file)
-        }
+        if magic == [0x1f, 0x8b] { gunzip(file) } else { Idx::read_from(file) }
     };
     parse().map_err(|kind| DataError::new(path.display(), kind))
 }

@@ -29,10 +29,7 @@ pub struct DataError {
 
 impl DataError {
     pub(crate) fn new(file: impl fmt::Display, kind: DataErrorKind) -> DataError {
-        DataError {
-            file: file.to_string(),
-            kind,
-        }
+        DataError { file: file.to_string(), kind }
     }
 }
 

@@ -19,11 +19,7 @@ pub struct OpError {
 impl OpError {
     /// An error of operation `op` applied to operands of the given types.
     pub fn new(op: &'static str, operands: &[&TensorType], kind: OpErrorKind) -> OpError {
-        OpError {
-            op,
-            operands: operands.iter().map(|&t| t.clone()).collect(),
-            kind: Box::new(kind),
-        }
+        OpError { op, operands: operands.iter().map(|&t| t.clone()).collect(), kind: Box::new(kind) }
     }
 }
 
@@ -161,7 +157,7 @@ pub enum OpErrorKind {
         given: usize,
     },
     /// A number that the element type cannot hold exactly enough to be meant.
-    #[error("the number {number} cannot be an element of a {dtype} tensor")]
+    #[error("the number {number} is not an element of type {dtype}")]
     Number {
         /// The number, as written.
         number: String,
@@ -179,14 +175,6 @@ pub enum OpErrorKind {
     TooLarge {
         /// Type of the result.
         ty: TensorType,
-    },
-    /// Initial values that do not fit their parameter.
-    #[error("initial value is {given}, the parameter {expected}")]
-    Initial {
-        /// Type of the parameter.
-        expected: TensorType,
-        /// Type of the values.
-        given: TensorType,
     },
     /// A rule special to one operation.
     #[error("{0}")]

@@ -131,13 +131,7 @@ fn write_node(f: &mut fmt::Formatter<'_>, graph: &Graph, id: NodeId, part: Part)
         None => {}
     }
     label += &format!("\n{}", node.ty);
-    write!(
-        f,
-        "    n{} [label={}, fillcolor={}",
-        id.index(),
-        Quoted(label),
-        Quoted(part.color().to_owned())
-    )?;
+    write!(f, "    n{} [label={}, fillcolor={}", id.index(), Quoted(label), Quoted(part.color().to_owned()))?;
     match node.op {
         Op::Input(_) => write!(f, ", shape=ellipse")?,
         Op::Param(_) => write!(f, ", shape=ellipse, peripheries=2")?,
@@ -230,9 +224,6 @@ mod tests {
         let list = vec!["1.0"; 100].join(", ");
         let graph = parse(&format!("%0 = const {{value=[{list}]}} : f32[100]")).expect("the text is a graph");
         let drawing = graph.graphviz().to_string();
-        assert!(
-            drawing.lines().all(|line| line.len() < 150) && drawing.contains("1.0, 1..."),
-            "{drawing}"
-        );
+        assert!(drawing.lines().all(|line| line.len() < 150) && drawing.contains("1.0, 1..."), "{drawing}");
     }
 }

@@ -139,11 +139,7 @@ impl Graph {
         };
         if let Some(name) = op.leaf_name() {
             if self.named.contains_key(name) {
-                return Err(OpError::new(
-                    op.name(),
-                    &[],
-                    OpErrorKind::DuplicateName { name: name.clone() },
-                ));
+                return Err(OpError::new(op.name(), &[], OpErrorKind::DuplicateName { name: name.clone() }));
             }
             self.named.insert(name.clone(), NodeId::new(self.len()));
         }
@@ -238,11 +234,7 @@ impl Graph {
     /// If there is a result of that name.
     pub fn add_output(&mut self, name: impl Into<Name>, node: NodeId) -> Result<(), GraphError> {
         let name = name.into();
-        assert!(
-            self.contains(node),
-            "output {name}: no node {node} in a graph of {} nodes",
-            self.len()
-        );
+        assert!(self.contains(node), "output {name}: no node {node} in a graph of {} nodes", self.len());
         if self.outputs.iter().any(|o| o.name == name) {
             return Err(GraphError::DuplicateOutput { name });
         }
@@ -263,11 +255,7 @@ impl Graph {
             return Err(GraphError::DuplicateUpdate { name });
         }
         if self.ty(param) != self.ty(value) {
-            return Err(GraphError::UpdateType {
-                name,
-                param: self.ty(param).clone(),
-                value: self.ty(value).clone(),
-            });
+            return Err(GraphError::UpdateType { name, param: self.ty(param).clone(), value: self.ty(value).clone() });
         }
         self.updates.push(Update { param, value });
         Ok(())
@@ -275,11 +263,7 @@ impl Graph {
 
     /// The same nodes without outputs and updates.
     pub fn without_results(&self) -> Graph {
-        Graph {
-            outputs: Vec::new(),
-            updates: Vec::new(),
-            ..self.clone()
-        }
+        Graph { outputs: Vec::new(), updates: Vec::new(), ..self.clone() }
     }
 
     /// The nodes that outputs and updates need, as a mask over node numbers. Every update's parameter counts as needed.

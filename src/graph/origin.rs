@@ -45,11 +45,7 @@ struct Bare<'a>(&'a str);
 impl fmt::Display for Bare<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bare = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'+' | b'-');
-        if !self.0.is_empty() && self.0.bytes().all(bare) {
-            f.write_str(self.0)
-        } else {
-            write!(f, "{:?}", self.0)
-        }
+        if !self.0.is_empty() && self.0.bytes().all(bare) { f.write_str(self.0) } else { write!(f, "{:?}", self.0) }
     }
 }
 
@@ -77,10 +73,7 @@ impl Origin {
     /// The caller of the function that calls this one.
     #[track_caller]
     pub fn caller() -> Origin {
-        Origin {
-            source: Source::Caller(Location::caller()),
-            ..Origin::default()
-        }
+        Origin { source: Source::Caller(Location::caller()), ..Origin::default() }
     }
 
     /// True if there is no line, no VJP rule and no rewrite to tell of.
@@ -90,18 +83,12 @@ impl Origin {
 
     /// The origin of a node that VJP rule `rule` of node `of` made.
     pub fn with_vjp(&self, rule: &str, of: NodeId) -> Origin {
-        Origin {
-            vjp: Some(Derivation { rule: rule.into(), of }),
-            ..self.clone()
-        }
+        Origin { vjp: Some(Derivation { rule: rule.into(), of }), ..self.clone() }
     }
 
     /// The origin of a node that rewrite `rule` made in place of node `of`.
     pub fn with_rewrite(&self, rule: &str, of: NodeId) -> Origin {
-        Origin {
-            rewrite: Some(Derivation { rule: rule.into(), of }),
-            ..self.clone()
-        }
+        Origin { rewrite: Some(Derivation { rule: rule.into(), of }), ..self.clone() }
     }
 }
 

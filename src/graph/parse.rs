@@ -114,11 +114,7 @@ pub fn parse(text: &str) -> Result<Graph, ParseError> {
     for (index, line) in text.lines().enumerate() {
         let mut cursor = Cursor { line, at: 0 };
         if let Err((at, kind)) = parser.line(&mut cursor) {
-            return Err(ParseError {
-                line: index + 1,
-                column: line[..at].chars().count() + 1,
-                kind,
-            });
+            return Err(ParseError { line: index + 1, column: line[..at].chars().count() + 1, kind });
         }
     }
     Ok(parser.graph)
@@ -184,10 +180,7 @@ impl<'t> Parser<'t> {
             AttrError::UnknownOp { .. } => (op_at, error.into()),
             _ => (attrs_at, error.into()),
         })?;
-        let id = self
-            .graph
-            .push(op, &operands, origin)
-            .map_err(|error| (op_at, error.into()))?;
+        let id = self.graph.push(op, &operands, origin).map_err(|error| (op_at, error.into()))?;
         let inferred = self.graph.ty(id);
         if *inferred != stated {
             let inferred = inferred.clone();
@@ -301,11 +294,7 @@ impl<'t> Cursor<'t> {
     }
 
     fn expect(&mut self, mark: char, expected: &'static str) -> Result<(), Fault> {
-        if self.eat(mark) {
-            Ok(())
-        } else {
-            Err(self.expected(expected))
-        }
+        if self.eat(mark) { Ok(()) } else { Err(self.expected(expected)) }
     }
 
     /// A bare word, if one begins right here.
@@ -319,8 +308,7 @@ impl<'t> Cursor<'t> {
     /// A node's name, without its percent sign.
     fn node_name(&mut self) -> Result<&'t str, Fault> {
         self.expect('%', "a node such as `%0`")?;
-        self.word()
-            .ok_or_else(|| self.expected("the name of a node behind `%`"))
+        self.word().ok_or_else(|| self.expected("the name of a node behind `%`"))
     }
 
     /// A string in quotes, with Rust's escapes.
@@ -440,11 +428,7 @@ impl<'t> Cursor<'t> {
     /// The end of a statement.
     fn end(&mut self) -> Result<(), Fault> {
         self.skip_space();
-        if self.at_end() {
-            Ok(())
-        } else {
-            Err(self.expected("the end of the line"))
-        }
+        if self.at_end() { Ok(()) } else { Err(self.expected("the end of the line")) }
     }
 
     /// The end of a node's line, with the origin that its comment tells.
@@ -621,11 +605,7 @@ update "step \"count\"\n" = %2
     #[test]
     fn the_source_of_a_built_node_is_read_back() {
         let mut graph = Graph::new();
-        let w = Param {
-            name: "w".into(),
-            ty: types::f32([]),
-            kind: ParamKind::Trainable,
-        };
+        let w = Param { name: "w".into(), ty: types::f32([]), kind: ParamKind::Trainable };
         let line = line!() + 1;
         let id = graph.push(w, &[], Origin::caller()).unwrap();
         let read = round_trip(&graph.to_string());
@@ -646,93 +626,36 @@ update "step \"count\"\n" = %2
         let x = "%x = input {name=\"x\"} : f32[2, 3]\n";
         let w = "%w = param {name=\"w\", kind=state} : f32[2]\n";
         let table = [
-            (
-                "foo",
-                "line 1, column 1: expected a node such as `%0 = ...`, `output` or `update`, found `foo`",
-            ),
-            (
-                "  é",
-                "line 1, column 3: expected a node such as `%0 = ...`, `output` or `update`, found `é`",
-            ),
-            (
-                "% = neg",
-                "line 1, column 2: expected the name of a node behind `%`, found ` `",
-            ),
+            ("foo", "line 1, column 1: expected a node such as `%0 = ...`, `output` or `update`, found `foo`"),
+            ("  é", "line 1, column 3: expected a node such as `%0 = ...`, `output` or `update`, found `é`"),
+            ("% = neg", "line 1, column 2: expected the name of a node behind `%`, found ` `"),
             ("%0 iota", "line 1, column 4: expected `=`, found `iota`"),
-            (
-                "%0 = ",
-                "line 1, column 6: expected the name of an operation, found the end of the line",
-            ),
-            (
-                "%0 = frob : f32[]",
-                "line 1, column 6: there is no operation called `frob`",
-            ),
+            ("%0 = ", "line 1, column 6: expected the name of an operation, found the end of the line"),
+            ("%0 = frob : f32[]", "line 1, column 6: there is no operation called `frob`"),
             ("%0 = neg %1 : f32[]", "line 1, column 10: no line above defines %1"),
             ("%0 = neg %0 : f32[]", "line 1, column 10: no line above defines %0"),
-            (
-                "%0 = iota {axis=0}",
-                "line 1, column 19: expected `:` and the type, found the end of the line",
-            ),
+            ("%0 = iota {axis=0}", "line 1, column 19: expected `:` and the type, found the end of the line"),
             (
                 "%0 = iota {axis=0} : u8[2]",
                 "line 1, column 22: expected an element type: bool, i32, i64, f32 or f64, found `u8`",
             ),
-            (
-                "%0 = iota {axis=0} : f32",
-                "line 1, column 25: expected `[`, found the end of the line",
-            ),
-            (
-                "%0 = iota {axis=0} : f32[-1]",
-                "line 1, column 26: expected an extent, found `-1`",
-            ),
+            ("%0 = iota {axis=0} : f32", "line 1, column 25: expected `[`, found the end of the line"),
+            ("%0 = iota {axis=0} : f32[-1]", "line 1, column 26: expected an extent, found `-1`"),
             (
                 "%0 = iota {axis=0} : f32[99999999999999999999]",
                 "line 1, column 26: expected an extent, found `99999999999999999999`",
             ),
-            (
-                "%0 = iota {axis=0} : f32[1 2]",
-                "line 1, column 28: expected `,` or `]`, found `2`",
-            ),
-            (
-                "%0 = iota {axis=0} : f32[2] x",
-                "line 1, column 29: expected the end of the line, found `x`",
-            ),
-            (
-                "%0 = iota {axis=0, axis=0} : f32[2]",
-                "line 1, column 20: the attribute `axis` is given twice",
-            ),
-            (
-                "%0 = iota {axis} : f32[2]",
-                "line 1, column 16: expected `=`, found `}`",
-            ),
-            (
-                "%0 = iota {axis=} : f32[2]",
-                "line 1, column 17: expected a word, a list or a string, found `}`",
-            ),
-            (
-                "%0 = iota {axis=0 : f32[2]",
-                "line 1, column 19: expected `,` or `}`, found `:`",
-            ),
-            (
-                "%0 = iota {axis=[0} : f32[2]",
-                "line 1, column 19: expected `,` or `]`, found `}`",
-            ),
-            (
-                "%0 = iota : f32[2]",
-                "line 1, column 11: the attribute `axis` is missing",
-            ),
-            (
-                "%0 = iota {axis=0, a=b} : f32[2]",
-                "line 1, column 11: there is no attribute `a` here",
-            ),
-            (
-                "%0 = iota {axis=x} : f32[2]",
-                "line 1, column 11: the attribute `axis` is `x`, expected an axis number",
-            ),
-            (
-                "%0 = iota {axis=1} : f32[2]",
-                "line 1, column 6: iota: axis 1 is out of range for rank 1",
-            ),
+            ("%0 = iota {axis=0} : f32[1 2]", "line 1, column 28: expected `,` or `]`, found `2`"),
+            ("%0 = iota {axis=0} : f32[2] x", "line 1, column 29: expected the end of the line, found `x`"),
+            ("%0 = iota {axis=0, axis=0} : f32[2]", "line 1, column 20: the attribute `axis` is given twice"),
+            ("%0 = iota {axis} : f32[2]", "line 1, column 16: expected `=`, found `}`"),
+            ("%0 = iota {axis=} : f32[2]", "line 1, column 17: expected a word, a list or a string, found `}`"),
+            ("%0 = iota {axis=0 : f32[2]", "line 1, column 19: expected `,` or `}`, found `:`"),
+            ("%0 = iota {axis=[0} : f32[2]", "line 1, column 19: expected `,` or `]`, found `}`"),
+            ("%0 = iota : f32[2]", "line 1, column 11: the attribute `axis` is missing"),
+            ("%0 = iota {axis=0, a=b} : f32[2]", "line 1, column 11: there is no attribute `a` here"),
+            ("%0 = iota {axis=x} : f32[2]", "line 1, column 11: the attribute `axis` is `x`, expected an axis number"),
+            ("%0 = iota {axis=1} : f32[2]", "line 1, column 6: iota: axis 1 is out of range for rank 1"),
             (
                 "%0 = input {name=\"x} : f32[2]",
                 "line 1, column 30: expected a closing quote, found the end of the line",
@@ -754,48 +677,18 @@ update "step \"count\"\n" = %2
                 "{x}%y = input {name=\"x\"} : f32[]",
                 "line 2, column 6: input: there is an input or parameter called `x` already",
             ),
-            (
-                "{x}%y = neg %x : f32[2]",
-                "line 2, column 15: the stated type is f32[2], but the result is f32[2, 3]",
-            ),
-            (
-                "{x}%y = neg %x %x : f32[2, 3]",
-                "line 2, column 13: expected `:` and the type, found `%`",
-            ),
-            (
-                "{x}%y = add %x : f32[2, 3]",
-                "line 2, column 6: add(f32[2, 3]): takes 2 operand(s), 1 given",
-            ),
-            (
-                "{x}%y = add %x, : f32[2, 3]",
-                "line 2, column 14: expected a node such as `%0`, found `:`",
-            ),
-            (
-                "{x}output y = %x",
-                "line 2, column 8: expected a string in quotes, found `y`",
-            ),
+            ("{x}%y = neg %x : f32[2]", "line 2, column 15: the stated type is f32[2], but the result is f32[2, 3]"),
+            ("{x}%y = neg %x %x : f32[2, 3]", "line 2, column 13: expected `:` and the type, found `%`"),
+            ("{x}%y = add %x : f32[2, 3]", "line 2, column 6: add(f32[2, 3]): takes 2 operand(s), 1 given"),
+            ("{x}%y = add %x, : f32[2, 3]", "line 2, column 14: expected a node such as `%0`, found `:`"),
+            ("{x}output y = %x", "line 2, column 8: expected a string in quotes, found `y`"),
             ("{x}output \"y\" %x", "line 2, column 12: expected `=`, found `%`"),
             ("{x}output \"y\" = %z", "line 2, column 14: no line above defines %z"),
-            (
-                "{x}output \"y\" = %x\noutput \"y\" = %x",
-                "line 3, column 8: there is an output called `y` already",
-            ),
-            (
-                "{w}update \"v\" = %w",
-                "line 2, column 8: no line above declares a parameter called \"v\"",
-            ),
-            (
-                "{w}update \"w\" = %w\nupdate %w = %w",
-                "line 3, column 8: parameter `w` has an update already",
-            ),
-            (
-                "{w}{x}update %w = %x",
-                "line 3, column 8: parameter `w` is f32[2], its update f32[2, 3]",
-            ),
-            (
-                "{x}update \"x\" = %x",
-                "line 2, column 8: %0 is not a parameter and cannot be updated",
-            ),
+            ("{x}output \"y\" = %x\noutput \"y\" = %x", "line 3, column 8: there is an output called `y` already"),
+            ("{w}update \"v\" = %w", "line 2, column 8: no line above declares a parameter called \"v\""),
+            ("{w}update \"w\" = %w\nupdate %w = %w", "line 3, column 8: parameter `w` has an update already"),
+            ("{w}{x}update %w = %x", "line 3, column 8: parameter `w` is f32[2], its update f32[2, 3]"),
+            ("{x}update \"x\" = %x", "line 2, column 8: %0 is not a parameter and cannot be updated"),
         ];
         for (text, expected) in table {
             let text = text.replace("{x}", x).replace("{w}", w);

@@ -35,10 +35,7 @@ pub struct NodeText<'g> {
 impl Graph {
     /// The text form, with the nodes' origins.
     pub fn text(&self) -> GraphText<'_> {
-        GraphText {
-            graph: self,
-            origins: true,
-        }
+        GraphText { graph: self, origins: true }
     }
 
     /// The text form of one node without its origin: `%3 = reduce %2 {kind=sum, axes=[1]} : f32[32]`.

@@ -71,10 +71,7 @@ impl FromStr for DType {
     type Err = UnknownDType;
 
     fn from_str(s: &str) -> Result<Self, UnknownDType> {
-        DType::ALL
-            .into_iter()
-            .find(|d| d.name() == s)
-            .ok_or_else(|| UnknownDType(s.to_owned()))
+        DType::ALL.into_iter().find(|d| d.name() == s).ok_or_else(|| UnknownDType(s.to_owned()))
     }
 }
 
@@ -119,11 +116,7 @@ impl Shape {
     /// Number of elements, or `None` if that overflows `isize`.
     pub fn checked_numel(&self) -> Option<usize> {
         let n = self.0.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)))?;
-        if n > isize::MAX as usize {
-            None
-        } else {
-            Some(self.numel())
-        }
+        if n > isize::MAX as usize { None } else { Some(self.numel()) }
     }
 
     /// Strides of the row-major layout, in elements.
@@ -137,12 +130,7 @@ impl Shape {
 
     /// The shape without the given axes.
     pub fn without(&self, axes: &[usize]) -> Shape {
-        self.0
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| !axes.contains(i))
-            .map(|(_, &d)| d)
-            .collect()
+        self.0.iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, &d)| d).collect()
     }
 }
 
@@ -212,10 +200,7 @@ pub struct TensorType {
 impl TensorType {
     /// The type with this element type and shape.
     pub fn new(dtype: DType, shape: impl Into<Shape>) -> TensorType {
-        TensorType {
-            dtype,
-            shape: shape.into(),
-        }
+        TensorType { dtype, shape: shape.into() }
     }
 
     /// Bytes of the tensor in memory, row-major and without gaps.
@@ -225,19 +210,13 @@ impl TensorType {
 
     /// True if the bytes of the tensor can be counted in `isize`, as they can for types of graph nodes.
     pub(crate) fn fits_memory(&self) -> bool {
-        let bytes = self
-            .shape
-            .checked_numel()
-            .and_then(|n| n.checked_mul(self.dtype.size()));
+        let bytes = self.shape.checked_numel().and_then(|n| n.checked_mul(self.dtype.size()));
         bytes.is_some_and(|b| b <= isize::MAX as usize)
     }
 
     /// The same shape with another element type.
     pub fn with_dtype(&self, dtype: DType) -> TensorType {
-        TensorType {
-            dtype,
-            shape: self.shape.clone(),
-        }
+        TensorType { dtype, shape: self.shape.clone() }
     }
 }
 

@@ -165,11 +165,7 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
     check_stray_names(graph, &mut violations);
     check_outputs(graph, &mut violations);
     check_updates(graph, &mut violations);
-    if violations.is_empty() {
-        Ok(())
-    } else {
-        Err(VerifyError { violations })
-    }
+    if violations.is_empty() { Ok(()) } else { Err(VerifyError { violations }) }
 }
 
 /// Invariants 1 to 5.
@@ -179,14 +175,9 @@ fn check_node(graph: &Graph, id: NodeId, report: &mut impl FnMut(ViolationKind))
         report(ViolationKind::TooLarge);
     }
     let operands: Operands = graph.operands(id);
-    operands
-        .iter()
-        .filter(|&&operand| operand >= id)
-        .for_each(|&operand| report(ViolationKind::Order { operand }));
+    operands.iter().filter(|&&operand| operand >= id).for_each(|&operand| report(ViolationKind::Order { operand }));
 
-    let edges = graph
-        .dag
-        .edges_directed(NodeIndex::new(id.index()), Direction::Incoming);
+    let edges = graph.dag.edges_directed(NodeIndex::new(id.index()), Direction::Incoming);
     // petgraph lists the newest edge first.
     let mut positions: Vec<u32> = edges.map(|e| *e.weight()).collect();
     positions.reverse();
@@ -387,9 +378,7 @@ mod tests {
         check(
             |g| {
                 let huge = TensorType::new(crate::graph::DType::F32, Shape::from([usize::MAX, 3]));
-                let Op::Input(input) = &mut node(g, 0).op else {
-                    panic!("%0 is an input")
-                };
+                let Op::Input(input) = &mut node(g, 0).op else { panic!("%0 is an input") };
                 input.ty = huge.clone();
                 node(g, 0).ty = huge;
             },
@@ -410,26 +399,17 @@ mod tests {
 
     #[test]
     fn leaf_names_lead_to_their_nodes_and_only_they_do() {
-        check(
-            |g| _ = g.named.remove("x"),
-            "\n%0 = input {name=\"x\"} : f32[2, 3]\n    the name `x` leads to no node",
-        );
+        check(|g| _ = g.named.remove("x"), "\n%0 = input {name=\"x\"} : f32[2, 3]\n    the name `x` leads to no node");
         check(
             |g| _ = g.named.insert("z".into(), NodeId::new(3)),
             "\n%3 = sub %0, %2 : f32[2, 3]\n    the name `z` leads here, but is not declared here",
         );
-        check(
-            |g| _ = g.named.insert("z".into(), NodeId::new(9)),
-            "\nname \"z\" = %9\n    there is no node %9",
-        );
+        check(|g| _ = g.named.insert("z".into(), NodeId::new(9)), "\nname \"z\" = %9\n    there is no node %9");
     }
 
     #[test]
     fn outputs_are_nodes_of_different_names() {
-        let output = |name: &str, node| Output {
-            name: name.into(),
-            node: NodeId::new(node),
-        };
+        let output = |name: &str, node| Output { name: name.into(), node: NodeId::new(node) };
         check(
             |g| g.outputs.extend([output("y", 0), output("z", 7)]),
             "\noutput \"y\" = %0\n    another output is called `y`\noutput \"z\" = %7\n    there is no node %7",

@@ -39,13 +39,7 @@ pub const RULES: &[Rule] = &[
         on: &["sub"],
         apply: |r, _, x| r.is_zero(x[0]).then(|| r.neg(x[1])),
     },
-    Rule {
-        name: "mul-one",
-        law: Law::Exact,
-        doc: "x * 1 and x / 1 are x.",
-        on: &["mul", "div"],
-        apply: mul_one,
-    },
+    Rule { name: "mul-one", law: Law::Exact, doc: "x * 1 and x / 1 are x.", on: &["mul", "div"], apply: mul_one },
     Rule {
         name: "mul-minus-one",
         law: Law::Exact,
@@ -58,11 +52,7 @@ pub const RULES: &[Rule] = &[
         law: Law::Finite,
         doc: "x * 0 is 0, but for NaN and infinities.",
         on: &["mul"],
-        apply: |r, _, x| {
-            r.with_splat(x[0], x[1])
-                .filter(|&(_, c)| r.is_zero(c))
-                .map(|(x, _)| r.full_like(x, 0.0))
-        },
+        apply: |r, _, x| r.with_splat(x[0], x[1]).filter(|&(_, c)| r.is_zero(c)).map(|(x, _)| r.full_like(x, 0.0)),
     },
     Rule {
         name: "sub-self",
@@ -78,13 +68,7 @@ pub const RULES: &[Rule] = &[
         on: &["div"],
         apply: |r, _, x| (x[0] == x[1] && r.is_float(x[0])).then(|| r.full_like(x[0], 1.0)),
     },
-    Rule {
-        name: "neg-neg",
-        law: Law::Exact,
-        doc: "-(-x) is x.",
-        on: &["neg"],
-        apply: |r, _, x| r.unary(x[0], Neg),
-    },
+    Rule { name: "neg-neg", law: Law::Exact, doc: "-(-x) is x.", on: &["neg"], apply: |r, _, x| r.unary(x[0], Neg) },
     Rule {
         name: "neg-of-difference",
         law: Law::ZeroSign,
@@ -92,13 +76,7 @@ pub const RULES: &[Rule] = &[
         on: &["neg"],
         apply: |r, _, x| r.binary(x[0], Sub).map(|(a, b)| r.sub(b, a)),
     },
-    Rule {
-        name: "add-of-neg",
-        law: Law::Exact,
-        doc: "a + (-b) is a - b.",
-        on: &["add"],
-        apply: add_of_neg,
-    },
+    Rule { name: "add-of-neg", law: Law::Exact, doc: "a + (-b) is a - b.", on: &["add"], apply: add_of_neg },
     Rule {
         name: "sub-of-neg",
         law: Law::Exact,

@@ -73,11 +73,7 @@ fn dot_of_transpose(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeI
             continue;
         };
         let permutation = &transpose.permutation;
-        let free = if side == 0 {
-            dot.lhs_free(permutation.len())
-        } else {
-            dot.rhs_free(permutation.len())
-        };
+        let free = if side == 0 { dot.lhs_free(permutation.len()) } else { dot.rhs_free(permutation.len()) };
         let free_before: Dims = free.iter().map(|&a| permutation[a]).collect();
         if free_before.windows(2).any(|w| w[0] > w[1]) {
             continue;
@@ -87,10 +83,7 @@ fn dot_of_transpose(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeI
         } else {
             (&mut dot.rhs_batch, &mut dot.rhs_contract)
         };
-        batch
-            .iter_mut()
-            .chain(contract.iter_mut())
-            .for_each(|a| *a = permutation[*a]);
+        batch.iter_mut().chain(contract.iter_mut()).for_each(|a| *a = permutation[*a]);
         *operand = source;
         changed = true;
     }
@@ -157,11 +150,7 @@ fn dot_of_scaled(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> 
         let Some((inner, scale)) = scaled(r, operand) else {
             continue;
         };
-        let product = if side == 0 {
-            r.dot(dot, inner, x[1])
-        } else {
-            r.dot(dot, x[0], inner)
-        };
+        let product = if side == 0 { r.dot(dot, inner, x[1]) } else { r.dot(dot, x[0], inner) };
         return Some(match scale {
             Scale::Neg => r.neg(product),
             Scale::Mul(c) => {
@@ -185,9 +174,7 @@ fn dot_of_broadcast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeI
             continue;
         };
         // Places in the list of batch axes that only repeat here.
-        let repeated: Dims = (0..own_batch.len())
-            .filter(|&i| broadcast.axes.contains(&own_batch[i]))
-            .collect();
+        let repeated: Dims = (0..own_batch.len()).filter(|&i| broadcast.axes.contains(&own_batch[i])).collect();
         if repeated.is_empty() {
             continue;
         }
@@ -195,11 +182,7 @@ fn dot_of_broadcast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeI
         let mut gone_sorted = gone.clone();
         gone_sorted.sort_unstable();
         let (shape, axes) = (broadcast.shape.without(&gone_sorted), broadcast.axes.clone());
-        let axes = axes
-            .iter()
-            .filter(|a| !gone.contains(a))
-            .map(|&a| renumber(a, &gone_sorted))
-            .collect();
+        let axes = axes.iter().filter(|a| !gone.contains(a)).map(|&a| renumber(a, &gone_sorted)).collect();
         let without = |list: &Dims| {
             let kept = (0..list.len()).filter(|i| !repeated.contains(i));
             kept.map(|i| list[i]).collect::<Dims>()
@@ -236,48 +219,26 @@ fn dot_of_broadcast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeI
             Some(i) => Axis::Batch(i),
             None => Axis::Other(a),
         };
-        let (lhs_rank, rhs_rank) = if side == 0 {
-            (own_rank, other_rank)
-        } else {
-            (other_rank, own_rank)
-        };
-        let lhs: Vec<Axis> = new
-            .lhs_free(lhs_rank)
-            .iter()
-            .map(|&a| if side == 0 { Axis::Own(a) } else { other_axis(a) })
-            .collect();
-        let rhs: Vec<Axis> = new
-            .rhs_free(rhs_rank)
-            .iter()
-            .map(|&a| if side == 1 { Axis::Own(a) } else { other_axis(a) })
-            .collect();
-        let new_order: Vec<Axis> = kept_batch()
-            .chain(lhs.iter().copied())
-            .chain(rhs.iter().copied())
-            .collect();
+        let (lhs_rank, rhs_rank) = if side == 0 { (own_rank, other_rank) } else { (other_rank, own_rank) };
+        let lhs: Vec<Axis> =
+            new.lhs_free(lhs_rank).iter().map(|&a| if side == 0 { Axis::Own(a) } else { other_axis(a) }).collect();
+        let rhs: Vec<Axis> =
+            new.rhs_free(rhs_rank).iter().map(|&a| if side == 1 { Axis::Own(a) } else { other_axis(a) }).collect();
+        let new_order: Vec<Axis> = kept_batch().chain(lhs.iter().copied()).chain(rhs.iter().copied()).collect();
         let is_batch = |a: &Axis| matches!(a, Axis::Batch(_));
         let old_order = (0..own_batch.len())
             .map(Axis::Batch)
             .chain(lhs.iter().copied().filter(|a| !is_batch(a)))
             .chain(rhs.iter().copied().filter(|a| !is_batch(a)));
         let permutation: Dims = old_order
-            .map(|a| {
-                new_order
-                    .iter()
-                    .position(|&b| a == b)
-                    .expect("both orders name the same axes")
-            })
+            .map(|a| new_order.iter().position(|&b| a == b).expect("both orders name the same axes"))
             .collect();
         // Another order would be a copy of the result.
         if !is_identity(&permutation) {
             continue;
         }
         let own = r.broadcast(source, shape, axes);
-        return Some(if side == 0 {
-            r.dot(new, own, other)
-        } else {
-            r.dot(new, other, own)
-        });
+        return Some(if side == 0 { r.dot(new, own, other) } else { r.dot(new, other, own) });
     }
     None
 }

@@ -33,14 +33,7 @@ fn scatter_to_select(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
     }
     let chosen_from = shape[..=batch].iter().copied().collect::<crate::graph::Shape>();
     let places = crate::graph::TensorType::new(ty, chosen_from.clone());
-    let place = r.emit(
-        Iota {
-            ty: places,
-            axis: batch,
-        }
-        .into(),
-        &[],
-    );
+    let place = r.emit(Iota { ty: places, axis: batch }.into(), &[]);
     let index = r.broadcast(index, chosen_from, Dims::from_slice(&[batch]));
     let chosen = r.map(Eq, &[index, place]);
     let chosen = r.broadcast(chosen, shape.clone(), (batch + 1..shape.rank()).collect());

@@ -117,14 +117,8 @@ pub const RULES: &[Rule] = &[
         doc: "max(x, -inf) and min(x, inf) are x.",
         on: &["max", "min"],
         apply: |r, op, x| {
-            let bound = if function(op) == Some(Max) {
-                f64::NEG_INFINITY
-            } else {
-                f64::INFINITY
-            };
-            r.with_splat(x[0], x[1])
-                .filter(|&(_, c)| r.is_splat(c, bound))
-                .map(|(x, _)| x)
+            let bound = if function(op) == Some(Max) { f64::NEG_INFINITY } else { f64::INFINITY };
+            r.with_splat(x[0], x[1]).filter(|&(_, c)| r.is_splat(c, bound)).map(|(x, _)| x)
         },
     },
     Rule {

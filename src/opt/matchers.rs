@@ -128,10 +128,7 @@ impl Rewriter<'_> {
     pub fn eval_splats(&self, f: ScalarFn, operands: &[NodeId]) -> Array {
         let scalars: Operands = operands
             .iter()
-            .map(|&o| {
-                self.splat_source(o)
-                    .expect("the rule has seen that the operand is a splat")
-            })
+            .map(|&o| self.splat_source(o).expect("the rule has seen that the operand is a splat"))
             .collect();
         let op = Op::from(Map { f });
         self.eval_constants(&op, &scalars).expect("splats are constants")

@@ -137,11 +137,7 @@ impl fmt::Display for Report {
     /// A line for each pass: `simplify: 40 -> 31 nodes in 52 us; mul-one 2, add-zero 1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for p in &self.passes {
-            write!(
-                f,
-                "{}: {} -> {} nodes in {:.0?}",
-                p.name, p.nodes_before, p.nodes_after, p.time
-            )?;
+            write!(f, "{}: {} -> {} nodes in {:.0?}", p.name, p.nodes_before, p.nodes_after, p.time)?;
             for (i, (rule, n)) in p.fired.iter().enumerate() {
                 write!(f, "{} {rule} {n}", if i == 0 { ";" } else { "," })?;
             }
@@ -187,18 +183,11 @@ const ROUNDS: usize = 3;
 /// If `options.only` names a rule that does not exist, or a pass breaks an invariant of graphs, which is an error in a rule.
 pub fn optimize(graph: &Graph, options: &OptOptions<'_>) -> Optimized {
     let strongest = if options.assume_finite { Law::Finite } else { Law::Range };
-    let mut run = Passes {
-        graph: graph.clone(),
-        report: Report::default(),
-        options,
-    };
+    let mut run = Passes { graph: graph.clone(), report: Report::default(), options };
     match (options.only, options.level) {
         (Some(names), _) => {
-            let find = |name: &&str| {
-                rules()
-                    .find(|r| r.name == *name)
-                    .unwrap_or_else(|| panic!("there is no rule `{name}`"))
-            };
+            let find =
+                |name: &&str| rules().find(|r| r.name == *name).unwrap_or_else(|| panic!("there is no rule `{name}`"));
             run.until_stable("only", &RuleSet::new(names.iter().map(find), Law::Finite));
         }
         (None, Level::O0) => {}
@@ -211,17 +200,11 @@ pub fn optimize(graph: &Graph, options: &OptOptions<'_>) -> Optimized {
             let tidy = || movement::RULES.iter().chain(fold::RULES);
             let lasting = |rule: &&Rule| !shift::SHIFTS.contains(&rule.name);
             run.pass("tidy", &RuleSet::new(tidy(), strongest));
-            run.pass(
-                "stabilize",
-                &RuleSet::new(shift::RULES.iter().chain(stable::RULES).chain(tidy()), strongest),
-            );
+            run.pass("stabilize", &RuleSet::new(shift::RULES.iter().chain(stable::RULES).chain(tidy()), strongest));
             run.until_stable("simplify", &RuleSet::new(rules().filter(lasting), strongest));
         }
     }
-    Optimized {
-        graph: run.graph,
-        report: run.report,
-    }
+    Optimized { graph: run.graph, report: run.report }
 }
 
 /// The optimizer at work.
@@ -256,24 +239,11 @@ impl Passes<'_> {
             if let Err(violations) = crate::graph::verify(&after) {
                 panic!("pass {name} broke the graph:\n{violations}");
             }
-            let names = |g: &Graph| {
-                (
-                    g.outputs().iter().map(|o| o.name.clone()).collect::<Vec<_>>(),
-                    g.updates().len(),
-                )
-            };
-            assert_eq!(
-                names(&self.graph),
-                names(&after),
-                "{name} keeps the outputs and updates"
-            );
+            let names = |g: &Graph| (g.outputs().iter().map(|o| o.name.clone()).collect::<Vec<_>>(), g.updates().len());
+            assert_eq!(names(&self.graph), names(&after), "{name} keeps the outputs and updates");
         }
         if let Some(show) = self.options.on_pass {
-            show(&PassRecord {
-                pass: &report,
-                before: &self.graph,
-                after: &after,
-            });
+            show(&PassRecord { pass: &report, before: &self.graph, after: &after });
         }
         let any = !report.fired.is_empty();
         self.graph = after;

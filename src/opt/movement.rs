@@ -89,13 +89,7 @@ pub const RULES: &[Rule] = &[
         on: &["slice"],
         apply: slice_of_broadcast,
     },
-    Rule {
-        name: "slice-of-slice",
-        law: Law::Exact,
-        doc: "Two slices are one.",
-        on: &["slice"],
-        apply: slice_of_slice,
-    },
+    Rule { name: "slice-of-slice", law: Law::Exact, doc: "Two slices are one.", on: &["slice"], apply: slice_of_slice },
     Rule {
         name: "slice-of-concat",
         law: Law::Exact,
@@ -207,12 +201,7 @@ fn broadcast_of_broadcast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option
     let (source, inner) = r.as_broadcast(x[0])?;
     // The inner broadcast's axes, as the outer one numbers them.
     let kept: Dims = (0..shape.rank()).filter(|a| !axes.contains(a)).collect();
-    let mut all: Dims = inner
-        .axes
-        .iter()
-        .map(|&a| kept[a])
-        .chain(axes.iter().copied())
-        .collect();
+    let mut all: Dims = inner.axes.iter().map(|&a| kept[a]).chain(axes.iter().copied()).collect();
     all.sort_unstable();
     Some(r.broadcast(source, shape.clone(), all))
 }
@@ -272,14 +261,8 @@ fn transpose_of_broadcast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option
     let (source, broadcast) = r.as_broadcast(x[0])?;
     let (shape, repeated) = (broadcast.shape.clone(), broadcast.axes.clone());
     let to = permutation.iter().map(|&p| shape[p]).collect();
-    let axes = (0..permutation.len())
-        .filter(|&i| repeated.contains(&permutation[i]))
-        .collect();
-    let of_source = permutation
-        .iter()
-        .filter(|p| !repeated.contains(p))
-        .map(|&p| renumber(p, &repeated))
-        .collect();
+    let axes = (0..permutation.len()).filter(|&i| repeated.contains(&permutation[i])).collect();
+    let of_source = permutation.iter().filter(|p| !repeated.contains(p)).map(|&p| renumber(p, &repeated)).collect();
     let source = r.transpose(source, of_source);
     Some(r.broadcast(source, to, axes))
 }
@@ -300,11 +283,7 @@ fn slice_of_broadcast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Nod
     let axes = broadcast.axes.clone();
     let shape: Shape = slice.len.iter().copied().collect();
     let smaller = slice_on(slice, |a| !axes.contains(&a));
-    let source = if smaller.len.is_empty() {
-        source
-    } else {
-        r.emit(smaller.into(), &[source])
-    };
+    let source = if smaller.len.is_empty() { source } else { r.emit(smaller.into(), &[source]) };
     Some(r.broadcast(source, shape, axes))
 }
 
@@ -312,18 +291,12 @@ fn slice_of_slice(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId>
     let Op::Slice(outer) = op else { return None };
     let Op::Slice(inner) = r.op(x[0]) else { return None };
     let source = r.operands(x[0])[0];
-    let mut merged = Slice {
-        start: Dims::new(),
-        len: outer.len.clone(),
-        step: Dims::new(),
-    };
+    let mut merged = Slice { start: Dims::new(), len: outer.len.clone(), step: Dims::new() };
     for axis in 0..outer.len.len() {
         let empty = outer.len[axis] == 0;
         let start = inner.start[axis] as isize + outer.start[axis] as isize * inner.step[axis];
         merged.start.push(if empty { 0 } else { start as usize });
-        merged
-            .step
-            .push(if empty { 1 } else { inner.step[axis] * outer.step[axis] });
+        merged.step.push(if empty { 1 } else { inner.step[axis] * outer.step[axis] });
     }
     Some(r.emit(merged.into(), &[source]))
 }
@@ -331,10 +304,7 @@ fn slice_of_slice(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId>
 /// First and last index that a slice takes on an axis, the smaller first. `None` if it takes none.
 fn span(slice: &Slice, axis: usize) -> Option<(usize, usize)> {
     let steps = slice.len[axis].checked_sub(1)? as isize;
-    let (first, last) = (
-        slice.start[axis],
-        (slice.start[axis] as isize + steps * slice.step[axis]) as usize,
-    );
+    let (first, last) = (slice.start[axis], (slice.start[axis] as isize + steps * slice.step[axis]) as usize);
     Some((first.min(last), first.max(last)))
 }
 
@@ -401,11 +371,7 @@ fn pad_of_pad(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
     }
     let source = r.operands(x[0])[0];
     let add = |a: &Dims, b: &Dims| a.iter().zip(b).map(|(a, b)| a + b).collect();
-    let merged = Pad {
-        low: add(&outer.low, &inner.low),
-        high: add(&outer.high, &inner.high),
-        ..outer.clone()
-    };
+    let merged = Pad { low: add(&outer.low, &inner.low), high: add(&outer.high, &inner.high), ..outer.clone() };
     Some(r.emit(merged.into(), &[source]))
 }
 
@@ -533,10 +499,7 @@ fn map_of_transposes(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
         count += 1;
     }
     let permutation = permutation.filter(|_| count > 1)?.clone();
-    let shape = x
-        .iter()
-        .find_map(|&o| r.as_transpose(o))
-        .map(|(source, _)| r.graph().shape(source).clone())?;
+    let shape = x.iter().find_map(|&o| r.as_transpose(o)).map(|(source, _)| r.graph().shape(source).clone())?;
     let mut inner = Operands::new();
     for &operand in x {
         inner.push(match r.splat_source(operand) {

@@ -103,9 +103,7 @@ fn as_fold(op: &Op) -> Option<&Reduce> {
 }
 
 fn sum_axes(op: &Op) -> Option<Dims> {
-    as_fold(op)
-        .filter(|r| r.reduction == Reduction::Sum)
-        .map(|r| r.axes.clone())
+    as_fold(op).filter(|r| r.reduction == Reduction::Sum).map(|r| r.axes.clone())
 }
 
 fn is_extreme(reduction: Reduction) -> bool {
@@ -150,16 +148,10 @@ fn fold_before_broadcast(r: &mut Rewriter<'_>, fold: &Reduce, operand: NodeId) -
     if count == 0 {
         return None;
     }
-    let of_source = minus(&fold.axes, &both)
-        .iter()
-        .map(|&a| renumber(a, &repeated))
-        .collect();
+    let of_source = minus(&fold.axes, &both).iter().map(|&a| renumber(a, &repeated)).collect();
     let folded = r.reduce(fold.reduction, source, of_source);
     let result_shape = shape.without(&fold.axes);
-    let still_repeated = minus(&repeated, &both)
-        .iter()
-        .map(|&a| renumber(a, &fold.axes))
-        .collect();
+    let still_repeated = minus(&repeated, &both).iter().map(|&a| renumber(a, &fold.axes)).collect();
     Some((folded, count, result_shape, still_repeated))
 }
 
@@ -196,10 +188,8 @@ fn reduce_of_transpose(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<No
     let permutation = transpose.permutation.clone();
     let mut axes: Dims = fold.axes.iter().map(|&a| permutation[a]).collect();
     axes.sort_unstable();
-    let left: Dims = (0..permutation.len())
-        .filter(|a| !fold.axes.contains(a))
-        .map(|a| renumber(permutation[a], &axes))
-        .collect();
+    let left: Dims =
+        (0..permutation.len()).filter(|a| !fold.axes.contains(a)).map(|a| renumber(permutation[a], &axes)).collect();
     let folded = r.reduce(fold.reduction, source, axes);
     Some(r.transpose(folded, left))
 }
@@ -219,12 +209,8 @@ fn reduce_of_reshape(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
         return None;
     }
     // The n-th of them in the one shape is the n-th in the other.
-    let folded: Dims = wide(&from)
-        .into_iter()
-        .zip(wide(&to))
-        .filter(|(_, t)| fold.axes.contains(t))
-        .map(|(f, _)| f)
-        .collect();
+    let folded: Dims =
+        wide(&from).into_iter().zip(wide(&to)).filter(|(_, t)| fold.axes.contains(t)).map(|(f, _)| f).collect();
     // The sum of one element -0 is +0, so a fold over axes of extent 1 only is left to its own rule.
     if folded.is_empty() {
         return None;
@@ -286,10 +272,7 @@ fn map_of_broadcasts(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
     let mut small = crate::graph::Operands::new();
     for &operand in x {
         let (source, broadcast) = r.as_broadcast(operand)?;
-        let left = minus(&broadcast.axes, &axes)
-            .iter()
-            .map(|&a| renumber(a, &axes))
-            .collect();
+        let left = minus(&broadcast.axes, &axes).iter().map(|&a| renumber(a, &axes)).collect();
         small.push(r.broadcast(source, small_shape.clone(), left));
     }
     let value = r.emit(op.clone(), &small);

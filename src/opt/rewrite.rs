@@ -89,12 +89,7 @@ impl RuleSet {
             }
         }
         let anywhere = (0..rules.len()).filter(|&i| rules[i].0.on.is_empty()).collect();
-        RuleSet {
-            rules,
-            by_op,
-            anywhere,
-            strongest,
-        }
+        RuleSet { rules, by_op, anywhere, strongest }
     }
 
     fn of(&self, op: &Op) -> &[usize] {
@@ -123,10 +118,7 @@ impl Request {
         {
             operands.sort_unstable();
         }
-        Request {
-            op: op.clone(),
-            operands,
-        }
+        Request { op: op.clone(), operands }
     }
 }
 
@@ -173,12 +165,7 @@ pub(super) fn rewrite(graph: &Graph, rules: &RuleSet) -> (Graph, Vec<usize>) {
         rewriter.old = (id, node.origin.clone());
         rewriter.fuel = FUEL;
         let new = rewriter.emit(node.op.clone(), &operands);
-        debug_assert_eq!(
-            rewriter.graph.ty(new),
-            &node.ty,
-            "a rewrite keeps the type of {id} ({})",
-            node.op.name()
-        );
+        debug_assert_eq!(rewriter.graph.ty(new), &node.ty, "a rewrite keeps the type of {id} ({})", node.op.name());
         rewriter.uses[new.index()] += uses[id.index()];
         map[id.index()] = Some(new);
     }

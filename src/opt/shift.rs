@@ -205,11 +205,7 @@ fn homogeneous(r: &Rewriter<'_>, id: NodeId, naive: &NaiveSum, depth: u32, visit
         _ if a.degree() == b.degree() => a.degree(),
         _ => return Opaque,
     };
-    if matches!((a, b), (Opaque, Opaque)) {
-        Opaque
-    } else {
-        Composite(degree)
-    }
+    if matches!((a, b), (Opaque, Opaque)) { Opaque } else { Composite(degree) }
 }
 
 /// The part of a formula with the shifted exponentials in place of the naive ones.
@@ -220,10 +216,7 @@ fn substitute(r: &mut Rewriter<'_>, id: NodeId, naive: &NaiveSum, exp: NodeId, d
         Homogeneous::Composite(_) => {}
     }
     let (op, operands) = (r.op(id).clone(), Operands::from_slice(r.operands(id)));
-    let parts: Operands = operands
-        .iter()
-        .map(|&o| substitute(r, o, naive, exp, depth + 1))
-        .collect();
+    let parts: Operands = operands.iter().map(|&o| substitute(r, o, naive, exp, depth + 1)).collect();
     r.emit(op, &parts)
 }
 
@@ -232,11 +225,7 @@ fn shift_softmax(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> 
     let mut visits = VISITS;
     let a = homogeneous(r, x[0], &naive, 1, &mut visits).degree();
     let b = homogeneous(r, x[1], &naive, 1, &mut visits).degree();
-    let whole = if super::arith::function(op) == Some(Div) {
-        a - b
-    } else {
-        a + b
-    };
+    let whole = if super::arith::function(op) == Some(Div) { a - b } else { a + b };
     // A formula that is too large may have been seen in part only.
     if whole != 0 || a == 0 || visits == 0 {
         return None;
@@ -248,9 +237,7 @@ fn shift_softmax(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> 
 
 /// The source of a broadcast that repeats along exactly these axes.
 fn repeated_along(r: &Rewriter<'_>, id: NodeId, axes: &Dims) -> Option<NodeId> {
-    r.as_broadcast(id)
-        .filter(|(_, b)| b.axes == *axes)
-        .map(|(source, _)| source)
+    r.as_broadcast(id).filter(|(_, b)| b.axes == *axes).map(|(source, _)| source)
 }
 
 /// With `e = exp(x)`, `s` the repeated sum of `e` and `p = e / s`, differentiation makes `(g / s + repeated(sum(-(g / s * p)))) * e`.

@@ -84,10 +84,7 @@ impl KernelBuilder {
     }
 
     fn affine(&self, strides: &[isize], coords: &Coords, offset: isize) -> Affine {
-        Affine {
-            offset,
-            coefs: address(strides, coords, self.loops.len()),
-        }
+        Affine { offset, coefs: address(strides, coords, self.loops.len()) }
     }
 
     /// The value of an instruction, made at `at` unless an equal one is visible there.
@@ -104,10 +101,7 @@ impl KernelBuilder {
             return id;
         }
         let id = ValueId(self.values.len() as u32);
-        self.values.push(Value {
-            inst: key.0.clone(),
-            dtype,
-        });
+        self.values.push(Value { inst: key.0.clone(), dtype });
         match at {
             At::Row(p) => {
                 self.phases[p].row.push(id);
@@ -155,30 +149,13 @@ impl KernelBuilder {
                 }
                 Inst::Cast(arg)
             }
-            Expr::Gather {
-                source,
-                view,
-                index,
-                stride,
-                extent,
-                fill,
-            } => {
+            Expr::Gather { source, view, index, stride, extent, fill } => {
                 let value = self.expr(exprs, *index, coords, at, read);
-                let Read::Memory(buffer) = read(self, *source) else {
-                    panic!("what is chosen from is in memory")
-                };
+                let Read::Memory(buffer) = read(self, *source) else { panic!("what is chosen from is in memory") };
                 let slot = self.slot(buffer, dtype, Access::Read);
                 let affine = self.affine(&view.strides, coords, view.offset);
-                let choice = Some(Choice {
-                    value,
-                    stride: *stride,
-                    extent: *extent,
-                });
-                Inst::Load {
-                    slot,
-                    index: Index { affine, choice },
-                    fill: *fill,
-                }
+                let choice = Some(Choice { value, stride: *stride, extent: *extent });
+                Inst::Load { slot, index: Index { affine, choice }, fill: *fill }
             }
         };
         self.inst(inst, dtype, at)
@@ -187,15 +164,7 @@ impl KernelBuilder {
     /// Loads an element.
     pub(super) fn load(&mut self, buffer: BufferId, dtype: DType, affine: Affine, at: At) -> ValueId {
         let slot = self.slot(buffer, dtype, Access::Read);
-        self.inst(
-            Inst::Load {
-                slot,
-                index: Index { affine, choice: None },
-                fill: 0,
-            },
-            dtype,
-            at,
-        )
+        self.inst(Inst::Load { slot, index: Index { affine, choice: None }, fill: 0 }, dtype, at)
     }
 
     /// The result of a fold, as a row value of this phase.
@@ -212,12 +181,7 @@ impl KernelBuilder {
 
     /// Stores a value.
     pub(super) fn store(&mut self, slot: SlotId, index: Index, value: ValueId, mode: StoreMode, at: At) {
-        let store = Store {
-            slot,
-            index,
-            value,
-            mode,
-        };
+        let store = Store { slot, index, value, mode };
         match at {
             At::Row(p) => self.phases[p].row_stores.push(store),
             At::Inner(p) => self.phases[p].stores.push(store),
@@ -227,26 +191,8 @@ impl KernelBuilder {
     /// The finished kernel, with neighbouring loops joined where all indices allow.
     pub(super) fn finish(mut self, serial: bool) -> (Kernel, Vec<BufferId>) {
         self.join_loops();
-        let KernelBuilder {
-            loops,
-            rows,
-            slots,
-            args,
-            values,
-            phases,
-            ..
-        } = self;
-        (
-            Kernel {
-                loops,
-                rows,
-                serial,
-                slots,
-                values,
-                phases,
-            },
-            args,
-        )
+        let KernelBuilder { loops, rows, slots, args, values, phases, .. } = self;
+        (Kernel { loops, rows, serial, slots, values, phases }, args)
     }
 
     /// Joins loop `d` and `d + 1` if every index steps through both as through one.
@@ -281,11 +227,7 @@ impl KernelBuilder {
             }
         }
         for phase in &mut self.phases {
-            phase
-                .row_stores
-                .iter_mut()
-                .chain(&mut phase.stores)
-                .for_each(|s| f(&mut s.index.affine));
+            phase.row_stores.iter_mut().chain(&mut phase.stores).for_each(|s| f(&mut s.index.affine));
         }
     }
 }
@@ -314,9 +256,7 @@ pub(super) fn may_alias(kernel: &Kernel, read: SlotId, written: SlotId) -> bool 
         let places = [(2 * p, &phase.row), (2 * p + 1, &phase.inner)];
         for (place, values) in places {
             for &value in values {
-                if let Inst::Load {
-                    slot, index: loaded, ..
-                } = &kernel.value(value).inst
+                if let Inst::Load { slot, index: loaded, .. } = &kernel.value(value).inst
                     && (*slot == read || *slot == written)
                     && (loaded != index || place > stored_at)
                     && !(*slot == written && loaded == index)
@@ -332,10 +272,7 @@ pub(super) fn may_alias(kernel: &Kernel, read: SlotId, written: SlotId) -> bool 
 
 /// Coordinates with their dimensions renumbered.
 pub(super) fn renumber(coords: &Coords, place_of: &[usize]) -> Coords {
-    coords
-        .iter()
-        .map(|terms| terms.iter().map(|&(d, k)| (place_of[d], k)).collect())
-        .collect()
+    coords.iter().map(|terms| terms.iter().map(|&(d, k)| (place_of[d], k)).collect()).collect()
 }
 
 /// An address with its dimensions renumbered.

@@ -56,17 +56,13 @@ pub fn run(plan: &Plan, inputs: &[ArrayView<'_>], params: &mut [Array]) -> Vec<A
         }
     }
     for (param, bytes) in params.iter_mut().zip(&memory.params) {
-        let new = array_of(param.dtype(), bytes)
-            .reshaped(param.shape())
-            .expect("a parameter keeps its size");
+        let new = array_of(param.dtype(), bytes).reshaped(param.shape()).expect("a parameter keeps its size");
         param.copy_from(&new.view());
     }
     let outputs = plan.outputs.iter().zip(&memory.outputs);
     outputs
         .map(|((_, ty), bytes)| {
-            array_of(ty.dtype, bytes)
-                .reshaped(ty.shape.clone())
-                .expect("an output has the size of its type")
+            array_of(ty.dtype, bytes).reshaped(ty.shape.clone()).expect("an output has the size of its type")
         })
         .collect()
 }
@@ -84,10 +80,7 @@ fn bytes_of(array: &ArrayView<'_>) -> Vec<u8> {
 }
 
 fn array_of(dtype: DType, bytes: &[u8]) -> Array {
-    let numbers: Vec<Number> = bytes
-        .chunks_exact(dtype.size())
-        .map(|b| Number::from_memory(dtype, b))
-        .collect();
+    let numbers: Vec<Number> = bytes.chunks_exact(dtype.size()).map(|b| Number::from_memory(dtype, b)).collect();
     macro_rules! array_of {
         ($($variant:ident)*) => {
             match dtype {
@@ -237,11 +230,7 @@ impl Memory<'_> {
                         }
                     }
                     let c = at(&p.c, &outer, i, j);
-                    let before = if p.accumulate {
-                        self.read(p.c.buffer, c).to_f64()
-                    } else {
-                        0.0
-                    };
+                    let before = if p.accumulate { self.read(p.c.buffer, c).to_f64() } else { 0.0 };
                     self.write(p.c.buffer, c, cast_number((before + alpha * sum).into(), p.dtype));
                 }
             }
@@ -329,9 +318,7 @@ impl Point<'_, '_, '_> {
         let base = affine(&index.affine, &self.counters);
         let Some(choice) = index.choice else { return Some(base) };
         let value = self.value(choice.value);
-        let value = value
-            .as_int()
-            .unwrap_or_else(|| panic!("v{} chooses, but is no integer", choice.value.0));
+        let value = value.as_int().unwrap_or_else(|| panic!("v{} chooses, but is no integer", choice.value.0));
         let chosen = usize::try_from(value).ok().filter(|&v| v < choice.extent)?;
         Some(base + chosen as isize * choice.stride)
     }
@@ -342,23 +329,12 @@ impl Point<'_, '_, '_> {
             FoldKind::Combine(f, from) => {
                 let from = cast_number(f64::from_bits(from).into(), dtype);
                 match f {
-                    ScalarFn::Add if dtype.is_float() => Folding::Sum {
-                        dtype,
-                        sum: from.to_f64(),
-                        lost: 0.0,
-                    },
-                    ScalarFn::Mul if dtype.is_float() => Folding::Product {
-                        dtype,
-                        product: from.to_f64(),
-                    },
+                    ScalarFn::Add if dtype.is_float() => Folding::Sum { dtype, sum: from.to_f64(), lost: 0.0 },
+                    ScalarFn::Mul if dtype.is_float() => Folding::Product { dtype, product: from.to_f64() },
                     _ => Folding::Combine { f, number: from },
                 }
             }
-            FoldKind::Position(extremum) => Folding::Position {
-                extremum,
-                best: None,
-                next: 0,
-            },
+            FoldKind::Position(extremum) => Folding::Position { extremum, best: None, next: 0 },
         }
     }
 }
@@ -372,11 +348,7 @@ enum Folding {
     /// Any other function, in row-major order.
     Combine { f: ScalarFn, number: Number },
     /// The position and value of the best number yet, and the position of the next.
-    Position {
-        extremum: Extremum,
-        best: Option<(i32, Number)>,
-        next: i32,
-    },
+    Position { extremum: Extremum, best: Option<(i32, Number)>, next: i32 },
 }
 
 impl Folding {
@@ -385,11 +357,7 @@ impl Folding {
             Folding::Sum { sum, lost, .. } => {
                 let (x, old) = (x.to_f64(), *sum);
                 *sum += x;
-                *lost += if old.abs() >= x.abs() {
-                    (old - *sum) + x
-                } else {
-                    (x - *sum) + old
-                };
+                *lost += if old.abs() >= x.abs() { (old - *sum) + x } else { (x - *sum) + old };
             }
             Folding::Product { product, .. } => *product *= x.to_f64(),
             Folding::Combine { f, number } => *number = f.apply_numbers(&[*number, x]),
@@ -477,11 +445,7 @@ mod tests {
     fn choose(scatter: Option<Combine>) -> Vec<f64> {
         let mut k = super::super::testing::Body::new(&[5], 1);
         k.0.serial = scatter.is_some();
-        let target = if scatter.is_some() {
-            Access::ReadWrite
-        } else {
-            Access::Write
-        };
+        let target = if scatter.is_some() { Access::ReadWrite } else { Access::Write };
         let index = k.slot(DType::I64, Access::Read);
         let x = k.slot(DType::F32, Access::Read);
         let out = k.slot(DType::F32, target);
@@ -490,19 +454,11 @@ mod tests {
         match scatter {
             Some(combine) => {
                 let v = k.load(x, at(0, &[1]));
-                let mode = if combine == Combine::Add {
-                    StoreMode::Add
-                } else {
-                    StoreMode::Set
-                };
+                let mode = if combine == Combine::Add { StoreMode::Add } else { StoreMode::Set };
                 k.store_as(out, place, v, mode);
             }
             None => {
-                let inst = Inst::Load {
-                    slot: x,
-                    index: place,
-                    fill: (-1.0f64).to_bits(),
-                };
+                let inst = Inst::Load { slot: x, index: place, fill: (-1.0f64).to_bits() };
                 let v = k.inner(inst, DType::F32);
                 k.store(out, at(0, &[1]), v);
             }
@@ -570,11 +526,8 @@ mod tests {
         (product.a.loops, product.b.loops) = (Dims::from_slice(&[2]), Dims::from_slice(&[2]));
         product.c.loops = Dims::from_slice(&[0]);
         product.accumulate = true;
-        product.alpha = Alpha::Buffer {
-            buffer: BufferId(lr),
-            sign: -1.0,
-        };
-        step(&mut p, Action::Product(product));
+        product.alpha = Alpha::Buffer { buffer: BufferId(lr), sign: -1.0 };
+        step(&mut p, Action::Product(Box::new(product)));
         let mut params = [array(&[100.0]), array(&[0.5])];
         let (a, b) = (array(&[1.0, 2.0, 3.0, 4.0]), array(&[1.0, 10.0, 100.0, 1000.0]));
         run(&p, &[a.view(), b.view()], &mut params);

@@ -28,14 +28,7 @@ pub(super) enum Expr {
     /// A conversion to this expression's type.
     Cast(ExprId),
     /// The element of a placed node's value that the view and `index * stride` lead to, if `0 <= index < extent`, else `fill`.
-    Gather {
-        source: NodeId,
-        view: Strided,
-        index: ExprId,
-        stride: isize,
-        extent: usize,
-        fill: u64,
-    },
+    Gather { source: NodeId, view: Strided, index: ExprId, stride: isize, extent: usize, fill: u64 },
 }
 
 /// An expression with what is known of it.
@@ -68,9 +61,7 @@ impl Exprs {
     pub(super) fn push(&mut self, expr: Expr, dtype: DType) -> ExprId {
         let sum = |ids: &[ExprId]| {
             let data = ids.iter().map(|&i| self.get(i));
-            data.fold((0u32, 0u32), |(w, l), d| {
-                (w.saturating_add(d.weight), l.saturating_add(d.loads))
-            })
+            data.fold((0u32, 0u32), |(w, l), d| (w.saturating_add(d.weight), l.saturating_add(d.loads)))
         };
         let (weight, loads) = match &expr {
             Expr::Leaf { .. } => (0, 1),
@@ -89,12 +80,7 @@ impl Exprs {
                 (w.saturating_add(2), l.saturating_add(1))
             }
         };
-        self.0.push(ExprData {
-            expr,
-            dtype,
-            weight,
-            loads,
-        });
+        self.0.push(ExprData { expr, dtype, weight, loads });
         ExprId(u32::try_from(self.0.len() - 1).expect("a plan has fewer than 2^32 expressions"))
     }
 
@@ -113,9 +99,7 @@ impl Exprs {
             Expr::Const(_) | Expr::Counter(_) => {}
             Expr::Map(_, args) => args.iter().for_each(|&a| self.leaves(a, f)),
             Expr::Cast(arg) => self.leaves(*arg, f),
-            Expr::Gather {
-                source, view, index, ..
-            } => {
+            Expr::Gather { source, view, index, .. } => {
                 f(*source, view, true);
                 self.leaves(*index, f);
             }
@@ -127,28 +111,13 @@ impl Exprs {
         let ExprData { expr, dtype, .. } = self.get(id).clone();
         let expr = match expr {
             Expr::Const(_) => return Some(id),
-            Expr::Leaf { source, view } => Expr::Leaf {
-                source,
-                view: op.view(&view)?,
-            },
+            Expr::Leaf { source, view } => Expr::Leaf { source, view: op.view(&view)? },
             Expr::Counter(view) => Expr::Counter(op.view(&view)?),
             Expr::Map(f, args) => Expr::Map(f, args.iter().map(|&a| self.moved(a, op)).collect::<Option<_>>()?),
             Expr::Cast(arg) => Expr::Cast(self.moved(arg, op)?),
-            Expr::Gather {
-                source,
-                view,
-                index,
-                stride,
-                extent,
-                fill,
-            } => Expr::Gather {
-                source,
-                view: op.view(&view)?,
-                index: self.moved(index, op)?,
-                stride,
-                extent,
-                fill,
-            },
+            Expr::Gather { source, view, index, stride, extent, fill } => {
+                Expr::Gather { source, view: op.view(&view)?, index: self.moved(index, op)?, stride, extent, fill }
+            }
         };
         Some(self.push(expr, dtype))
     }

@@ -40,13 +40,9 @@ pub(super) enum Kind {
     /// A loop nest.
     Loops(Loops),
     /// A matrix product by a library.
-    Product(ProductGroup),
+    Product(Box<ProductGroup>),
     /// Operands copied into regions.
-    Assemble {
-        node: NodeId,
-        fill: Option<f64>,
-        regions: Vec<(ExprId, Strided)>,
-    },
+    Assemble { node: NodeId, fill: Option<f64>, regions: Vec<(ExprId, Strided)> },
     /// Elements combined in at chosen places.
     Scatter {
         node: NodeId,
@@ -122,12 +118,8 @@ pub(super) fn fuse(graph: &Graph) -> Fused<'_> {
         defs: vec![None; graph.len()],
         live: graph.live(),
     };
-    let wanted: FxHashSet<NodeId> = graph
-        .outputs()
-        .iter()
-        .map(|o| o.node)
-        .chain(graph.updates().iter().map(|u| u.value))
-        .collect();
+    let wanted: FxHashSet<NodeId> =
+        graph.outputs().iter().map(|o| o.node).chain(graph.updates().iter().map(|u| u.value)).collect();
     let updated: rustc_hash::FxHashMap<NodeId, NodeId> = graph.updates().iter().map(|u| (u.value, u.param)).collect();
     for id in graph.ids() {
         if !fused.live[id.index()] {
@@ -199,14 +191,7 @@ impl Fused<'_> {
             Lowering::Iota { axis } => {
                 let mut strides: Dims<isize> = SmallVec::from_elem(0, ty.shape.rank());
                 strides[axis] = 1;
-                self.exprs.push(
-                    Expr::Counter(Strided {
-                        shape: ty.shape.clone(),
-                        strides,
-                        offset: 0,
-                    }),
-                    ty.dtype,
-                )
+                self.exprs.push(Expr::Counter(Strided { shape: ty.shape.clone(), strides, offset: 0 }), ty.dtype)
             }
             Lowering::Map(ScalarFn::StopGradient) => self.def(operands[0]),
             Lowering::Map(f) => {
@@ -245,15 +230,7 @@ impl Fused<'_> {
                     .collect();
                 let bodies: Vec<ExprId> = regions.iter().map(|r| r.0).collect();
                 let level = self.level_above(&bodies);
-                self.begin(
-                    id,
-                    level,
-                    Kind::Assemble {
-                        node: id,
-                        fill,
-                        regions,
-                    },
-                )
+                self.begin(id, level, Kind::Assemble { node: id, fill, regions })
             }
             Lowering::Dot => match &node.op {
                 Op::Dot(dot) => self.place_dot(id, &dot.clone(), operands[0], operands[1]),
@@ -266,34 +243,18 @@ impl Fused<'_> {
             Lowering::Gather { batch, fill } => {
                 let (source, view) = self.in_memory(operands[0]);
                 let rest: Dims = (types[1].shape.rank()..ty.shape.rank()).collect();
-                let over_rest: Op = Broadcast {
-                    shape: ty.shape.clone(),
-                    axes: rest.clone(),
-                }
-                .into();
+                let over_rest: Op = Broadcast { shape: ty.shape.clone(), axes: rest.clone() }.into();
                 let index = match self.exprs.moved(self.def(operands[1]), &over_rest) {
                     Some(index) if !rest.is_empty() => index,
                     _ => self.def(operands[1]),
                 };
                 let choices = types[1].shape.rank() - batch;
                 let strides = view.strides[..batch].iter().copied();
-                let strides = strides
-                    .chain(std::iter::repeat_n(0, choices))
-                    .chain(view.strides[batch + 1..].iter().copied());
-                let affine = Strided {
-                    shape: ty.shape.clone(),
-                    strides: strides.collect(),
-                    offset: view.offset,
-                };
+                let strides =
+                    strides.chain(std::iter::repeat_n(0, choices)).chain(view.strides[batch + 1..].iter().copied());
+                let affine = Strided { shape: ty.shape.clone(), strides: strides.collect(), offset: view.offset };
                 let (stride, extent) = (view.strides[batch], view.shape[batch]);
-                let expr = Expr::Gather {
-                    source,
-                    view: affine,
-                    index,
-                    stride,
-                    extent,
-                    fill: fill.to_bits(),
-                };
+                let expr = Expr::Gather { source, view: affine, index, stride, extent, fill: fill.to_bits() };
                 let expr = self.exprs.push(expr, ty.dtype);
                 self.settle(id, expr)
             }
@@ -301,19 +262,7 @@ impl Fused<'_> {
                 let (base, index, update) = (self.def(operands[0]), self.def(operands[1]), self.def(operands[2]));
                 let choices = types[1].shape.rank() - batch;
                 let level = self.level_above(&[base, index, update]);
-                self.begin(
-                    id,
-                    level,
-                    Kind::Scatter {
-                        node: id,
-                        combine,
-                        base,
-                        index,
-                        update,
-                        batch,
-                        choices,
-                    },
-                )
+                self.begin(id, level, Kind::Scatter { node: id, combine, base, index, update, batch, choices })
             }
         };
         self.defs[id.index()] = Some(expr);
@@ -328,11 +277,7 @@ impl Fused<'_> {
 
     /// Keeps a cheap elementwise expression, places a dear one.
     fn settle(&mut self, id: NodeId, expr: ExprId) -> ExprId {
-        if self.exprs.is_cheap(expr) {
-            expr
-        } else {
-            self.place_map(id, expr)
-        }
+        if self.exprs.is_cheap(expr) { expr } else { self.place_map(id, expr) }
     }
 
     /// A movement of `operand`; what no view can say is computed into memory first.
@@ -400,8 +345,7 @@ impl Fused<'_> {
     fn level_above(&self, bodies: &[ExprId]) -> u32 {
         let mut level = 0;
         for &body in bodies {
-            self.exprs
-                .leaves(body, &mut |source, _, _| level = level.max(self.level_of(source)));
+            self.exprs.leaves(body, &mut |source, _, _| level = level.max(self.level_of(source)));
         }
         level + 1
     }
@@ -418,8 +362,7 @@ impl Fused<'_> {
     /// memory.
     fn candidates(&self, body: ExprId) -> (u32, SmallVec<[GroupId; 2]>) {
         let mut level = 0;
-        self.exprs
-            .leaves(body, &mut |source, _, _| level = level.max(self.level_of(source)));
+        self.exprs.leaves(body, &mut |source, _, _| level = level.max(self.level_of(source)));
         let mut groups: SmallVec<[GroupId; 2]> = SmallVec::new();
         let mut possible = level > 0;
         self.exprs.leaves(body, &mut |source, _, chosen| {
@@ -455,11 +398,7 @@ impl Fused<'_> {
     /// The address of a member of a group.
     fn address_in(&self, group: GroupId, node: NodeId) -> &[isize] {
         let members = &self.loops(group).members;
-        let member = members
-            .iter()
-            .rev()
-            .find(|m| m.node == node)
-            .expect("a node is a member of its home");
+        let member = members.iter().rev().find(|m| m.node == node).expect("a node is a member of its home");
         &member.address
     }
 
@@ -480,12 +419,8 @@ impl Fused<'_> {
             let agree = |(n, view): &(NodeId, Strided)| loops.reads_own(view, &coords, self.address_in(group, *n));
             return leaves.iter().all(agree).then_some((coords, new));
         }
-        let mut extended = Loops {
-            dims: loops.dims.clone(),
-            inner: loops.inner.clone(),
-            members: Vec::new(),
-            weight: 0,
-        };
+        let mut extended =
+            Loops { dims: loops.dims.clone(), inner: loops.inner.clone(), members: Vec::new(), weight: 0 };
         extended.extend(&new);
         let agree = |(n, view): &(NodeId, Strided)| extended.reads_own(view, &coords, self.address_in(group, *n));
         leaves.iter().all(agree).then_some((coords, new))
@@ -534,9 +469,7 @@ impl Fused<'_> {
         }
         for (&other, map) in others.iter().zip(&maps) {
             let kind = std::mem::replace(&mut self.groups[other.index()].kind, Kind::Merged(first));
-            let Kind::Loops(theirs) = kind else {
-                panic!("candidates are loop nests")
-            };
+            let Kind::Loops(theirs) = kind else { panic!("candidates are loop nests") };
             let ours = self.loops_mut(first);
             ours.weight += theirs.weight;
             for mut member in theirs.members {
@@ -562,51 +495,25 @@ impl Fused<'_> {
             let own = address(&shape.strides(), &coords, dims);
             let loops = self.loops_mut(group);
             // With new dimensions the member is full, and what was there becomes row values.
-            let reach = if new.is_empty() {
-                loops.extent_of(&own)
-            } else {
-                Some(Reach::Full)
-            };
+            let reach = if new.is_empty() { loops.extent_of(&own) } else { Some(Reach::Full) };
             if reach.is_some() {
                 loops.extend(&new);
-                return self.join(
-                    group,
-                    Member {
-                        node: id,
-                        role: Role::Map,
-                        body,
-                        coords,
-                        address: own,
-                    },
-                );
+                return self.join(group, Member { node: id, role: Role::Map, body, coords, address: own });
             }
         }
         let (loops, coords) = Loops::over(&shape, &[]);
         let own = address(&shape.strides(), &coords, loops.dims.len());
         self.begin(id, level + 1, Kind::Loops(loops));
         let group = GroupId(self.groups.len() as u32 - 1);
-        self.join(
-            group,
-            Member {
-                node: id,
-                role: Role::Map,
-                body,
-                coords,
-                address: own,
-            },
-        )
+        self.join(group, Member { node: id, role: Role::Map, body, coords, address: own })
     }
 
     /// Places a node whose value is a fold of `body`, of shape `shape`, over `axes`.
     fn place_fold(&mut self, id: NodeId, body: ExprId, shape: &Shape, axes: &[usize], kind: FoldKind) -> ExprId {
         let result_strides = |coords: &Coords, dims: usize| {
             let kept: Shape = shape.without(axes);
-            let kept_coords: Coords = coords
-                .iter()
-                .enumerate()
-                .filter(|(a, _)| !axes.contains(a))
-                .map(|(_, t)| t.clone())
-                .collect();
+            let kept_coords: Coords =
+                coords.iter().enumerate().filter(|(a, _)| !axes.contains(a)).map(|(_, t)| t.clone()).collect();
             address(&kept.strides(), &kept_coords, dims)
         };
         if axes.iter().all(|&a| shape[a] == 1) {
@@ -614,13 +521,8 @@ impl Fused<'_> {
             return match kind {
                 FoldKind::Position(_) => self.exprs.push(Expr::Const(0.0f64.to_bits()), DType::I32),
                 FoldKind::Combine(..) => {
-                    let squeeze: Op = Reshape {
-                        shape: shape.without(axes),
-                    }
-                    .into();
-                    self.exprs
-                        .moved(body, &squeeze)
-                        .expect("axes of extent 1 can always be dropped")
+                    let squeeze: Op = Reshape { shape: shape.without(axes) }.into();
+                    self.exprs.moved(body, &squeeze).expect("axes of extent 1 can always be dropped")
                 }
             };
         }
@@ -632,49 +534,25 @@ impl Fused<'_> {
             let loops = self.loops(group);
             let dims = loops.dims.len() + new.len();
             let mut folded: Dims<bool> = SmallVec::from_elem(false, dims);
-            axes.iter()
-                .flat_map(|&a| &coords[a])
-                .for_each(|&(d, _)| folded[d] = true);
+            axes.iter().flat_map(|&a| &coords[a]).for_each(|&(d, _)| folded[d] = true);
             let covered = coords.iter().map(|t| t.len()).sum::<usize>() == dims;
             let inner_now: Dims<bool> = loops.inner.iter().copied().chain(new.iter().map(|_| true)).collect();
             let has_inner = inner_now.contains(&true);
             // Folded dimensions are the inner ones, or become them if they move through memory the fastest.
-            let fits = if has_inner {
-                inner_now == folded
-            } else {
-                axes_are_last(shape, axes)
-            };
+            let fits = if has_inner { inner_now == folded } else { axes_are_last(shape, axes) };
             if covered && fits && folded.contains(&true) {
                 let own = result_strides(&coords, dims);
                 let loops = self.loops_mut(group);
                 loops.extend(&new);
                 loops.inner = folded;
-                return self.join(
-                    group,
-                    Member {
-                        node: id,
-                        role: Role::Fold(kind),
-                        body,
-                        coords,
-                        address: own,
-                    },
-                );
+                return self.join(group, Member { node: id, role: Role::Fold(kind), body, coords, address: own });
             }
         }
         let (loops, coords) = Loops::over(shape, axes);
         let own = result_strides(&coords, loops.dims.len());
         self.begin(id, level + 1, Kind::Loops(loops));
         let group = GroupId(self.groups.len() as u32 - 1);
-        self.join(
-            group,
-            Member {
-                node: id,
-                role: Role::Fold(kind),
-                body,
-                coords,
-                address: own,
-            },
-        )
+        self.join(group, Member { node: id, role: Role::Fold(kind), body, coords, address: own })
     }
 
     fn has_room(&self, group: GroupId, body: ExprId) -> bool {
@@ -694,11 +572,7 @@ impl Fused<'_> {
 
     /// Places a dot: as a product by library, or, if it is small or of integers, as a fold of the product of its operands.
     fn place_dot(&mut self, id: NodeId, dot: &Dot, lhs: NodeId, rhs: NodeId) -> ExprId {
-        let (l, r, ty) = (
-            self.graph.ty(lhs).clone(),
-            self.graph.ty(rhs).clone(),
-            self.graph.ty(id).clone(),
-        );
+        let (l, r, ty) = (self.graph.ty(lhs).clone(), self.graph.ty(rhs).clone(), self.graph.ty(id).clone());
         let k: usize = dot.lhs_contract.iter().map(|&a| l.shape[a]).product();
         if k == 0 {
             return self.exprs.push(Expr::Const(0.0f64.to_bits()), ty.dtype);
@@ -709,25 +583,14 @@ impl Fused<'_> {
         }
         let (lhs, rhs) = (self.in_memory(lhs), self.in_memory(rhs));
         let level = self.level_of(lhs.0).max(self.level_of(rhs.0)) + 1;
-        let product = ProductGroup {
-            node: id,
-            dot: dot.clone(),
-            lhs,
-            rhs,
-            accumulate: None,
-        };
-        self.begin(id, level, Kind::Product(product))
+        let product = ProductGroup { node: id, dot: dot.clone(), lhs, rhs, accumulate: None };
+        self.begin(id, level, Kind::Product(Box::new(product)))
     }
 
     /// A dot as a fold over the axes `[batch, m, n, k]` of the product of its operands.
     fn place_product_fold(&mut self, id: NodeId, dot: &Dot, lhs: (NodeId, &Shape), rhs: (NodeId, &Shape)) -> ExprId {
         let (lhs_free, rhs_free) = (dot.lhs_free(lhs.1.rank()), dot.rhs_free(rhs.1.rank()));
-        let (b, m, n, k) = (
-            dot.lhs_batch.len(),
-            lhs_free.len(),
-            rhs_free.len(),
-            dot.lhs_contract.len(),
-        );
+        let (b, m, n, k) = (dot.lhs_batch.len(), lhs_free.len(), rhs_free.len(), dot.lhs_contract.len());
         let extents = |shape: &Shape, axes: &[usize]| axes.iter().map(|&a| shape[a]).collect::<Vec<_>>();
         let shape: Shape = [
             extents(lhs.1, &dot.lhs_batch),
@@ -740,31 +603,16 @@ impl Fused<'_> {
         let dtype = self.graph.ty(id).dtype;
         let spread = |this: &mut Self, operand: NodeId, order: Dims, new: Dims| {
             let transpose: Op = Transpose { permutation: order }.into();
-            let broadcast: Op = Broadcast {
-                shape: shape.clone(),
-                axes: new,
-            }
-            .into();
+            let broadcast: Op = Broadcast { shape: shape.clone(), axes: new }.into();
             let def = this.def(operand);
             let moved = this.exprs.moved(def, &transpose).expect("a transpose is a view");
             this.exprs.moved(moved, &broadcast).expect("a broadcast is a view")
         };
         let order = |parts: [&Dims; 3]| parts.into_iter().flatten().copied().collect::<Dims>();
-        let a = spread(
-            self,
-            lhs.0,
-            order([&dot.lhs_batch, &lhs_free, &dot.lhs_contract]),
-            (b + m..b + m + n).collect(),
-        );
-        let c = spread(
-            self,
-            rhs.0,
-            order([&dot.rhs_batch, &rhs_free, &dot.rhs_contract]),
-            (b..b + m).collect(),
-        );
-        let body = self
-            .exprs
-            .push(Expr::Map(ScalarFn::Mul, SmallVec::from_slice(&[a, c])), dtype);
+        let a =
+            spread(self, lhs.0, order([&dot.lhs_batch, &lhs_free, &dot.lhs_contract]), (b + m..b + m + n).collect());
+        let c = spread(self, rhs.0, order([&dot.rhs_batch, &rhs_free, &dot.rhs_contract]), (b..b + m).collect());
+        let body = self.exprs.push(Expr::Map(ScalarFn::Mul, SmallVec::from_slice(&[a, c])), dtype);
         let axes: Dims = (b + m + n..b + m + n + k).collect();
         let kind = FoldKind::Combine(ScalarFn::Add, Reduction::Sum.neutral(dtype).to_bits());
         self.place_fold(id, body, &shape, &axes, kind)
@@ -779,9 +627,7 @@ impl Fused<'_> {
             return false;
         };
         let group = self.group_of(product).expect("a product has a group");
-        let Kind::Product(p) = &mut self.groups[group.index()].kind else {
-            panic!("matched a product")
-        };
+        let Kind::Product(p) = &mut self.groups[group.index()].kind else { panic!("matched a product") };
         p.accumulate = Some(accumulate);
         p.node = id;
         self.homes[id.index()] = Some(Home::Group(group));
@@ -862,17 +708,12 @@ impl Fused<'_> {
 
 /// True if the folded axes are the last ones of the shape, axes of extent 1 left aside.
 fn axes_are_last(shape: &Shape, axes: &[usize]) -> bool {
-    let folded: Dims<bool> = (0..shape.rank())
-        .filter(|&a| shape[a] != 1)
-        .map(|a| axes.contains(&a))
-        .collect();
+    let folded: Dims<bool> = (0..shape.rank()).filter(|&a| shape[a] != 1).map(|a| axes.contains(&a)).collect();
     folded.windows(2).all(|w| !w[0] || w[1])
 }
 
 /// True if a number stands for a constant's element exactly.
 fn representable(array: &crate::array::Array, value: f64) -> bool {
     array.dtype() != DType::I64
-        || array
-            .as_slice::<i64>()
-            .is_ok_and(|v| v[0] == value as i64 && v[0].unsigned_abs() < 1 << 53)
+        || array.as_slice::<i64>().is_ok_and(|v| v[0] == value as i64 && v[0].unsigned_abs() < 1 << 53)
 }

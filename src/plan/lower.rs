@@ -152,15 +152,10 @@ impl Lowerer<'_, '_> {
             match &group.kind {
                 Kind::Loops(loops) => loops.members.iter().for_each(|m| need(m.body, Some(id))),
                 Kind::Assemble { regions, .. } => regions.iter().for_each(|r| need(r.0, None)),
-                Kind::Scatter {
-                    base, index, update, ..
-                } => [base, index, update].iter().for_each(|&&b| need(b, None)),
+                Kind::Scatter { base, index, update, .. } => [base, index, update].iter().for_each(|&&b| need(b, None)),
                 Kind::Product(p) => {
                     stored.extend([p.lhs.0, p.rhs.0]);
-                    if let Some(Accumulate {
-                        scale: Scale::Node(n), ..
-                    }) = &p.accumulate
-                    {
+                    if let Some(Accumulate { scale: Scale::Node(n), .. }) = &p.accumulate {
                         stored.insert(*n);
                     }
                 }
@@ -179,19 +174,12 @@ impl Lowerer<'_, '_> {
                 continue;
             }
             let place = Want::At(Place::Output(i));
-            match self
-                .whole_value(output.node)
-                .filter(|n| !self.buffer_of.contains_key(n))
-            {
+            match self.whole_value(output.node).filter(|n| !self.buffer_of.contains_key(n)) {
                 Some(node) => {
                     self.stored.insert(node);
                     self.new_buffer(node, place);
                 }
-                None => copies.push(ResultCopy {
-                    node: output.node,
-                    to: place,
-                    param: None,
-                }),
+                None => copies.push(ResultCopy { node: output.node, to: place, param: None }),
             }
         }
         for update in graph.updates() {
@@ -209,11 +197,7 @@ impl Lowerer<'_, '_> {
                     self.stored.insert(node);
                     self.target.insert(node, param);
                 }
-                _ => copies.push(ResultCopy {
-                    node: update.value,
-                    to: Want::Arena,
-                    param: Some(param),
-                }),
+                _ => copies.push(ResultCopy { node: update.value, to: Want::Arena, param: Some(param) }),
             }
         }
         for copy in &copies {
@@ -238,11 +222,7 @@ impl Lowerer<'_, '_> {
     }
 
     fn param_number(&self, param: NodeId) -> usize {
-        self.out
-            .params
-            .iter()
-            .position(|&p| p == param)
-            .expect("an update is of a parameter")
+        self.out.params.iter().position(|&p| p == param).expect("an update is of a parameter")
     }
 
     fn add_buffer(&mut self, dtype: DType, len: usize, want: Want, node: Option<NodeId>) -> BufferId {
@@ -265,12 +245,7 @@ impl Lowerer<'_, '_> {
         let want = match self.fused.graph.op(node) {
             _ if self.fused.homes[node.index()] != Some(Home::Leaf) => Want::Arena,
             Op::Input(_) => {
-                let i = self
-                    .out
-                    .inputs
-                    .iter()
-                    .position(|&n| n == node)
-                    .expect("all inputs are listed");
+                let i = self.out.inputs.iter().position(|&n| n == node).expect("all inputs are listed");
                 Want::At(Place::Input(i))
             }
             Op::Param(_) => Want::At(Place::Param(self.param_number(node))),
@@ -319,13 +294,7 @@ impl Lowerer<'_, '_> {
                 next
             }
         };
-        self.out.steps.push(PendingStep {
-            action: Action::Kernel { kernel, args },
-            origins,
-            reads,
-            writes,
-            level,
-        });
+        self.out.steps.push(PendingStep { action: Action::Kernel { kernel, args }, origins, reads, writes, level });
     }
 
     fn group(&mut self, id: GroupId) {
@@ -337,9 +306,7 @@ impl Lowerer<'_, '_> {
                 let lhs = self.buffer(p.lhs.0);
                 let rhs = self.buffer(p.rhs.0);
                 let scale = match &p.accumulate {
-                    Some(Accumulate {
-                        scale: Scale::Node(n), ..
-                    }) => Some(self.buffer(*n)),
+                    Some(Accumulate { scale: Scale::Node(n), .. }) => Some(self.buffer(*n)),
                     _ => None,
                 };
                 let c = match (&p.accumulate, self.target.get(&p.node).copied()) {
@@ -369,7 +336,7 @@ impl Lowerer<'_, '_> {
                     reads.push(self.buffer(a.param));
                 }
                 self.out.steps.push(PendingStep {
-                    action: Action::Product(product),
+                    action: Action::Product(Box::new(product)),
                     origins: vec![self.origin(p.node)],
                     reads,
                     writes: SmallVec::from_slice(&[c]),
@@ -383,51 +350,27 @@ impl Lowerer<'_, '_> {
                 if let Some(fill) = fill {
                     let value =
                         |b: &mut KernelBuilder, _: &mut Self| b.inst(Inst::Const(fill.to_bits()), dtype, At::Row(0));
-                    self.elementwise(
-                        &shape,
-                        to,
-                        dtype,
-                        Strided::contiguous(&shape),
-                        group.level,
-                        *node,
-                        value,
-                    );
+                    self.elementwise(&shape, to, dtype, Strided::contiguous(&shape), group.level, *node, value);
                 }
                 for (body, region) in regions {
                     let (coords_shape, body) = (region.shape.clone(), *body);
                     let value = move |b: &mut KernelBuilder, this: &mut Self| {
                         let (_, coords) = Loops::over(&coords_shape, &[]);
-                        this.from_memory(b, body, &coords, At::Row(0))
+                        this.read_memory(b, body, &coords, At::Row(0))
                     };
                     self.elementwise(&region.shape, to, dtype, region.clone(), group.level, *node, value);
                 }
             }
-            Kind::Scatter {
-                node,
-                combine,
-                base,
-                index,
-                update,
-                batch,
-                choices,
-            } => {
+            Kind::Scatter { node, combine, base, index, update, batch, choices } => {
                 let (shape, dtype) = (self.fused.graph.shape(*node).clone(), self.fused.graph.ty(*node).dtype);
                 let to = self.copied_buffer(*node);
                 let base = *base;
                 let base_shape = shape.clone();
                 let value = move |b: &mut KernelBuilder, this: &mut Self| {
                     let (_, coords) = Loops::over(&base_shape, &[]);
-                    this.from_memory(b, base, &coords, At::Row(0))
+                    this.read_memory(b, base, &coords, At::Row(0))
                 };
-                self.elementwise(
-                    &shape,
-                    to,
-                    dtype,
-                    Strided::contiguous(&shape),
-                    group.level,
-                    *node,
-                    value,
-                );
+                self.elementwise(&shape, to, dtype, Strided::contiguous(&shape), group.level, *node, value);
                 let operands = self.fused.graph.operands(*node);
                 let update_shape = self.fused.graph.shape(operands[2]).clone();
                 if update_shape.numel() == 0 {
@@ -437,8 +380,8 @@ impl Lowerer<'_, '_> {
                 let rows = loops.dims.len();
                 let mut b = KernelBuilder::new(loops.dims, rows, 1);
                 let index_coords: Coords = coords[..batch + choices].iter().cloned().collect();
-                let chosen = self.from_memory(&mut b, *index, &index_coords, At::Row(0));
-                let value = self.from_memory(&mut b, *update, &coords, At::Row(0));
+                let chosen = self.read_memory(&mut b, *index, &index_coords, At::Row(0));
+                let value = self.read_memory(&mut b, *update, &coords, At::Row(0));
                 let strides = shape.strides();
                 let by_axis: Dims<isize> = strides[..*batch]
                     .iter()
@@ -446,15 +389,8 @@ impl Lowerer<'_, '_> {
                     .chain(std::iter::repeat_n(0, *choices))
                     .chain(strides[batch + 1..].iter().copied())
                     .collect();
-                let affine = Affine {
-                    offset: 0,
-                    coefs: address(&by_axis, &coords, rows),
-                };
-                let choice = Some(Choice {
-                    value: chosen,
-                    stride: strides[*batch],
-                    extent: shape[*batch],
-                });
+                let affine = Affine { offset: 0, coefs: address(&by_axis, &coords, rows) };
+                let choice = Some(Choice { value: chosen, stride: strides[*batch], extent: shape[*batch] });
                 let slot = b.slot(to, dtype, Access::ReadWrite);
                 let mode = match combine {
                     Combine::Set => StoreMode::Set,
@@ -492,20 +428,15 @@ impl Lowerer<'_, '_> {
         let mut b = KernelBuilder::new(loops.dims, rows, 1);
         let value = value(&mut b, self);
         let slot = b.slot(to, dtype, Access::Write);
-        let affine = Affine {
-            offset: region.offset,
-            coefs: address(&region.strides, &coords, rows),
-        };
+        let affine = Affine { offset: region.offset, coefs: address(&region.strides, &coords, rows) };
         b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, At::Row(0));
         self.add_kernel(b, false, level, vec![self.origin(node)]);
     }
 
     /// The value of an expression all of whose leaves are in memory.
-    fn from_memory(&mut self, b: &mut KernelBuilder, body: ExprId, coords: &Coords, at: At) -> ValueId {
+    fn read_memory(&mut self, b: &mut KernelBuilder, body: ExprId, coords: &Coords, at: At) -> ValueId {
         let fused = self.fused;
-        b.expr(&fused.exprs, body, coords, at, &mut |_, source| {
-            Read::Memory(self.buffer(source))
-        })
+        b.expr(&fused.exprs, body, coords, at, &mut |_, source| Read::Memory(self.buffer(source)))
     }
 
     /// Copies a result that is computed or given elsewhere.
@@ -516,26 +447,14 @@ impl Lowerer<'_, '_> {
         let body = self.fused.def(copy.node);
         let mut level = 0;
         self.fused.exprs.leaves(body, &mut |source, _, _| {
-            level = level.max(
-                self.fused
-                    .group_of(source)
-                    .map_or(0, |g| self.fused.groups[g.index()].level),
-            );
+            level = level.max(self.fused.group_of(source).map_or(0, |g| self.fused.groups[g.index()].level));
         });
         let shape = ty.shape.clone();
         let value = move |b: &mut KernelBuilder, this: &mut Self| {
             let (_, coords) = Loops::over(&shape, &[]);
-            this.from_memory(b, body, &coords, At::Row(0))
+            this.read_memory(b, body, &coords, At::Row(0))
         };
-        self.elementwise(
-            &ty.shape,
-            to,
-            ty.dtype,
-            Strided::contiguous(&ty.shape),
-            level + 1,
-            copy.node,
-            value,
-        );
+        self.elementwise(&ty.shape, to, ty.dtype, Strided::contiguous(&ty.shape), level + 1, copy.node, value);
         if let Some(param) = copy.param {
             self.out.copies.push(CopyBack { from: to, param });
         }
@@ -548,11 +467,7 @@ impl Lowerer<'_, '_> {
         }
         let (place_of, rows) = loop_order(loops, &self.stored);
         let mut extents: Dims = SmallVec::from_elem(0, loops.dims.len());
-        loops
-            .dims
-            .iter()
-            .enumerate()
-            .for_each(|(d, &e)| extents[place_of[d]] = e);
+        loops.dims.iter().enumerate().for_each(|(d, &e)| extents[place_of[d]] = e);
 
         let mut members: Vec<&Member> = loops.members.iter().collect();
         members.sort_by_key(|m| m.node);
@@ -579,10 +494,8 @@ impl Lowerer<'_, '_> {
                         Read::Value(b.fold_result(p, fold, dtype, p + 1))
                     }
                     (Emitted::Value(value), At::Inner(p)) if at != At::Inner(p) => {
-                        let (slot, affine) = waiting
-                            .entry(s)
-                            .or_insert_with(|| self.park(b, members[s], &place_of, value, p))
-                            .clone();
+                        let (slot, affine) =
+                            waiting.entry(s).or_insert_with(|| self.park(b, members[s], &place_of, value, p)).clone();
                         let index = Index { affine, choice: None };
                         Read::Value(b.inst(Inst::Load { slot, index, fill: 0 }, dtype, at))
                     }
@@ -596,21 +509,14 @@ impl Lowerer<'_, '_> {
                 Role::Fold(kind) => {
                     let p = at.phase();
                     let fold = b.fold(p, kind, value);
-                    (
-                        Emitted::Fold(fold),
-                        b.fold_result(p, fold, dtype, p + 1),
-                        At::Row(p + 1),
-                    )
+                    (Emitted::Fold(fold), b.fold_result(p, fold, dtype, p + 1), At::Row(p + 1))
                 }
             };
             emitted.push(done);
             if self.stored.contains(&member.node) && !waiting.contains_key(&i) {
                 let buffer = self.buffer(member.node);
                 let slot = b.slot(buffer, dtype, Access::Write);
-                let affine = Affine {
-                    offset: 0,
-                    coefs: renumber_address(&member.address, &place_of),
-                };
+                let affine = Affine { offset: 0, coefs: renumber_address(&member.address, &place_of) };
                 b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, at);
             }
         }
@@ -622,16 +528,8 @@ impl Lowerer<'_, '_> {
                 continue;
             };
             let buffer = self.buffer_of[&member.node];
-            let written = SlotId(
-                args.iter()
-                    .position(|&a| a == buffer)
-                    .expect("a stored member has a slot") as u32,
-            );
-            let old = self
-                .out
-                .param_buffers
-                .get(&param)
-                .and_then(|o| args.iter().position(|a| a == o));
+            let written = SlotId(args.iter().position(|&a| a == buffer).expect("a stored member has a slot") as u32);
+            let old = self.out.param_buffers.get(&param).and_then(|o| args.iter().position(|a| a == o));
             let fits = old.is_none_or(|old| may_alias(&kernel, SlotId(old as u32), written));
             if fits {
                 self.out.buffers[buffer.index()].want = Want::At(Place::Param(param));
@@ -659,10 +557,7 @@ impl Lowerer<'_, '_> {
         let in_own = self.stored.contains(&member.node) || inner * dtype.size() > MAX_SCRATCH_ROW;
         let (slot, affine) = if in_own {
             let buffer = self.buffer(member.node);
-            let affine = Affine {
-                offset: 0,
-                coefs: renumber_address(&member.address, place_of),
-            };
+            let affine = Affine { offset: 0, coefs: renumber_address(&member.address, place_of) };
             (b.slot(buffer, dtype, Access::Write), affine)
         } else {
             let mut coefs: Dims<isize> = SmallVec::from_elem(0, loops.len());
@@ -676,16 +571,7 @@ impl Lowerer<'_, '_> {
         };
         let stored = self.stored.contains(&member.node);
         if !stored {
-            b.store(
-                slot,
-                Index {
-                    affine: affine.clone(),
-                    choice: None,
-                },
-                value,
-                StoreMode::Set,
-                At::Inner(p),
-            );
+            b.store(slot, Index { affine: affine.clone(), choice: None }, value, StoreMode::Set, At::Inner(p));
         }
         (slot, affine)
     }
@@ -727,18 +613,9 @@ fn phases(
         });
         let reach = loops.extent_of(&member.address);
         when.push(match (member.role, reach) {
-            (Role::Fold(_), _) => When {
-                at: At::Inner(phase),
-                last: phase + 1,
-            },
-            (Role::Map, Some(Reach::Full)) => When {
-                at: At::Inner(phase),
-                last: phase,
-            },
-            (Role::Map, _) => When {
-                at: At::Row(phase),
-                last: phase,
-            },
+            (Role::Fold(_), _) => When { at: At::Inner(phase), last: phase + 1 },
+            (Role::Map, Some(Reach::Full)) => When { at: At::Inner(phase), last: phase },
+            (Role::Map, _) => When { at: At::Row(phase), last: phase },
         });
     }
     when
@@ -749,22 +626,15 @@ fn phases(
 fn loop_order(loops: &Loops, stored: &FxHashSet<NodeId>) -> (Dims, usize) {
     let count = loops.dims.len();
     let moving = |m: &&Member| m.address.iter().filter(|&&f| f != 0).count();
-    let by_rows = loops
-        .members
-        .iter()
-        .filter(|m| stored.contains(&m.node))
-        .max_by_key(moving);
+    let by_rows = loops.members.iter().filter(|m| stored.contains(&m.node)).max_by_key(moving);
     let by_rows = by_rows.or_else(|| loops.members.iter().max_by_key(moving));
     let row_steps: Dims<isize> = by_rows.map(|m| m.address.clone()).unwrap_or_default();
     let fold = loops.members.iter().find(|m| matches!(m.role, Role::Fold(_)));
     let inner_steps = match fold {
         Some(fold) => {
             // The body's axes in row-major order of its own shape.
-            let extents: Shape = fold
-                .coords
-                .iter()
-                .map(|t| t.iter().map(|&(d, _)| loops.dims[d]).product::<usize>())
-                .collect();
+            let extents: Shape =
+                fold.coords.iter().map(|t| t.iter().map(|&(d, _)| loops.dims[d]).product::<usize>()).collect();
             address(&extents.strides(), &fold.coords, count)
         }
         None => row_steps.clone(),
@@ -782,11 +652,45 @@ fn loop_order(loops: &Loops, stored: &FxHashSet<NodeId>) -> (Dims, usize) {
 
 impl From<PendingStep> for Step {
     fn from(step: PendingStep) -> Step {
-        Step {
-            action: step.action,
-            origins: step.origins,
-        }
+        Step { action: step.action, origins: step.origins }
     }
+}
+
+/// If a new parameter value is a product added to the old one, lets its buffer, which is not the parameter any more, begin as a copy.
+pub(super) fn copy_before_accumulation(lowered: &mut Lowered, update: CopyBack) {
+    let accumulates = |s: &PendingStep| match &s.action {
+        Action::Product(p) => p.accumulate && p.c.buffer == update.from,
+        Action::Kernel { .. } => false,
+    };
+    let Some(step) = lowered.steps.iter().find(|s| accumulates(s)) else { return };
+    let level = step.level - 1;
+    let old = lowered.param_buffers[&update.param];
+    push_copy(lowered, old, update.from, level);
+}
+
+/// Adds a step that copies a buffer.
+fn push_copy(lowered: &mut Lowered, from: BufferId, to: BufferId, level: u32) {
+    let PendingBuffer { dtype, len, .. } = lowered.buffers[from.index()];
+    let (loops, coords) = Loops::over(&[len].into(), &[]);
+    let rows = loops.dims.len();
+    let mut b = KernelBuilder::new(loops.dims, rows, 1);
+    let affine = Affine { offset: 0, coefs: address(&[1], &coords, rows) };
+    let value = b.load(from, dtype, affine.clone(), At::Row(0));
+    let slot = b.slot(to, dtype, Access::Write);
+    b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, At::Row(0));
+    let (kernel, args) = b.finish(false);
+    let known = lowered.kernels.iter().position(|k| *k == kernel);
+    let kernel = KernelId(known.unwrap_or_else(|| {
+        lowered.kernels.push(kernel);
+        lowered.kernels.len() - 1
+    }) as u32);
+    lowered.steps.push(PendingStep {
+        action: Action::Kernel { kernel, args },
+        origins: Vec::new(),
+        reads: SmallVec::from_slice(&[from]),
+        writes: SmallVec::from_slice(&[to]),
+        level,
+    });
 }
 
 /// Adds the copies of new parameter values behind all other steps; returns the extended order.
@@ -794,36 +698,9 @@ pub(super) fn append_copies(lowered: &mut Lowered, mut order: Vec<usize>) -> Vec
     for copy in lowered.copies.clone() {
         let PendingBuffer { dtype, len, node, .. } = lowered.buffers[copy.from.index()];
         let to = BufferId(lowered.buffers.len() as u32);
-        lowered.buffers.push(PendingBuffer {
-            dtype,
-            len,
-            want: Want::At(Place::Param(copy.param)),
-            node,
-        });
-        let (loops, coords) = Loops::over(&[len].into(), &[]);
-        let rows = loops.dims.len();
-        let mut b = KernelBuilder::new(loops.dims, rows, 1);
-        let affine = Affine {
-            offset: 0,
-            coefs: address(&[1], &coords, rows),
-        };
-        let value = b.load(copy.from, dtype, affine.clone(), At::Row(0));
-        let slot = b.slot(to, dtype, Access::Write);
-        b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, At::Row(0));
-        let (kernel, args) = b.finish(false);
-        let known = lowered.kernels.iter().position(|k| *k == kernel);
-        let kernel = KernelId(known.unwrap_or_else(|| {
-            lowered.kernels.push(kernel);
-            lowered.kernels.len() - 1
-        }) as u32);
+        lowered.buffers.push(PendingBuffer { dtype, len, want: Want::At(Place::Param(copy.param)), node });
         order.push(lowered.steps.len());
-        lowered.steps.push(PendingStep {
-            action: Action::Kernel { kernel, args },
-            origins: Vec::new(),
-            reads: SmallVec::from_slice(&[copy.from]),
-            writes: SmallVec::from_slice(&[to]),
-            level: u32::MAX,
-        });
+        push_copy(lowered, copy.from, to, u32::MAX);
     }
     order
 }

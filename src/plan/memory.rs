@@ -92,9 +92,7 @@ pub(super) fn place(lowered: &Lowered, order: &[usize]) -> Placed {
     }
     let size = |b: BufferId| {
         let buffer = &lowered.buffers[b.index()];
-        (buffer.len * buffer.dtype.size())
-            .next_multiple_of(ARENA_ALIGN)
-            .max(ARENA_ALIGN)
+        (buffer.len * buffer.dtype.size()).next_multiple_of(ARENA_ALIGN).max(ARENA_ALIGN)
     };
     let in_arena = |b: &BufferId| lowered.buffers[b.index()].want == Want::Arena;
 
@@ -130,13 +128,7 @@ pub(super) fn place(lowered: &Lowered, order: &[usize]) -> Placed {
             starts.insert(buffer, start);
         }
         most = most.max(live);
-        let mut touched: Vec<BufferId> = step
-            .reads
-            .iter()
-            .chain(&step.writes)
-            .copied()
-            .filter(in_arena)
-            .collect();
+        let mut touched: Vec<BufferId> = step.reads.iter().chain(&step.writes).copied().filter(in_arena).collect();
         touched.sort_unstable();
         touched.dedup();
         for b in touched.into_iter().filter(|b| dies(b) && !overwritten.contains(b)) {
@@ -153,11 +145,7 @@ pub(super) fn place(lowered: &Lowered, order: &[usize]) -> Placed {
         },
         node: b.node,
     });
-    Placed {
-        buffers: buffers.collect(),
-        arena_bytes: arena.end,
-        live_bytes: most,
-    }
+    Placed { buffers: buffers.collect(), arena_bytes: arena.end, live_bytes: most }
 }
 
 /// True if the step may write `written` where `read` lies.

@@ -5,9 +5,10 @@
 //! ```
 //!
 //! A [`Plan`] says everything about a run but the instructions: code generation translates it, [`eval`](eval::run) runs it in plain Rust, and
-//! [`check`](check::check) proves that each read sees the value that was meant.
+//! a checker proves that each read sees the value that was meant.
 
 mod build;
+pub mod check;
 pub mod eval;
 mod expr;
 mod fuse;
@@ -124,7 +125,7 @@ pub enum Action {
         args: Vec<BufferId>,
     },
     /// Computes matrix products.
-    Product(Product),
+    Product(Box<Product>),
 }
 
 /// Matrix products by a library: for every index of `loops`, `c = alpha * a b` or `c += alpha * a b`.
@@ -224,18 +225,8 @@ pub fn plan(graph: &Graph) -> Plan {
     let mut lowered = lower::lower(&fused);
     let order = schedule::schedule(&mut lowered);
     let order = lower::append_copies(&mut lowered, order);
-    let memory::Placed {
-        buffers,
-        arena_bytes,
-        live_bytes,
-    } = memory::place(&lowered, &order);
-    let name = |&id: &NodeId| {
-        graph
-            .op(id)
-            .leaf_name()
-            .expect("inputs and parameters have names")
-            .clone()
-    };
+    let memory::Placed { buffers, arena_bytes, live_bytes } = memory::place(&lowered, &order);
+    let name = |&id: &NodeId| graph.op(id).leaf_name().expect("inputs and parameters have names").clone();
     Plan {
         inputs: lowered.inputs.iter().map(name).collect(),
         params: lowered.params.iter().map(name).collect(),

@@ -221,10 +221,7 @@ fn show_affine(kernel: &Kernel, affine: &Affine) -> String {
         None => format!("r{d}"),
         Some(inner) => format!("i{inner}"),
     };
-    linear(
-        affine.offset,
-        affine.coefs.iter().enumerate().map(|(d, &c)| (c, name(d))),
-    )
+    linear(affine.offset, affine.coefs.iter().enumerate().map(|(d, &c)| (c, name(d))))
 }
 
 fn show_index(kernel: &Kernel, index: &Index) -> String {
@@ -332,25 +329,16 @@ steps
         let fill = 0.5f64.to_bits();
         let v = k.inner(Inst::Load { slot: t, index, fill }, DType::F64);
         assert_eq!(show_value(&k.0, i).to_string(), "v0 = load s0 [-r0 + 7] : i32");
-        assert_eq!(
-            show_value(&k.0, v).to_string(),
-            "v1 = load s1 [i0 - 2 + v0*5 of 9] else 0.5 : f64"
-        );
+        assert_eq!(show_value(&k.0, v).to_string(), "v1 = load s1 [i0 - 2 + v0*5 of 9] else 0.5 : f64");
         k.store_as(t, chosen(0, &[0, 0], i, 5, 9), v, StoreMode::Add);
-        assert_eq!(
-            show_store(&k.0, &k.0.phases[0].stores[0]).to_string(),
-            "add s1 [0 + v0*5 of 9] v1"
-        );
+        assert_eq!(show_store(&k.0, &k.0.phases[0].stores[0]).to_string(), "add s1 [0 + v0*5 of 9] v1");
 
         let mut p = product(0, 1, 2, [2, 3, 4]);
         p.loops = Dims::from_slice(&[5]);
         (p.a.loops, p.b.loops, p.c.loops) = (Dims::from_slice(&[6]), Dims::from_slice(&[0]), Dims::from_slice(&[-8]));
         p.c.offset = 32;
         p.accumulate = true;
-        p.alpha = Alpha::Buffer {
-            buffer: BufferId(9),
-            sign: -1.0,
-        };
+        p.alpha = Alpha::Buffer { buffer: BufferId(9), sign: -1.0 };
         assert_eq!(
             p.to_string(),
             "b2[-l0*8 + i*4 + j + 32] += -b9[0] * b0[l0*6 + i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4] loops [5]"

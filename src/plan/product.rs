@@ -27,10 +27,7 @@ fn join(axes: impl IntoIterator<Item = Axis>) -> SmallVec<[Axis; 4]> {
         let n = axis.extent as isize;
         match joined.last_mut() {
             Some(last) if last.a == axis.a * n && last.b == axis.b * n && last.c == axis.c * n => {
-                *last = Axis {
-                    extent: last.extent * axis.extent,
-                    ..axis
-                };
+                *last = Axis { extent: last.extent * axis.extent, ..axis };
             }
             _ => joined.push(axis),
         }
@@ -42,12 +39,7 @@ fn join(axes: impl IntoIterator<Item = Axis>) -> SmallVec<[Axis; 4]> {
 fn take_longest(axes: &mut SmallVec<[Axis; 4]>) -> Axis {
     match (0..axes.len()).max_by_key(|&i| axes[i].extent) {
         Some(i) => axes.remove(i),
-        None => Axis {
-            extent: 1,
-            a: 0,
-            b: 0,
-            c: 0,
-        },
+        None => Axis { extent: 1, a: 0, b: 0, c: 0 },
     }
 }
 
@@ -63,42 +55,20 @@ pub(super) fn lower(
     let (dot, a, b) = (&group.dot, &group.lhs.1, &group.rhs.1);
     let (lhs_free, rhs_free) = (dot.lhs_free(a.shape.rank()), dot.rhs_free(b.shape.rank()));
     let batch_extents = dot.lhs_batch.iter().map(|&x| a.shape[x]);
-    let free = lhs_free
-        .iter()
-        .map(|&x| a.shape[x])
-        .chain(rhs_free.iter().map(|&x| b.shape[x]));
+    let free = lhs_free.iter().map(|&x| a.shape[x]).chain(rhs_free.iter().map(|&x| b.shape[x]));
     let c: Dims<isize> = batch_extents.chain(free).collect::<crate::graph::Shape>().strides();
 
     let batches = dot.lhs_batch.len();
     let batch = dot.lhs_batch.iter().zip(&dot.rhs_batch).enumerate();
-    let batch = join(batch.map(|(i, (&x, &y))| Axis {
-        extent: a.shape[x],
-        a: a.strides[x],
-        b: b.strides[y],
-        c: c[i],
-    }));
+    let batch = join(batch.map(|(i, (&x, &y))| Axis { extent: a.shape[x], a: a.strides[x], b: b.strides[y], c: c[i] }));
     let rows = lhs_free.iter().enumerate();
-    let mut rows = join(rows.map(|(i, &x)| Axis {
-        extent: a.shape[x],
-        a: a.strides[x],
-        b: 0,
-        c: c[batches + i],
-    }));
+    let mut rows = join(rows.map(|(i, &x)| Axis { extent: a.shape[x], a: a.strides[x], b: 0, c: c[batches + i] }));
     let columns = rhs_free.iter().enumerate();
     let first = batches + lhs_free.len();
-    let mut columns = join(columns.map(|(i, &x)| Axis {
-        extent: b.shape[x],
-        a: 0,
-        b: b.strides[x],
-        c: c[first + i],
-    }));
+    let mut columns = join(columns.map(|(i, &x)| Axis { extent: b.shape[x], a: 0, b: b.strides[x], c: c[first + i] }));
     let contracted = dot.lhs_contract.iter().zip(&dot.rhs_contract);
-    let mut contracted = join(contracted.map(|(&x, &y)| Axis {
-        extent: a.shape[x],
-        a: a.strides[x],
-        b: b.strides[y],
-        c: 0,
-    }));
+    let mut contracted =
+        join(contracted.map(|(&x, &y)| Axis { extent: a.shape[x], a: a.strides[x], b: b.strides[y], c: 0 }));
 
     let m = take_longest(&mut rows);
     let n = take_longest(&mut columns);

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::BufferId;
-use super::lower::{CopyBack, Lowered, PendingBuffer, Want};
+use super::lower::{self, Lowered, PendingBuffer, Want};
 
 /// How many ready steps are compared.
 const WINDOW: usize = 16;
@@ -22,15 +22,12 @@ pub(super) fn schedule(lowered: &mut Lowered) -> Vec<usize> {
         if order.len() == lowered.steps.len() {
             return order;
         }
-        // A circle: the updates within it are computed beside the parameter and copied.
-        let (circular, fine): (Vec<CopyBack>, Vec<CopyBack>) =
-            lowered.in_place.iter().partition(|u| stuck.contains(&u.from));
-        assert!(!circular.is_empty(), "steps depend on each other in a circle");
-        for update in &circular {
-            lowered.buffers[update.from.index()].want = Want::Arena;
-        }
-        lowered.in_place = fine;
-        lowered.copies.extend(circular);
+        // A circle: one update within it is computed beside its parameter and copied in the end.
+        let stuck_update = lowered.in_place.iter().position(|u| stuck.contains(&u.from));
+        let update = lowered.in_place.remove(stuck_update.expect("steps depend on each other in a circle"));
+        lowered.buffers[update.from.index()].want = Want::Arena;
+        lower::copy_before_accumulation(lowered, update);
+        lowered.copies.push(update);
     }
 }
 
@@ -51,19 +48,17 @@ fn try_order(lowered: &Lowered) -> (Vec<usize>, FxHashSet<BufferId>) {
             waits[to] += 1;
         }
     };
-    for (buffer, writers) in &writers {
+    for (buffer, writers) in &mut writers {
+        writers.sort_by_key(|&w| (steps[w].level, w));
         // Steps that write one buffer keep their order; readers that write nothing of it come after all.
         writers.windows(2).for_each(|w| edge(w[0], w[1]));
         if let Some(&last) = writers.last() {
             let readers = readers.get(buffer).into_iter().flatten();
-            readers.filter(|r| !writers.contains(r)).for_each(|&r| edge(last, r));
+            readers.filter(|r| !writers.contains(*r)).for_each(|&r| edge(last, r));
         }
     }
     for update in &lowered.in_place {
-        let old = lowered
-            .param_buffers
-            .get(&update.param)
-            .and_then(|old| readers.get(old));
+        let old = lowered.param_buffers.get(&update.param).and_then(|old| readers.get(old));
         let first_writer = writers.get(&update.from).and_then(|w| w.first());
         if let (Some(old), Some(&writer)) = (old, first_writer) {
             old.iter().for_each(|&reader| edge(reader, writer));
@@ -80,36 +75,21 @@ fn try_order(lowered: &Lowered) -> (Vec<usize>, FxHashSet<BufferId>) {
     }
     let bytes = |b: &BufferId| {
         let PendingBuffer { dtype, len, want, .. } = &lowered.buffers[b.index()];
-        if *want == Want::Arena {
-            (len * dtype.size()) as isize
-        } else {
-            0
-        }
+        if *want == Want::Arena { (len * dtype.size()) as isize } else { 0 }
     };
     let mut begun: FxHashSet<BufferId> = FxHashSet::default();
-    let mut ready: BTreeSet<(u32, usize)> = (0..steps.len())
-        .filter(|&i| waits[i] == 0)
-        .map(|i| (steps[i].level, i))
-        .collect();
+    let mut ready: BTreeSet<(u32, usize)> =
+        (0..steps.len()).filter(|&i| waits[i] == 0).map(|i| (steps[i].level, i)).collect();
     let mut order = Vec::with_capacity(steps.len());
     while !ready.is_empty() {
         let growth = |i: usize| {
             let step = &steps[i];
             let begins: isize = step.writes.iter().filter(|b| !begun.contains(b)).map(bytes).sum();
-            let ends: isize = step
-                .reads
-                .iter()
-                .chain(&step.writes)
-                .filter(|b| uses[b] == 1)
-                .map(bytes)
-                .sum();
+            let ends: isize = step.reads.iter().chain(&step.writes).filter(|b| uses[b] == 1).map(bytes).sum();
             begins - ends
         };
-        let &(level, i) = ready
-            .iter()
-            .take(WINDOW)
-            .min_by_key(|(level, i)| (growth(*i), *level, *i))
-            .expect("not empty");
+        let &(level, i) =
+            ready.iter().take(WINDOW).min_by_key(|(level, i)| (growth(*i), *level, *i)).expect("not empty");
         ready.remove(&(level, i));
         order.push(i);
         let mut touched: Vec<BufferId> = steps[i].reads.iter().chain(&steps[i].writes).copied().collect();
@@ -129,9 +109,6 @@ fn try_order(lowered: &Lowered) -> (Vec<usize>, FxHashSet<BufferId>) {
         }
     }
     let done: FxHashSet<usize> = order.iter().copied().collect();
-    let stuck = (0..steps.len())
-        .filter(|i| !done.contains(i))
-        .flat_map(|i| steps[i].writes.iter().copied())
-        .collect();
+    let stuck = (0..steps.len()).filter(|i| !done.contains(i)).flat_map(|i| steps[i].writes.iter().copied()).collect();
     (order, stuck)
 }

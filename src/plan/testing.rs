@@ -3,33 +3,24 @@
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::graph::{DType, Dims, NodeId, Origin};
+use crate::graph::{DType, Dims, NodeId, Origin, TensorType};
 use crate::scalar::ScalarFn;
 
 use super::kernel::*;
 use super::{Action, Alpha, Buffer, BufferId, KernelId, Matrix, Place, Plan, Product, Step};
 
 pub fn affine(offset: isize, coefs: &[isize]) -> Affine {
-    Affine {
-        offset,
-        coefs: Dims::from_slice(coefs),
-    }
+    Affine { offset, coefs: Dims::from_slice(coefs) }
 }
 
 pub fn at(offset: isize, coefs: &[isize]) -> Index {
-    Index {
-        affine: affine(offset, coefs),
-        choice: None,
-    }
+    Index { affine: affine(offset, coefs), choice: None }
 }
 
 /// An index with a choice.
 pub fn chosen(offset: isize, coefs: &[isize], value: ValueId, stride: isize, extent: usize) -> Index {
     let choice = Some(Choice { value, stride, extent });
-    Index {
-        choice,
-        ..at(offset, coefs)
-    }
+    Index { choice, ..at(offset, coefs) }
 }
 
 /// A kernel under construction. Values, stores and folds go to the last phase.
@@ -90,12 +81,7 @@ impl Body {
     }
 
     pub fn store_as(&mut self, slot: SlotId, index: Index, value: ValueId, mode: StoreMode) {
-        self.last().stores.push(Store {
-            slot,
-            index,
-            value,
-            mode,
-        });
+        self.last().stores.push(Store { slot, index, value, mode });
     }
 
     pub fn store(&mut self, slot: SlotId, index: Index, value: ValueId) {
@@ -103,12 +89,7 @@ impl Body {
     }
 
     pub fn row_store(&mut self, slot: SlotId, index: Index, value: ValueId) {
-        self.last().row_stores.push(Store {
-            slot,
-            index,
-            value,
-            mode: StoreMode::Set,
-        });
+        self.last().row_stores.push(Store { slot, index, value, mode: StoreMode::Set });
     }
 
     /// Adds a fold and returns its position.
@@ -201,17 +182,12 @@ pub fn buffer(plan: &mut Plan, dtype: DType, len: usize, place: Place) -> u32 {
         Place::Param(i) => names(&mut plan.params, i, "w"),
         Place::Output(i) => {
             assert_eq!(i, plan.outputs.len(), "outputs are added in order");
-            plan.outputs.push((format!("y{i}").into(), TensorType::new(dtype, [len])));
+            plan.outputs.push((format!("y{i}").into(), crate::graph::TensorType::new(dtype, [len])));
         }
         Place::Const(i) => assert!(i < plan.constants.len()),
         Place::Arena(_) => {}
     }
-    plan.buffers.push(Buffer {
-        dtype,
-        len,
-        place,
-        node: Some(NodeId::new(id)),
-    });
+    plan.buffers.push(Buffer { dtype, len, place, node: Some(NodeId::new(id)) });
     id as u32
 }
 
@@ -222,19 +198,13 @@ pub fn call(plan: &mut Plan, kernel: Kernel, args: &[u32]) {
         plan.kernels.push(kernel);
         plan.kernels.len() - 1
     });
-    let action = Action::Kernel {
-        kernel: KernelId(id as u32),
-        args: args.iter().map(|&a| BufferId(a)).collect(),
-    };
+    let action = Action::Kernel { kernel: KernelId(id as u32), args: args.iter().map(|&a| BufferId(a)).collect() };
     step(plan, action);
 }
 
 /// Adds a step.
 pub fn step(plan: &mut Plan, action: Action) {
-    plan.steps.push(Step {
-        action,
-        origins: Vec::<Origin>::new(),
-    });
+    plan.steps.push(Step { action, origins: Vec::<Origin>::new() });
 }
 
 /// `y = softmax(x w)`, and `w` takes the value `w + v`, in place; `v` is a parameter too.
@@ -248,7 +218,7 @@ pub fn example() -> Plan {
     p.buffers[scratch as usize].node = None;
     let y = buffer(&mut p, DType::F32, 8, Place::Output(0));
     let new_w = buffer(&mut p, DType::F32, 12, Place::Param(0));
-    step(&mut p, Action::Product(product(x, w, logits, [2, 3, 4])));
+    step(&mut p, Action::Product(Box::new(product(x, w, logits, [2, 3, 4]))));
     call(&mut p, softmax(2, 4), &[logits, y, scratch]);
     call(&mut p, zip(ScalarFn::Add, 12), &[w, v, new_w]);
     p.live_bytes = 320;

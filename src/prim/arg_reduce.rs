@@ -49,29 +49,16 @@ impl Primitive for ArgReduce {
         arity(operands, 1)?;
         let shape = &operands[0].shape;
         if self.axis >= shape.rank() {
-            return Err(OpErrorKind::Axis {
-                axis: self.axis as isize,
-                rank: shape.rank(),
-            });
+            return Err(OpErrorKind::Axis { axis: self.axis as isize, rank: shape.rank() });
         }
         if shape[self.axis] == 0 {
             let (reduction, axes) = (self.extremum.name(), Dims::from_slice(&[self.axis]));
-            return Err(OpErrorKind::EmptyReduction {
-                reduction,
-                axes,
-                shape: shape.clone(),
-            });
+            return Err(OpErrorKind::EmptyReduction { reduction, axes, shape: shape.clone() });
         }
         if i32::try_from(shape[self.axis]).is_err() {
-            return Err(OpErrorKind::Other(format!(
-                "axis {} has more elements than i32 can number",
-                self.axis
-            )));
+            return Err(OpErrorKind::Other(format!("axis {} has more elements than i32 can number", self.axis)));
         }
-        Ok(TensorType {
-            dtype: DType::I32,
-            shape: shape.without(&[self.axis]),
-        })
+        Ok(TensorType { dtype: DType::I32, shape: shape.without(&[self.axis]) })
     }
 
     fn vjp(&self, _: &mut Vjp<'_>) -> Cotangents {
@@ -101,9 +88,6 @@ impl Primitive for ArgReduce {
     }
 
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
-        Lowering::ArgReduce {
-            extremum: self.extremum,
-            axis: self.axis,
-        }
+        Lowering::ArgReduce { extremum: self.extremum, axis: self.axis }
     }
 }

@@ -147,11 +147,7 @@ impl Attrs {
     }
 
     fn take(&mut self, name: &'static str) -> Result<AttrValue, AttrError> {
-        let at = self
-            .0
-            .iter()
-            .position(|(n, _)| n == name)
-            .ok_or(AttrError::Missing { name })?;
+        let at = self.0.iter().position(|(n, _)| n == name).ok_or(AttrError::Missing { name })?;
         Ok(self.0.remove(at).1)
     }
 
@@ -162,21 +158,13 @@ impl Attrs {
             AttrValue::Word(w) => w.parse().ok(),
             _ => None,
         };
-        parsed.ok_or_else(|| AttrError::Invalid {
-            name,
-            value: value.to_string(),
-            expected,
-        })
+        parsed.ok_or_else(|| AttrError::Invalid { name, value: value.to_string(), expected })
     }
 
     /// Takes out a number.
     pub(super) fn take_number<T: TextNumber>(&mut self, name: &'static str) -> Result<T, AttrError> {
         let word: String = self.take_word(name, "a number")?;
-        T::from_word(&word).ok_or(AttrError::Invalid {
-            name,
-            value: word,
-            expected: "a number",
-        })
+        T::from_word(&word).ok_or(AttrError::Invalid { name, value: word, expected: "a number" })
     }
 
     /// Takes out a list, each entry converted to `T`.
@@ -211,11 +199,7 @@ impl Attrs {
     pub fn take_string(&mut self, name: &'static str) -> Result<String, AttrError> {
         match self.take(name)? {
             AttrValue::Str(s) => Ok(s),
-            value => Err(AttrError::Invalid {
-                name,
-                value: value.to_string(),
-                expected: "a string in quotes",
-            }),
+            value => Err(AttrError::Invalid { name, value: value.to_string(), expected: "a string in quotes" }),
         }
     }
 

@@ -29,10 +29,7 @@ impl Primitive for Broadcast {
     }
 
     fn parse(_: &str, attrs: &mut Attrs, ty: &TensorType) -> Result<Self, AttrError> {
-        Ok(Broadcast {
-            shape: ty.shape.clone(),
-            axes: attrs.take_list("axes", "a list of axis numbers")?,
-        })
+        Ok(Broadcast { shape: ty.shape.clone(), axes: attrs.take_list("axes", "a list of axis numbers")? })
     }
 
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
@@ -40,16 +37,9 @@ impl Primitive for Broadcast {
         ascending(&self.axes, self.shape.rank())?;
         let expected = self.shape.without(&self.axes);
         if operands[0].shape != expected {
-            return Err(OpErrorKind::Shape {
-                position: 0,
-                expected,
-                actual: operands[0].shape.clone(),
-            });
+            return Err(OpErrorKind::Shape { position: 0, expected, actual: operands[0].shape.clone() });
         }
-        Ok(TensorType {
-            dtype: operands[0].dtype,
-            shape: self.shape.clone(),
-        })
+        Ok(TensorType { dtype: operands[0].dtype, shape: self.shape.clone() })
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
@@ -58,9 +48,7 @@ impl Primitive for Broadcast {
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {
-        let view = self
-            .view(&Strided::contiguous(operands[0].shape()))
-            .expect("a broadcast is a view");
+        let view = self.view(&Strided::contiguous(operands[0].shape())).expect("a broadcast is a view");
         view.materialize_array(operands[0], ty)
     }
 
@@ -71,18 +59,8 @@ impl Primitive for Broadcast {
     fn view(&self, operand: &Strided) -> Option<Strided> {
         let mut old = operand.strides.iter();
         let strides = (0..self.shape.rank())
-            .map(|axis| {
-                if self.axes.contains(&axis) {
-                    0
-                } else {
-                    old.next().copied().unwrap_or(0)
-                }
-            })
+            .map(|axis| if self.axes.contains(&axis) { 0 } else { old.next().copied().unwrap_or(0) })
             .collect();
-        Some(Strided {
-            shape: self.shape.clone(),
-            strides,
-            offset: operand.offset,
-        })
+        Some(Strided { shape: self.shape.clone(), strides, offset: operand.offset })
     }
 }

@@ -20,11 +20,7 @@ impl Concat {
         let region = |o: &&TensorType| {
             let offset = start * strides[self.axis];
             start += o.shape[self.axis] as isize;
-            Strided {
-                shape: o.shape.clone(),
-                strides: strides.clone(),
-                offset,
-            }
+            Strided { shape: o.shape.clone(), strides: strides.clone(), offset }
         };
         operands.iter().map(region).collect()
     }
@@ -44,9 +40,7 @@ impl Primitive for Concat {
     }
 
     fn parse(_: &str, attrs: &mut Attrs, _: &TensorType) -> Result<Self, AttrError> {
-        Ok(Concat {
-            axis: attrs.take_word("axis", "an axis number")?,
-        })
+        Ok(Concat { axis: attrs.take_word("axis", "an axis number")? })
     }
 
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
@@ -55,20 +49,13 @@ impl Primitive for Concat {
         };
         let rank = first.shape.rank();
         if self.axis >= rank {
-            return Err(OpErrorKind::Axis {
-                axis: self.axis as isize,
-                rank,
-            });
+            return Err(OpErrorKind::Axis { axis: self.axis as isize, rank });
         }
         let mut extents: Dims = first.shape.iter().copied().collect();
         for (position, o) in operands.iter().enumerate().skip(1) {
             if o.dtype != first.dtype {
                 let expected = first.dtype.name().to_owned();
-                return Err(OpErrorKind::DType {
-                    position,
-                    expected,
-                    actual: o.dtype,
-                });
+                return Err(OpErrorKind::DType { position, expected, actual: o.dtype });
             }
             let agree = o.shape.rank() == rank && (0..rank).all(|a| a == self.axis || o.shape[a] == first.shape[a]);
             if !agree {
@@ -77,18 +64,11 @@ impl Primitive for Concat {
                     expected[self.axis] = o.shape[self.axis];
                 }
                 let expected = expected.iter().copied().collect();
-                return Err(OpErrorKind::Shape {
-                    position,
-                    expected,
-                    actual: o.shape.clone(),
-                });
+                return Err(OpErrorKind::Shape { position, expected, actual: o.shape.clone() });
             }
             extents[self.axis] = extents[self.axis].saturating_add(o.shape[self.axis]);
         }
-        Ok(TensorType {
-            dtype: first.dtype,
-            shape: extents.iter().copied().collect(),
-        })
+        Ok(TensorType { dtype: first.dtype, shape: extents.iter().copied().collect() })
     }
 
     /// To each operand its part of the cotangent.
@@ -101,11 +81,7 @@ impl Primitive for Concat {
             start[self.axis] = at;
             at += shape[self.axis];
             let step = Dims::from_elem(1, shape.rank());
-            let part = Slice {
-                start,
-                len: shape.iter().copied().collect(),
-                step,
-            };
+            let part = Slice { start, len: shape.iter().copied().collect(), step };
             cotangents.push(Some(cx.emit.emit(part.into(), &[cx.cotangent])));
         }
         cotangents
@@ -126,9 +102,6 @@ impl Primitive for Concat {
     }
 
     fn lowering(&self, operands: &[&TensorType], ty: &TensorType) -> Lowering {
-        Lowering::Assemble {
-            fill: None,
-            regions: self.regions(operands, ty),
-        }
+        Lowering::Assemble { fill: None, regions: self.regions(operands, ty) }
     }
 }

@@ -35,16 +35,12 @@ impl Dot {
 
     /// The axes of the left operand that are neither batch axes nor summed over, ascending.
     pub fn lhs_free(&self, rank: usize) -> Dims {
-        (0..rank)
-            .filter(|a| !self.lhs_batch.contains(a) && !self.lhs_contract.contains(a))
-            .collect()
+        (0..rank).filter(|a| !self.lhs_batch.contains(a) && !self.lhs_contract.contains(a)).collect()
     }
 
     /// The axes of the right operand that are neither batch axes nor summed over, ascending.
     pub fn rhs_free(&self, rank: usize) -> Dims {
-        (0..rank)
-            .filter(|a| !self.rhs_batch.contains(a) && !self.rhs_contract.contains(a))
-            .collect()
+        (0..rank).filter(|a| !self.rhs_batch.contains(a) && !self.rhs_contract.contains(a)).collect()
     }
 }
 
@@ -52,10 +48,7 @@ impl Dot {
 fn check_axes(batch: &Dims, contract: &Dims, rank: usize) -> Result<(), OpErrorKind> {
     let mut all: Dims = batch.iter().chain(contract).copied().collect();
     if let Some(&axis) = all.iter().find(|&&a| a >= rank) {
-        return Err(OpErrorKind::Axis {
-            axis: axis as isize,
-            rank,
-        });
+        return Err(OpErrorKind::Axis { axis: axis as isize, rank });
     }
     all.sort_unstable();
     if all.windows(2).any(|w| w[0] == w[1]) {
@@ -93,17 +86,9 @@ fn operand_cotangent(
     // The contracted axes of the other operand are what is left of it; they come out in ascending order.
     let mut left = other_contract.clone();
     left.sort_unstable();
-    let place_of = |k: usize| {
-        left.iter()
-            .position(|&a| a == other_contract[k])
-            .expect("a contracted axis is left")
-    };
+    let place_of = |k: usize| left.iter().position(|&a| a == other_contract[k]).expect("a contracted axis is left");
     // Axes come out as batch, free, contracted when g is the left factor, else as batch, contracted, free.
-    let (free_at, contract_at) = if own_last {
-        (b + left.len(), b)
-    } else {
-        (b, b + own_free.len())
-    };
+    let (free_at, contract_at) = if own_last { (b + left.len(), b) } else { (b, b + own_free.len()) };
     let product = if own_last {
         let dot = Dot {
             lhs_batch: other_batch.clone(),
@@ -124,14 +109,8 @@ fn operand_cotangent(
     let rank = own_batch.len() + own_contract.len() + own_free.len();
     let mut permutation: Dims = SmallVec::from_elem(0, rank);
     own_batch.iter().enumerate().for_each(|(i, &a)| permutation[a] = i);
-    own_free
-        .iter()
-        .enumerate()
-        .for_each(|(i, &a)| permutation[a] = free_at + i);
-    own_contract
-        .iter()
-        .enumerate()
-        .for_each(|(k, &a)| permutation[a] = contract_at + place_of(k));
+    own_free.iter().enumerate().for_each(|(i, &a)| permutation[a] = free_at + i);
+    own_contract.iter().enumerate().for_each(|(k, &a)| permutation[a] = contract_at + place_of(k));
     e.transpose(product, Transpose { permutation }.permutation)
 }
 
@@ -147,13 +126,9 @@ impl Primitive for Dot {
     fn attrs(&self) -> Attrs {
         let mut attrs = Attrs::new();
         if !self.lhs_batch.is_empty() {
-            attrs = attrs
-                .list("lhs_batch", &self.lhs_batch)
-                .list("rhs_batch", &self.rhs_batch);
+            attrs = attrs.list("lhs_batch", &self.lhs_batch).list("rhs_batch", &self.rhs_batch);
         }
-        attrs
-            .list("lhs_contract", &self.lhs_contract)
-            .list("rhs_contract", &self.rhs_contract)
+        attrs.list("lhs_contract", &self.lhs_contract).list("rhs_contract", &self.rhs_contract)
     }
 
     fn parse(_: &str, attrs: &mut Attrs, _: &TensorType) -> Result<Self, AttrError> {
@@ -164,72 +139,39 @@ impl Primitive for Dot {
             Err(AttrError::Missing { .. }) => (Dims::new(), Dims::new()),
             lhs_batch => (lhs_batch?, attrs.take_list("rhs_batch", axes)?),
         };
-        Ok(Dot {
-            lhs_batch,
-            rhs_batch,
-            lhs_contract,
-            rhs_contract,
-        })
+        Ok(Dot { lhs_batch, rhs_batch, lhs_contract, rhs_contract })
     }
 
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
         arity(operands, 2)?;
         let (lhs, rhs) = (operands[0], operands[1]);
         if lhs.dtype == DType::Bool {
-            return Err(OpErrorKind::DType {
-                position: 0,
-                expected: "a number type".to_owned(),
-                actual: lhs.dtype,
-            });
+            return Err(OpErrorKind::DType { position: 0, expected: "a number type".to_owned(), actual: lhs.dtype });
         }
         if rhs.dtype != lhs.dtype {
-            return Err(OpErrorKind::DType {
-                position: 1,
-                expected: lhs.dtype.name().to_owned(),
-                actual: rhs.dtype,
-            });
+            return Err(OpErrorKind::DType { position: 1, expected: lhs.dtype.name().to_owned(), actual: rhs.dtype });
         }
-        for (attribute, l, r) in [
-            ("rhs_batch", &self.lhs_batch, &self.rhs_batch),
-            ("rhs_contract", &self.lhs_contract, &self.rhs_contract),
-        ] {
+        for (attribute, l, r) in
+            [("rhs_batch", &self.lhs_batch, &self.rhs_batch), ("rhs_contract", &self.lhs_contract, &self.rhs_contract)]
+        {
             if l.len() != r.len() {
-                return Err(OpErrorKind::AttributeLength {
-                    attribute,
-                    expected: l.len(),
-                    given: r.len(),
-                });
+                return Err(OpErrorKind::AttributeLength { attribute, expected: l.len(), given: r.len() });
             }
         }
         check_axes(&self.lhs_batch, &self.lhs_contract, lhs.shape.rank())?;
         check_axes(&self.rhs_batch, &self.rhs_contract, rhs.shape.rank())?;
-        let pairs = self
-            .lhs_batch
-            .iter()
-            .zip(&self.rhs_batch)
-            .chain(self.lhs_contract.iter().zip(&self.rhs_contract));
+        let pairs = self.lhs_batch.iter().zip(&self.rhs_batch).chain(self.lhs_contract.iter().zip(&self.rhs_contract));
         for (&lhs_axis, &rhs_axis) in pairs {
             let (l, r) = (lhs.shape[lhs_axis], rhs.shape[rhs_axis]);
             if l != r {
-                return Err(OpErrorKind::Contraction {
-                    lhs_axis,
-                    lhs: l,
-                    rhs_axis,
-                    rhs: r,
-                });
+                return Err(OpErrorKind::Contraction { lhs_axis, lhs: l, rhs_axis, rhs: r });
             }
         }
         let batch = self.lhs_batch.iter().map(|&a| lhs.shape[a]);
         let lhs_free = self.lhs_free(lhs.shape.rank());
         let rhs_free = self.rhs_free(rhs.shape.rank());
-        let free = lhs_free
-            .iter()
-            .map(|&a| lhs.shape[a])
-            .chain(rhs_free.iter().map(|&a| rhs.shape[a]));
-        Ok(TensorType {
-            dtype: lhs.dtype,
-            shape: batch.chain(free).collect(),
-        })
+        let free = lhs_free.iter().map(|&a| lhs.shape[a]).chain(rhs_free.iter().map(|&a| rhs.shape[a]));
+        Ok(TensorType { dtype: lhs.dtype, shape: batch.chain(free).collect() })
     }
 
     /// For matrices, `dX = G W^T` and `dW = X^T G`.
@@ -264,11 +206,8 @@ impl Primitive for Dot {
         let lhs_order = order(lhs, [&self.lhs_batch, &lhs_free, &self.lhs_contract]);
         let rhs_order = order(rhs, [&self.rhs_batch, &self.rhs_contract, &rhs_free]);
         let b = extent(lhs.shape(), &self.lhs_batch);
-        let (m, k, n) = (
-            extent(lhs.shape(), &lhs_free),
-            extent(lhs.shape(), &self.lhs_contract),
-            extent(rhs.shape(), &rhs_free),
-        );
+        let (m, k, n) =
+            (extent(lhs.shape(), &lhs_free), extent(lhs.shape(), &self.lhs_contract), extent(rhs.shape(), &rhs_free));
 
         /// Products of row-major matrices, each row accumulated in `A`.
         fn products<T: Copy, A: Copy>(
@@ -285,9 +224,7 @@ impl Primitive for Dot {
                 for p in 0..k {
                     let x = lhs[i * k + p];
                     let from = (i / m * k + p) * n;
-                    row.iter_mut()
-                        .zip(&rhs[from..from + n])
-                        .for_each(|(sum, &y)| *sum = add(*sum, x, y));
+                    row.iter_mut().zip(&rhs[from..from + n]).for_each(|(sum, &y)| *sum = add(*sum, x, y));
                 }
                 out.extend(row.iter().map(|&sum| round(sum)));
             }
@@ -296,47 +233,21 @@ impl Primitive for Dot {
         let sizes = [b, m, k, n];
         macro_rules! operands_of {
             ($t:ty) => {
-                (
-                    &lhs_order.materialize(elements::<$t>(lhs))[..],
-                    &rhs_order.materialize(elements::<$t>(rhs))[..],
-                )
+                (&lhs_order.materialize(elements::<$t>(lhs))[..], &rhs_order.materialize(elements::<$t>(rhs))[..])
             };
         }
         match ty.dtype {
             DType::F32 => array(
                 ty,
-                products(
-                    operands_of!(f32),
-                    sizes,
-                    0.0f64,
-                    |s, x, y| s + f64::from(x) * f64::from(y),
-                    |s| s as f32,
-                ),
+                products(operands_of!(f32), sizes, 0.0f64, |s, x, y| s + f64::from(x) * f64::from(y), |s| s as f32),
             ),
-            DType::F64 => array(
-                ty,
-                products(operands_of!(f64), sizes, 0.0f64, |s, x, y| s + x * y, |s| s),
-            ),
-            DType::I32 => array(
-                ty,
-                products(
-                    operands_of!(i32),
-                    sizes,
-                    0i32,
-                    |s, x, y| s.wrapping_add(x.wrapping_mul(y)),
-                    |s| s,
-                ),
-            ),
-            DType::I64 => array(
-                ty,
-                products(
-                    operands_of!(i64),
-                    sizes,
-                    0i64,
-                    |s, x, y| s.wrapping_add(x.wrapping_mul(y)),
-                    |s| s,
-                ),
-            ),
+            DType::F64 => array(ty, products(operands_of!(f64), sizes, 0.0f64, |s, x, y| s + x * y, |s| s)),
+            DType::I32 => {
+                array(ty, products(operands_of!(i32), sizes, 0i32, |s, x, y| s.wrapping_add(x.wrapping_mul(y)), |s| s))
+            }
+            DType::I64 => {
+                array(ty, products(operands_of!(i64), sizes, 0i64, |s, x, y| s.wrapping_add(x.wrapping_mul(y)), |s| s))
+            }
             DType::Bool => panic!("the shape rule refuses products of truth values"),
         }
     }

@@ -67,13 +67,7 @@ pub trait Emit {
     /// `value` in every element of the type.
     fn full(&mut self, ty: &TensorType, value: f64) -> NodeId {
         let scalar = Array::full(&TensorType::new(ty.dtype, Shape::scalar()), value);
-        let scalar = self.emit(
-            Const {
-                value: Arc::new(scalar),
-            }
-            .into(),
-            &[],
-        );
+        let scalar = self.emit(Const { value: Arc::new(scalar) }.into(), &[]);
         self.broadcast_new(scalar, &ty.shape)
     }
 
@@ -97,20 +91,12 @@ pub trait Emit {
 
     /// `a` repeated along the new `axes` of `shape`.
     fn broadcast(&mut self, a: NodeId, shape: Shape, axes: Dims) -> NodeId {
-        if axes.is_empty() {
-            a
-        } else {
-            self.emit(Broadcast { shape, axes }.into(), &[a])
-        }
+        if axes.is_empty() { a } else { self.emit(Broadcast { shape, axes }.into(), &[a]) }
     }
 
     /// Folds `axes`.
     fn reduce(&mut self, reduction: Reduction, a: NodeId, axes: Dims) -> NodeId {
-        if axes.is_empty() {
-            a
-        } else {
-            self.emit(Reduce { reduction, axes }.into(), &[a])
-        }
+        if axes.is_empty() { a } else { self.emit(Reduce { reduction, axes }.into(), &[a]) }
     }
 
     /// Sum over `axes`.
@@ -120,11 +106,7 @@ pub trait Emit {
 
     /// `a` in another shape.
     fn reshape(&mut self, a: NodeId, shape: Shape) -> NodeId {
-        if *self.graph().shape(a) == shape {
-            a
-        } else {
-            self.emit(Reshape { shape }.into(), &[a])
-        }
+        if *self.graph().shape(a) == shape { a } else { self.emit(Reshape { shape }.into(), &[a]) }
     }
 
     /// `a` with axis `permutation[i]` as its `i`-th.
@@ -138,11 +120,7 @@ pub trait Emit {
 
     /// `a` converted to `dtype`.
     fn cast(&mut self, a: NodeId, dtype: DType) -> NodeId {
-        if self.graph().ty(a).dtype == dtype {
-            a
-        } else {
-            self.emit(Cast { dtype }.into(), &[a])
-        }
+        if self.graph().ty(a).dtype == dtype { a } else { self.emit(Cast { dtype }.into(), &[a]) }
     }
 
     /// A sum of products.

@@ -23,10 +23,7 @@ pub struct Gather {
 impl Gather {
     /// A gather that answers NaN out of range, or 0 for integers and truth values.
     pub fn new(batch: usize) -> Gather {
-        Gather {
-            batch,
-            fill: f64::NAN.to_bits(),
-        }
+        Gather { batch, fill: f64::NAN.to_bits() }
     }
 
     /// What stands for elements out of range in a tensor of this type: NaN becomes 0 where there is no NaN.
@@ -63,29 +60,14 @@ impl GatherDims {
 pub(super) fn infer_choices(batch: usize, x: &TensorType, index: &TensorType) -> Result<Shape, OpErrorKind> {
     let rank = x.shape.rank();
     if batch >= rank {
-        return Err(OpErrorKind::Axis {
-            axis: batch as isize,
-            rank,
-        });
+        return Err(OpErrorKind::Axis { axis: batch as isize, rank });
     }
     if !index.dtype.is_int() {
-        return Err(OpErrorKind::DType {
-            position: 1,
-            expected: "i32 or i64".to_owned(),
-            actual: index.dtype,
-        });
+        return Err(OpErrorKind::DType { position: 1, expected: "i32 or i64".to_owned(), actual: index.dtype });
     }
     if index.shape.rank() < batch || index.shape[..batch] != x.shape[..batch] {
-        let expected = x.shape[..batch]
-            .iter()
-            .chain(index.shape.iter().skip(batch))
-            .copied()
-            .collect();
-        return Err(OpErrorKind::Shape {
-            position: 1,
-            expected,
-            actual: index.shape.clone(),
-        });
+        let expected = x.shape[..batch].iter().chain(index.shape.iter().skip(batch)).copied().collect();
+        return Err(OpErrorKind::Shape { position: 1, expected, actual: index.shape.clone() });
     }
     Ok(index.shape.iter().chain(&x.shape[batch + 1..]).copied().collect())
 }
@@ -109,9 +91,7 @@ impl Primitive for Gather {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new()
-            .word("batch", self.batch)
-            .word("fill", f64::from_bits(self.fill).to_word())
+        Attrs::new().word("batch", self.batch).word("fill", f64::from_bits(self.fill).to_word())
     }
 
     fn parse(_: &str, attrs: &mut Attrs, _: &TensorType) -> Result<Self, AttrError> {
@@ -124,10 +104,7 @@ impl Primitive for Gather {
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
         arity(operands, 2)?;
         let shape = infer_choices(self.batch, operands[0], operands[1])?;
-        Ok(TensorType {
-            dtype: operands[0].dtype,
-            shape,
-        })
+        Ok(TensorType { dtype: operands[0].dtype, shape })
     }
 
     /// Adds each cotangent to the place that the element came from.
@@ -137,10 +114,7 @@ impl Primitive for Gather {
             return Cotangents::from_slice(&[None, None]);
         }
         let zeros = cx.emit.full(&ty, 0.0);
-        let scatter = Scatter {
-            batch: self.batch,
-            combine: Combine::Add,
-        };
+        let scatter = Scatter { batch: self.batch, combine: Combine::Add };
         let dx = cx.emit.emit(scatter.into(), &[zeros, cx.operands[1], cx.cotangent]);
         Cotangents::from_slice(&[Some(dx), None])
     }
@@ -166,9 +140,6 @@ impl Primitive for Gather {
     }
 
     fn lowering(&self, _: &[&TensorType], ty: &TensorType) -> Lowering {
-        Lowering::Gather {
-            batch: self.batch,
-            fill: self.fill(ty.dtype),
-        }
+        Lowering::Gather { batch: self.batch, fill: self.fill(ty.dtype) }
     }
 }

@@ -28,25 +28,17 @@ impl Primitive for Iota {
     }
 
     fn parse(_: &str, attrs: &mut Attrs, ty: &TensorType) -> Result<Self, AttrError> {
-        Ok(Iota {
-            ty: ty.clone(),
-            axis: attrs.take_word("axis", "an axis number")?,
-        })
+        Ok(Iota { ty: ty.clone(), axis: attrs.take_word("axis", "an axis number")? })
     }
 
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
         arity(operands, 0)?;
         let rank = self.ty.shape.rank();
         if self.axis >= rank {
-            return Err(OpErrorKind::Axis {
-                axis: self.axis as isize,
-                rank,
-            });
+            return Err(OpErrorKind::Axis { axis: self.axis as isize, rank });
         }
         if self.ty.dtype == DType::Bool {
-            return Err(OpErrorKind::Other(
-                "an index is not a truth value: the type cannot be bool".to_owned(),
-            ));
+            return Err(OpErrorKind::Other("an index is not a truth value: the type cannot be bool".to_owned()));
         }
         Ok(self.ty.clone())
     }

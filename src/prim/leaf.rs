@@ -50,10 +50,7 @@ impl Primitive for Input {
     }
 
     fn parse(_: &str, attrs: &mut Attrs, ty: &TensorType) -> Result<Self, AttrError> {
-        Ok(Input {
-            name: attrs.take_string("name")?.into(),
-            ty: ty.clone(),
-        })
+        Ok(Input { name: attrs.take_string("name")?.into(), ty: ty.clone() })
     }
 
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
@@ -93,11 +90,7 @@ impl Primitive for Param {
 
     fn parse(_: &str, attrs: &mut Attrs, ty: &TensorType) -> Result<Self, AttrError> {
         let name = attrs.take_string("name")?.into();
-        Ok(Param {
-            name,
-            ty: ty.clone(),
-            kind: attrs.take_word("kind", "trainable or state")?,
-        })
+        Ok(Param { name, ty: ty.clone(), kind: attrs.take_word("kind", "trainable or state")? })
     }
 
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {

@@ -36,11 +36,7 @@ impl Primitive for Map {
         for (position, o) in operands.iter().enumerate() {
             if o.shape != operands[0].shape {
                 let expected = operands[0].shape.clone();
-                return Err(OpErrorKind::Shape {
-                    position,
-                    expected,
-                    actual: o.shape.clone(),
-                });
+                return Err(OpErrorKind::Shape { position, expected, actual: o.shape.clone() });
             }
         }
         let dtypes: crate::graph::Dims<_> = operands.iter().map(|o| o.dtype).collect();

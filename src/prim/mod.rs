@@ -285,28 +285,16 @@ ops! {
 
 /// Fails unless there are `expected` operands.
 pub(crate) fn arity(operands: &[&TensorType], expected: usize) -> Result<(), OpErrorKind> {
-    if operands.len() == expected {
-        Ok(())
-    } else {
-        Err(OpErrorKind::Arity {
-            expected,
-            given: operands.len(),
-        })
-    }
+    if operands.len() == expected { Ok(()) } else { Err(OpErrorKind::Arity { expected, given: operands.len() }) }
 }
 
 /// Fails unless the axes are ascending, distinct and below `rank`.
 pub(crate) fn ascending(axes: &[usize], rank: usize) -> Result<(), OpErrorKind> {
     if let Some(&axis) = axes.iter().find(|&&a| a >= rank) {
-        return Err(OpErrorKind::Axis {
-            axis: axis as isize,
-            rank,
-        });
+        return Err(OpErrorKind::Axis { axis: axis as isize, rank });
     }
     if axes.windows(2).any(|w| w[0] >= w[1]) {
-        return Err(OpErrorKind::AxisOrder {
-            axes: SmallVec::from_slice(axes),
-        });
+        return Err(OpErrorKind::AxisOrder { axes: SmallVec::from_slice(axes) });
     }
     Ok(())
 }

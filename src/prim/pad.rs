@@ -28,21 +28,13 @@ impl Pad {
         Strided {
             shape: operand.shape.clone(),
             offset: strides.iter().zip(&self.low).map(|(&s, &l)| s * l as isize).sum(),
-            strides: strides
-                .iter()
-                .enumerate()
-                .map(|(axis, &s)| s * self.step(operand, axis))
-                .collect(),
+            strides: strides.iter().enumerate().map(|(axis, &s)| s * self.step(operand, axis)).collect(),
         }
     }
 
     /// From one element of the operand to the next in the result; 1 where there is at most one, so that places do not overflow.
     fn step(&self, operand: &TensorType, axis: usize) -> isize {
-        if operand.shape[axis] <= 1 {
-            1
-        } else {
-            self.interior[axis] as isize + 1
-        }
+        if operand.shape[axis] <= 1 { 1 } else { self.interior[axis] as isize + 1 }
     }
 }
 
@@ -77,43 +69,23 @@ impl Primitive for Pad {
         let shape = &operands[0].shape;
         for (attribute, list) in [("low", &self.low), ("high", &self.high), ("interior", &self.interior)] {
             if list.len() != shape.rank() {
-                return Err(OpErrorKind::AttributeLength {
-                    attribute,
-                    expected: shape.rank(),
-                    given: list.len(),
-                });
+                return Err(OpErrorKind::AttributeLength { attribute, expected: shape.rank(), given: list.len() });
             }
         }
         // Saturation ends in an element count that the graph refuses.
         let extent = |axis: usize| {
             let gaps = shape[axis].saturating_sub(1).saturating_mul(self.interior[axis]);
-            shape[axis]
-                .saturating_add(gaps)
-                .saturating_add(self.low[axis])
-                .saturating_add(self.high[axis])
+            shape[axis].saturating_add(gaps).saturating_add(self.low[axis]).saturating_add(self.high[axis])
         };
-        Ok(TensorType {
-            dtype: operands[0].dtype,
-            shape: (0..shape.rank()).map(extent).collect(),
-        })
+        Ok(TensorType { dtype: operands[0].dtype, shape: (0..shape.rank()).map(extent).collect() })
     }
 
     /// The cotangent at the operand's places.
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
         let operand = cx.operand_ty(0);
         let len = operand.shape.iter().copied().collect();
-        let step = (0..operand.shape.rank())
-            .map(|axis| self.step(&operand, axis))
-            .collect();
-        let g = cx.emit.emit(
-            Slice {
-                start: self.low.clone(),
-                len,
-                step,
-            }
-            .into(),
-            &[cx.cotangent],
-        );
+        let step = (0..operand.shape.rank()).map(|axis| self.step(&operand, axis)).collect();
+        let g = cx.emit.emit(Slice { start: self.low.clone(), len, step }.into(), &[cx.cotangent]);
         Cotangents::from_slice(&[Some(g)])
     }
 

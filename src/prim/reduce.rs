@@ -111,22 +111,22 @@ fn fold(reduction: Reduction, operand: &Array, order: &Strided, ty: &TensorType)
     match (reduction, ty.dtype) {
         (Reduction::Sum, DType::F32) => groups(operand, order, size, ty, |x: &[f32]| pairwise(&wide(x)) as f32),
         (Reduction::Sum, DType::F64) => groups(operand, order, size, ty, pairwise),
-        (Reduction::Sum, DType::I32) => groups(operand, order, size, ty, |x: &[i32]| {
-            x.iter().fold(0, |a, &b| i32::wrapping_add(a, b))
-        }),
-        (Reduction::Sum, DType::I64) => groups(operand, order, size, ty, |x: &[i64]| {
-            x.iter().fold(0, |a, &b| i64::wrapping_add(a, b))
-        }),
-        (Reduction::Prod, DType::F32) => groups(operand, order, size, ty, |x: &[f32]| {
-            wide(x).iter().product::<f64>() as f32
-        }),
+        (Reduction::Sum, DType::I32) => {
+            groups(operand, order, size, ty, |x: &[i32]| x.iter().fold(0, |a, &b| i32::wrapping_add(a, b)))
+        }
+        (Reduction::Sum, DType::I64) => {
+            groups(operand, order, size, ty, |x: &[i64]| x.iter().fold(0, |a, &b| i64::wrapping_add(a, b)))
+        }
+        (Reduction::Prod, DType::F32) => {
+            groups(operand, order, size, ty, |x: &[f32]| wide(x).iter().product::<f64>() as f32)
+        }
         (Reduction::Prod, DType::F64) => groups(operand, order, size, ty, |x: &[f64]| x.iter().product::<f64>()),
-        (Reduction::Prod, DType::I32) => groups(operand, order, size, ty, |x: &[i32]| {
-            x.iter().fold(1, |a, &b| i32::wrapping_mul(a, b))
-        }),
-        (Reduction::Prod, DType::I64) => groups(operand, order, size, ty, |x: &[i64]| {
-            x.iter().fold(1, |a, &b| i64::wrapping_mul(a, b))
-        }),
+        (Reduction::Prod, DType::I32) => {
+            groups(operand, order, size, ty, |x: &[i32]| x.iter().fold(1, |a, &b| i32::wrapping_mul(a, b)))
+        }
+        (Reduction::Prod, DType::I64) => {
+            groups(operand, order, size, ty, |x: &[i64]| x.iter().fold(1, |a, &b| i64::wrapping_mul(a, b)))
+        }
         (Reduction::Max | Reduction::Min, DType::F32) => {
             groups(operand, order, size, ty, |x: &[f32]| extreme(x, largest))
         }
@@ -172,24 +172,13 @@ impl Primitive for Reduce {
         ascending(&self.axes, shape.rank())?;
         let chooses = matches!(self.reduction, Reduction::Max | Reduction::Min);
         if *dtype == DType::Bool && !chooses {
-            return Err(OpErrorKind::DType {
-                position: 0,
-                expected: "a number type".to_owned(),
-                actual: *dtype,
-            });
+            return Err(OpErrorKind::DType { position: 0, expected: "a number type".to_owned(), actual: *dtype });
         }
         if chooses && self.axes.iter().any(|&a| shape[a] == 0) {
             let (reduction, axes) = (self.reduction.name(), self.axes.clone());
-            return Err(OpErrorKind::EmptyReduction {
-                reduction,
-                axes,
-                shape: shape.clone(),
-            });
+            return Err(OpErrorKind::EmptyReduction { reduction, axes, shape: shape.clone() });
         }
-        Ok(TensorType {
-            dtype: *dtype,
-            shape: shape.without(&self.axes),
-        })
+        Ok(TensorType { dtype: *dtype, shape: shape.without(&self.axes) })
     }
 
     /// The sum hands its cotangent to every element, the extremes share it among all elements that attain them, the product multiplies it with the
@@ -214,9 +203,7 @@ impl Primitive for Reduce {
                 e.select(attained, share, zero)
             }
             Reduction::Prod => {
-                let order = super::Transpose {
-                    permutation: axes_last_permutation(ty.shape.rank(), &self.axes),
-                };
+                let order = super::Transpose { permutation: axes_last_permutation(ty.shape.rank(), &self.axes) };
                 let moved = e.transpose(x, order.permutation.clone());
                 let moved_shape = e.graph().shape(moved).clone();
                 let n = self.axes.iter().map(|&a| ty.shape[a]).product();
@@ -232,27 +219,16 @@ impl Primitive for Reduce {
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {
-        fold(
-            self.reduction,
-            operands[0],
-            &axes_last(operands[0].shape(), &self.axes),
-            ty,
-        )
+        fold(self.reduction, operands[0], &axes_last(operands[0].shape(), &self.axes), ty)
     }
 
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
-        Lowering::Reduce {
-            reduction: self.reduction,
-            axes: self.axes.clone(),
-        }
+        Lowering::Reduce { reduction: self.reduction, axes: self.axes.clone() }
     }
 }
 
 fn axes_last_permutation(rank: usize, axes: &[usize]) -> Dims {
-    (0..rank)
-        .filter(|a| !axes.contains(a))
-        .chain(axes.iter().copied())
-        .collect()
+    (0..rank).filter(|a| !axes.contains(a)).chain(axes.iter().copied()).collect()
 }
 
 /// For `x` of shape `[rows, n]`, the product of all elements of a row but the one at each place. Division-free, so it holds where elements are 0, and

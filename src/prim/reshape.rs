@@ -26,23 +26,15 @@ impl Primitive for Reshape {
     }
 
     fn parse(_: &str, _: &mut Attrs, ty: &TensorType) -> Result<Self, AttrError> {
-        Ok(Reshape {
-            shape: ty.shape.clone(),
-        })
+        Ok(Reshape { shape: ty.shape.clone() })
     }
 
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
         arity(operands, 1)?;
         if self.shape.checked_numel() != Some(operands[0].shape.numel()) {
-            return Err(OpErrorKind::Reshape {
-                from: operands[0].shape.clone(),
-                to: self.shape.clone(),
-            });
+            return Err(OpErrorKind::Reshape { from: operands[0].shape.clone(), to: self.shape.clone() });
         }
-        Ok(TensorType {
-            dtype: operands[0].dtype,
-            shape: self.shape.clone(),
-        })
+        Ok(TensorType { dtype: operands[0].dtype, shape: self.shape.clone() })
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
@@ -52,10 +44,7 @@ impl Primitive for Reshape {
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {
-        operands[0]
-            .clone()
-            .reshaped(ty.shape.clone())
-            .expect("a reshape keeps the element count")
+        operands[0].clone().reshaped(ty.shape.clone()).expect("a reshape keeps the element count")
     }
 
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {

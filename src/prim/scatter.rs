@@ -56,25 +56,13 @@ impl Primitive for Scatter {
         let (x, index, update) = (operands[0], operands[1], operands[2]);
         let expected = infer_choices(self.batch, x, index)?;
         if update.dtype != x.dtype {
-            return Err(OpErrorKind::DType {
-                position: 2,
-                expected: x.dtype.name().to_owned(),
-                actual: update.dtype,
-            });
+            return Err(OpErrorKind::DType { position: 2, expected: x.dtype.name().to_owned(), actual: update.dtype });
         }
         if x.dtype == DType::Bool && self.combine == Combine::Add {
-            return Err(OpErrorKind::DType {
-                position: 0,
-                expected: "a number type".to_owned(),
-                actual: x.dtype,
-            });
+            return Err(OpErrorKind::DType { position: 0, expected: "a number type".to_owned(), actual: x.dtype });
         }
         if update.shape != expected {
-            return Err(OpErrorKind::Shape {
-                position: 2,
-                expected,
-                actual: update.shape.clone(),
-            });
+            return Err(OpErrorKind::Shape { position: 2, expected, actual: update.shape.clone() });
         }
         Ok(x.clone())
     }
@@ -86,10 +74,7 @@ impl Primitive for Scatter {
             return Cotangents::from_slice(&[None, None, None]);
         }
         let (g, index, e) = (cx.cotangent, cx.operands[1], &mut *cx.emit);
-        let at_zero = Gather {
-            batch: self.batch,
-            fill: 0.0f64.to_bits(),
-        };
+        let at_zero = Gather { batch: self.batch, fill: 0.0f64.to_bits() };
         let d_update = e.emit(at_zero.clone().into(), &[g, index]);
         if self.combine == Combine::Add {
             return Cotangents::from_slice(&[Some(g), None, Some(d_update)]);
@@ -99,14 +84,7 @@ impl Primitive for Scatter {
         // An update stays if the number scattered from its place is found there afterwards.
         let index_shape = e.graph().shape(index).clone();
         let count = index_shape.numel();
-        let number = e.emit(
-            Iota {
-                ty: TensorType::new(DType::I64, [count]),
-                axis: 0,
-            }
-            .into(),
-            &[],
-        );
+        let number = e.emit(Iota { ty: TensorType::new(DType::I64, [count]), axis: 0 }.into(), &[]);
         let number = e.reshape(number, index_shape);
         let choices = TensorType::new(DType::I64, &ty.shape[..=self.batch]);
         let nobody = e.full(&choices, -1.0);
@@ -148,30 +126,23 @@ impl Primitive for Scatter {
             (Combine::Set, dtype) => with_element!(dtype, T => {
                 array(ty, run(elements::<T>(x), elements::<T>(update), &index, &dims, |_, new| new))
             }),
-            (Combine::Add, DType::F32) => array(
-                ty,
-                run(elements::<f32>(x), elements(update), &index, &dims, |a, b| a + b),
-            ),
-            (Combine::Add, DType::F64) => array(
-                ty,
-                run(elements::<f64>(x), elements(update), &index, &dims, |a, b| a + b),
-            ),
-            (Combine::Add, DType::I32) => array(
-                ty,
-                run(elements::<i32>(x), elements(update), &index, &dims, i32::wrapping_add),
-            ),
-            (Combine::Add, DType::I64) => array(
-                ty,
-                run(elements::<i64>(x), elements(update), &index, &dims, i64::wrapping_add),
-            ),
+            (Combine::Add, DType::F32) => {
+                array(ty, run(elements::<f32>(x), elements(update), &index, &dims, |a, b| a + b))
+            }
+            (Combine::Add, DType::F64) => {
+                array(ty, run(elements::<f64>(x), elements(update), &index, &dims, |a, b| a + b))
+            }
+            (Combine::Add, DType::I32) => {
+                array(ty, run(elements::<i32>(x), elements(update), &index, &dims, i32::wrapping_add))
+            }
+            (Combine::Add, DType::I64) => {
+                array(ty, run(elements::<i64>(x), elements(update), &index, &dims, i64::wrapping_add))
+            }
             (Combine::Add, DType::Bool) => panic!("the shape rule refuses sums of truth values"),
         }
     }
 
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
-        Lowering::Scatter {
-            batch: self.batch,
-            combine: self.combine,
-        }
+        Lowering::Scatter { batch: self.batch, combine: self.combine }
     }
 }

@@ -47,17 +47,9 @@ impl Primitive for Slice {
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
         arity(operands, 1)?;
         let shape = &operands[0].shape;
-        for (attribute, given) in [
-            ("start", self.start.len()),
-            ("len", self.len.len()),
-            ("step", self.step.len()),
-        ] {
+        for (attribute, given) in [("start", self.start.len()), ("len", self.len.len()), ("step", self.step.len())] {
             if given != shape.rank() {
-                return Err(OpErrorKind::AttributeLength {
-                    attribute,
-                    expected: shape.rank(),
-                    given,
-                });
+                return Err(OpErrorKind::AttributeLength { attribute, expected: shape.rank(), given });
             }
         }
         for axis in 0..shape.rank() {
@@ -67,19 +59,10 @@ impl Primitive for Slice {
             let inside = len == 0 || (start < extent && (0..extent as i128).contains(&last));
             if step == 0 || start > extent || !inside {
                 let end = (last + 1).clamp(0, usize::MAX as i128) as usize;
-                return Err(OpErrorKind::Slice {
-                    axis,
-                    start,
-                    end,
-                    step,
-                    extent,
-                });
+                return Err(OpErrorKind::Slice { axis, start, end, step, extent });
             }
         }
-        Ok(TensorType {
-            dtype: operands[0].dtype,
-            shape: self.len.iter().copied().collect(),
-        })
+        Ok(TensorType { dtype: operands[0].dtype, shape: self.len.iter().copied().collect() })
     }
 
     /// The cotangent put back at its places, zeros elsewhere.
@@ -100,18 +83,9 @@ impl Primitive for Slice {
                 &[g],
             );
         }
-        let mut pad = Pad {
-            low: Dims::new(),
-            high: Dims::new(),
-            interior: Dims::new(),
-            value: 0.0f64.to_bits(),
-        };
+        let mut pad = Pad { low: Dims::new(), high: Dims::new(), interior: Dims::new(), value: 0.0f64.to_bits() };
         for axis in 0..rank {
-            let (start, len, step) = (
-                self.start[axis],
-                self.len[axis],
-                self.effective_step(axis).unsigned_abs(),
-            );
+            let (start, len, step) = (self.start[axis], self.len[axis], self.effective_step(axis).unsigned_abs());
             let span = if len == 0 { 0 } else { (len - 1) * step + 1 };
             let low = if turn(axis) { start + 1 - span } else { start };
             pad.low.push(low);
@@ -123,9 +97,7 @@ impl Primitive for Slice {
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {
-        let view = self
-            .view(&Strided::contiguous(operands[0].shape()))
-            .expect("a slice is a view");
+        let view = self.view(&Strided::contiguous(operands[0].shape())).expect("a slice is a view");
         view.materialize_array(operands[0], ty)
     }
 
@@ -143,12 +115,7 @@ impl Primitive for Slice {
                 .map(|(axis, &stride)| stride * self.effective_step(axis))
                 .collect(),
             offset: operand.offset
-                + operand
-                    .strides
-                    .iter()
-                    .zip(&self.start)
-                    .map(|(&s, &i)| s * i as isize)
-                    .sum::<isize>(),
+                + operand.strides.iter().zip(&self.start).map(|(&s, &i)| s * i as isize).sum::<isize>(),
         })
     }
 }

@@ -22,11 +22,7 @@ pub struct Strided {
 impl Strided {
     /// The row-major layout without gaps.
     pub fn contiguous(shape: &Shape) -> Strided {
-        Strided {
-            shape: shape.clone(),
-            strides: shape.strides(),
-            offset: 0,
-        }
+        Strided { shape: shape.clone(), strides: shape.strides(), offset: 0 }
     }
 
     /// True if the elements lie one behind the other from place 0 in row-major order.
@@ -69,11 +65,7 @@ impl Strided {
                 runs.pop();
             }
         }
-        Some(Strided {
-            shape: shape.clone(),
-            strides,
-            offset: self.offset,
-        })
+        Some(Strided { shape: shape.clone(), strides, offset: self.offset })
     }
 
     /// Places of all elements in row-major order.
@@ -137,11 +129,7 @@ mod tests {
     use super::*;
 
     fn view(shape: &[usize], strides: &[isize]) -> Strided {
-        Strided {
-            shape: shape.into(),
-            strides: Dims::from_slice(strides),
-            offset: 0,
-        }
+        Strided { shape: shape.into(), strides: Dims::from_slice(strides), offset: 0 }
     }
 
     #[test]

@@ -39,9 +39,7 @@ impl Primitive for Transpose {
     }
 
     fn parse(_: &str, attrs: &mut Attrs, _: &TensorType) -> Result<Self, AttrError> {
-        Ok(Transpose {
-            permutation: attrs.take_list("permutation", "a list of axis numbers")?,
-        })
+        Ok(Transpose { permutation: attrs.take_list("permutation", "a list of axis numbers")? })
     }
 
     fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
@@ -50,20 +48,11 @@ impl Primitive for Transpose {
         let rank = shape.rank();
         let mut seen: Dims<bool> = SmallVec::from_elem(false, rank);
         let valid = self.permutation.len() == rank
-            && self
-                .permutation
-                .iter()
-                .all(|&p| p < rank && !std::mem::replace(&mut seen[p], true));
+            && self.permutation.iter().all(|&p| p < rank && !std::mem::replace(&mut seen[p], true));
         if !valid {
-            return Err(OpErrorKind::Permutation {
-                permutation: self.permutation.clone(),
-                rank,
-            });
+            return Err(OpErrorKind::Permutation { permutation: self.permutation.clone(), rank });
         }
-        Ok(TensorType {
-            dtype: operands[0].dtype,
-            shape: self.permutation.iter().map(|&p| shape[p]).collect(),
-        })
+        Ok(TensorType { dtype: operands[0].dtype, shape: self.permutation.iter().map(|&p| shape[p]).collect() })
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
@@ -72,9 +61,7 @@ impl Primitive for Transpose {
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {
-        let view = self
-            .view(&Strided::contiguous(operands[0].shape()))
-            .expect("a transpose is a view");
+        let view = self.view(&Strided::contiguous(operands[0].shape())).expect("a transpose is a view");
         view.materialize_array(operands[0], ty)
     }
 

@@ -107,7 +107,7 @@ pub(crate) enum Backend {
 
 /// A program ready to run: its code, its memory and a handle on its parameters.
 ///
-/// A run allocates nothing under the JIT. Executables are [`Send`]; those that share [`Params`] take turns if one of them updates parameters.
+/// Under the JIT a run allocates nothing but what the library of matrix products takes for the time of a call. Executables are [`Send`]; those that share [`Params`] take turns if one of them updates parameters.
 pub struct Executable {
     /// The graph as written, with outputs and updates.
     source: Graph,
@@ -130,21 +130,8 @@ impl Executable {
         report: Report,
     ) -> Executable {
         let inputs = inputs_of(&source);
-        let results = source
-            .outputs()
-            .iter()
-            .map(|o| Array::zeros(source.ty(o.node)))
-            .collect();
-        Executable {
-            source,
-            inputs,
-            backend,
-            params,
-            builder,
-            options,
-            report,
-            results,
-        }
+        let results = source.outputs().iter().map(|o| Array::zeros(source.ty(o.node))).collect();
+        Executable { source, inputs, backend, params, builder, options, report, results }
     }
 
     /// Runs the program once: computes the outputs, then stores the updates.
@@ -164,26 +151,18 @@ impl Executable {
         for (name, view) in inputs {
             let Some(at) = self.inputs.iter().position(|i| &*i.name == *name) else {
                 let known = self.inputs.iter().map(|i| i.name.to_string()).collect();
-                return Err(RunError::Unknown {
-                    name: (*name).to_owned(),
-                    known,
-                });
+                return Err(RunError::Unknown { name: (*name).to_owned(), known });
             };
             let (spec, view) = (&self.inputs[at], view.clone().into());
             if views[at].is_some() {
-                return Err(RunError::Duplicate {
-                    name: spec.name.clone(),
-                });
+                return Err(RunError::Duplicate { name: spec.name.clone() });
             }
             check_input(spec, &view)?;
             views[at] = Some(view);
         }
         if let Some(at) = views.iter().position(Option::is_none) {
             let spec = &self.inputs[at];
-            return Err(RunError::Missing {
-                name: spec.name.clone(),
-                ty: spec.ty.clone(),
-            });
+            return Err(RunError::Missing { name: spec.name.clone(), ty: spec.ty.clone() });
         }
         match &mut self.backend {
             Backend::Jit(compiled) => {
@@ -204,15 +183,8 @@ impl Executable {
         };
         let results = interp::run(&self.source, leaf);
         for (update, value) in self.source.updates().iter().zip(&results.updates) {
-            let name = self
-                .source
-                .op(update.param)
-                .leaf_name()
-                .expect("updates are of parameters");
-            store
-                .get_mut(name)
-                .expect("parameters are declared at compilation")
-                .copy_from(&value.view());
+            let name = self.source.op(update.param).leaf_name().expect("updates are of parameters");
+            store.get_mut(name).expect("parameters are declared at compilation").copy_from(&value.view());
         }
         self.results = results.outputs;
     }
@@ -264,36 +236,20 @@ impl Executable {
     /// If a tensor belongs to another builder than this executable's, the list is empty, or two results have one name.
     #[track_caller]
     pub fn function(&self, outputs: &[(&str, Tensor<'_>)]) -> Result<Executable, CompileError> {
-        let builder = outputs
-            .first()
-            .expect("function: takes at least one output")
-            .1
-            .builder();
-        assert!(
-            builder.token() == self.builder,
-            "function: the tensor belongs to another builder than the executable"
-        );
+        let builder = outputs.first().expect("function: takes at least one output").1.builder();
+        assert!(builder.token() == self.builder, "function: the tensor belongs to another builder than the executable");
         builder.program(outputs).compile_with(&self.options, &self.params)
     }
 
-    /// The native code's side of the executable, if the engine is the JIT.
-    pub(crate) fn compiled(&self) -> Option<&Compiled> {
-        match &self.backend {
-            Backend::Jit(compiled) => Some(compiled),
-            Backend::Interp => None,
-        }
+    /// How the program was compiled.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 }
 
 impl fmt::Debug for Executable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Executable({}, {} inputs, {} outputs)",
-            self.report.engine,
-            self.inputs.len(),
-            self.results.len()
-        )
+        write!(f, "Executable({}, {} inputs, {} outputs)", self.report.engine, self.inputs.len(), self.results.len())
     }
 }
 
@@ -314,10 +270,7 @@ impl<'a> Outputs<'a> {
             Some(at) => Ok(&self.executable.results[at]),
             None => {
                 let known = outputs.iter().map(|o| o.name.to_string()).collect();
-                Err(RunError::UnknownOutput {
-                    name: name.to_owned(),
-                    known,
-                })
+                Err(RunError::UnknownOutput { name: name.to_owned(), known })
             }
         }
     }
@@ -336,28 +289,17 @@ impl<'a> Outputs<'a> {
     /// If it has more elements than one or is of another type than `T`.
     pub fn scalar<T: ArrayElement>(&self) -> Result<T, RunError> {
         let (array, output) = (self.first(), &self.executable.source.outputs()[0]);
-        let fail = |error| RunError::Output {
-            name: output.name.clone(),
-            error,
-        };
+        let fail = |error| RunError::Output { name: output.name.clone(), error };
         match array.as_slice::<T>().map_err(fail)? {
             [value] => Ok(*value),
-            _ => Err(RunError::NotScalar {
-                name: output.name.clone(),
-                ty: array.ty(),
-            }),
+            _ => Err(RunError::NotScalar { name: output.name.clone(), ty: array.ty() }),
         }
     }
 
     /// Names and values, in the order of the program's outputs.
     pub fn iter(&self) -> impl Iterator<Item = (&'a Name, &'a Array)> + use<'a> {
         let executable = self.executable;
-        executable
-            .source
-            .outputs()
-            .iter()
-            .map(|o| &o.name)
-            .zip(&executable.results)
+        executable.source.outputs().iter().map(|o| &o.name).zip(&executable.results)
     }
 }
 
@@ -373,12 +315,7 @@ pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
     let mut inputs = Vec::new();
     for id in graph.ids().filter(|id| live[id.index()]) {
         if let Op::Input(input) = graph.op(id) {
-            inputs.push(InputSpec {
-                name: input.name.clone(),
-                node: id,
-                ty: input.ty.clone(),
-                chooses: None,
-            });
+            inputs.push(InputSpec { name: input.name.clone(), node: id, ty: input.ty.clone(), chooses: None });
         }
     }
     for id in graph.ids().filter(|id| live[id.index()]) {
@@ -407,11 +344,7 @@ fn is_movement(graph: &Graph, id: NodeId) -> bool {
 /// Checks an array against its input.
 fn check_input(spec: &InputSpec, view: &ArrayView<'_>) -> Result<(), RunError> {
     if view.dtype() != spec.ty.dtype || *view.shape() != spec.ty.shape {
-        return Err(RunError::Type {
-            name: spec.name.clone(),
-            expected: spec.ty.clone(),
-            given: view.ty(),
-        });
+        return Err(RunError::Type { name: spec.name.clone(), expected: spec.ty.clone(), given: view.ty() });
     }
     let Some((extent, origin)) = &spec.chooses else {
         return Ok(());

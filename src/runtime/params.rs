@@ -89,11 +89,7 @@ impl Params {
             return Err(self.unknown(name));
         };
         if param.ty() != value.ty() {
-            return Err(ParamError::Type {
-                name: name.to_owned(),
-                expected: param.ty(),
-                given: value.ty(),
-            });
+            return Err(ParamError::Type { name: name.to_owned(), expected: param.ty(), given: value.ty() });
         }
         param.copy_from(&value);
         Ok(())
@@ -102,23 +98,13 @@ impl Params {
     /// Adds a parameter, or checks that the one there is of this type.
     pub(crate) fn declare(&self, name: &Name, ty: &TensorType, initial: Option<&Array>) -> Result<(), ParamError> {
         if let Some(initial) = initial.filter(|i| i.ty() != *ty) {
-            return Err(ParamError::Type {
-                name: name.to_string(),
-                expected: ty.clone(),
-                given: initial.ty(),
-            });
+            return Err(ParamError::Type { name: name.to_string(), expected: ty.clone(), given: initial.ty() });
         }
         let mut store = self.write();
-        let value = store
-            .values
-            .entry(name.clone())
-            .or_insert_with(|| initial.cloned().unwrap_or_else(|| Array::zeros(ty)));
+        let value =
+            store.values.entry(name.clone()).or_insert_with(|| initial.cloned().unwrap_or_else(|| Array::zeros(ty)));
         if value.ty() != *ty {
-            return Err(ParamError::Type {
-                name: name.to_string(),
-                expected: value.ty(),
-                given: ty.clone(),
-            });
+            return Err(ParamError::Type { name: name.to_string(), expected: value.ty(), given: ty.clone() });
         }
         Ok(())
     }
@@ -134,9 +120,6 @@ impl Params {
     }
 
     fn unknown(&self, name: &str) -> ParamError {
-        ParamError::Unknown {
-            name: name.to_owned(),
-            known: self.names().iter().map(|n| n.to_string()).collect(),
-        }
+        ParamError::Unknown { name: name.to_owned(), known: self.names().iter().map(|n| n.to_string()).collect() }
     }
 }

@@ -49,11 +49,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "engine    {}", self.engine)?;
-        writeln!(
-            f,
-            "nodes     {} -> {} after optimization",
-            self.nodes_before, self.nodes_after
-        )?;
+        writeln!(f, "nodes     {} -> {} after optimization", self.nodes_before, self.nodes_after)?;
         if self.kernels > 0 {
             writeln!(
                 f,

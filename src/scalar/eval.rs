@@ -50,21 +50,14 @@ where
 {
     let l = &mut L::default();
     let out: Vec<R> = match *x {
-        [a] => elements::<T>(a)
-            .iter()
-            .map(|&a| R::store(f.apply(l, &[a.load()])))
-            .collect(),
+        [a] => elements::<T>(a).iter().map(|&a| R::store(f.apply(l, &[a.load()]))).collect(),
         [a, b] => {
             let pairs = elements::<T>(a).iter().zip(elements::<T>(b));
-            pairs
-                .map(|(&a, &b)| R::store(f.apply(l, &[a.load(), b.load()])))
-                .collect()
+            pairs.map(|(&a, &b)| R::store(f.apply(l, &[a.load(), b.load()]))).collect()
         }
         [c, a, b] => {
             let triples = elements::<bool>(c).iter().zip(elements::<T>(a)).zip(elements::<T>(b));
-            triples
-                .map(|((&c, &a), &b)| R::store(f.apply(l, &[c.load(), a.load(), b.load()])))
-                .collect()
+            triples.map(|((&c, &a), &b)| R::store(f.apply(l, &[c.load(), a.load(), b.load()]))).collect()
         }
         _ => panic!("scalar functions take one to three operands"),
     };

@@ -67,10 +67,7 @@ pub trait Lanes {
     /// The bits of `a`.
     fn to_bits(&mut self, a: Self::F) -> Self::I;
     /// The float whose bits are `a`.
-    #[allow(
-        clippy::wrong_self_convention,
-        reason = "`self` emits the operation and is not what is converted"
-    )]
+    #[allow(clippy::wrong_self_convention, reason = "`self` emits the operation and is not what is converted")]
     fn from_bits(&mut self, a: Self::I) -> Self::F;
     /// `a` as a float, rounded to nearest.
     fn i_to_f(&mut self, a: Self::I) -> Self::F;

@@ -675,11 +675,7 @@ impl ScalarFn {
             if fits {
                 return Ok(());
             }
-            Err(OpErrorKind::DType {
-                position,
-                expected: expected.to_owned(),
-                actual: operands[position],
-            })
+            Err(OpErrorKind::DType { position, expected: expected.to_owned(), actual: operands[position] })
         };
         let same = |first: usize| {
             let expected = operands[first];

@@ -97,11 +97,7 @@ pub fn evaluate(
     if !ty.dtype.is_float() {
         // The reference in single precision must have found what double precision finds.
         let same = (0..value.shape().numel()).all(|i| value.get_f64(i) == base.get_f64(i));
-        return if same {
-            Ok(Bounded::exact(value))
-        } else {
-            Err(IllConditioned::Jump)
-        };
+        return if same { Ok(Bounded::exact(value)) } else { Err(IllConditioned::Jump) };
     }
     let rounding = rounding(op, operands, ty, repeated);
     let mut error = vec![0.0; change.len()];
@@ -161,11 +157,7 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
         }
         Op::Gather(_) | Op::ArgReduce(_) => Rounding::None,
         Op::Cast(_) if operands[0].value.dtype() == DType::F64 || !operands[0].value.dtype().is_float() => {
-            if fits(grids[0].largest, grids[0].exponent) {
-                Rounding::None
-            } else {
-                Rounding::OfResult(unit)
-            }
+            if fits(grids[0].largest, grids[0].exponent) { Rounding::None } else { Rounding::OfResult(unit) }
         }
         Op::Cast(_) => Rounding::None,
         Op::Map(map) => match map.f {
@@ -174,12 +166,7 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
                 let terms = magnitudes(&Op::Map(crate::prim::Map { f: ScalarFn::Add }));
                 of_sum(terms, 2, grids[0].exponent.min(grids[1].exponent))
             }
-            ScalarFn::Mul
-                if fits(
-                    grids[0].largest * grids[1].largest,
-                    grids[0].exponent + grids[1].exponent,
-                ) =>
-            {
+            ScalarFn::Mul if fits(grids[0].largest * grids[1].largest, grids[0].exponent + grids[1].exponent) => {
                 Rounding::None
             }
             ScalarFn::Neg | ScalarFn::Abs | ScalarFn::Sign | ScalarFn::Max | ScalarFn::Min | ScalarFn::StopGradient => {
@@ -214,17 +201,9 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
         Op::Scatter(scatter) => match scatter.combine {
             Combine::Set => Rounding::None,
             Combine::Add => {
-                let absolute = [
-                    absolute(&operands[0].value),
-                    operands[1].value.clone(),
-                    absolute(&operands[2].value),
-                ];
+                let absolute = [absolute(&operands[0].value), operands[1].value.clone(), absolute(&operands[2].value)];
                 let terms = op.eval(&absolute.iter().collect::<Vec<_>>(), &shadow_type(ty));
-                of_sum(
-                    terms,
-                    operands[1].value.shape().numel(),
-                    grids[0].exponent.min(grids[2].exponent),
-                )
+                of_sum(terms, operands[1].value.shape().numel(), grids[0].exponent.min(grids[2].exponent))
             }
         },
     }
@@ -247,12 +226,9 @@ fn change(
     let single = operands.iter().any(|o| o.value.dtype() == DType::F32);
     let factor = if single { 4.0 } else { 65536.0 };
     let elements = operands.iter().map(|o| o.error.len()).max().unwrap_or(0);
+    check_points(op, operands, shadows, factor)?;
     // The place of an extreme hangs on each pair of elements: two places differ in a bit.
-    let places = if matches!(op, Op::ArgReduce(_)) {
-        elements.max(1).ilog2() + 1
-    } else {
-        0
-    };
+    let places = if matches!(op, Op::ArgReduce(_)) { elements.max(1).ilog2() + 1 } else { 0 };
     for pattern in 0..6 + 2 * places {
         let up = |operand: u64, element: u64| match pattern {
             0 => true,
@@ -289,6 +265,26 @@ fn change(
     Ok(change)
 }
 
+/// Refuses operands that may lie on a point at which the operation jumps, and that moves up and down would step over.
+fn check_points(op: &Op, operands: &[&Bounded], shadows: &[Array], factor: f64) -> Result<(), IllConditioned> {
+    let apart = |i: usize| match op {
+        // Zero is false and no divisor.
+        Op::Cast(_) => Some((shadows[0].get_f64(i), operands[0].error[i])),
+        Op::Map(m) if matches!(m.f, ScalarFn::Rem | ScalarFn::Div) => {
+            Some((shadows[1].get_f64(i), operands[1].error[i]))
+        }
+        Op::Map(m) if matches!(m.f, ScalarFn::Eq | ScalarFn::Ne) => {
+            let error = operands[0].error[i] + operands[1].error[i];
+            Some((shadows[0].get_f64(i) - shadows[1].get_f64(i), error))
+        }
+        _ => None,
+    };
+    let jumps = |i: usize| apart(i).is_some_and(|(distance, error)| error != 0.0 && distance.abs() <= factor * error);
+    let to_number = matches!(op, Op::Cast(c) if c.dtype != DType::Bool);
+    let count = operands.first().map_or(0, |o| o.error.len());
+    if !to_number && (0..count).any(jumps) { Err(IllConditioned::Jump) } else { Ok(()) }
+}
+
 /// `array` with its floats moved up or down by `factor` times their bounds; what is not finite stays.
 fn moved(array: &Array, error: &[f64], factor: f64, up: impl Fn(usize) -> bool) -> Array {
     let mut array = array.clone();
@@ -321,12 +317,7 @@ fn check_range(op: &Op, operands: &[&Array], value: &Array, specials: Specials) 
     // A product's partial results must stay in range in any order.
     if matches!(op, Op::Reduce(r) if r.reduction == Reduction::Prod) {
         let (mut up, mut down) = (1.0f64, 1.0f64);
-        for v in operands[0]
-            .to_f64_vec()
-            .into_iter()
-            .map(f64::abs)
-            .filter(|&v| v != 0.0 && v.is_finite())
-        {
+        for v in operands[0].to_f64_vec().into_iter().map(f64::abs).filter(|&v| v != 0.0 && v.is_finite()) {
             (up, down) = (up * v.max(1.0), down * v.min(1.0));
         }
         if up > 1e30 || down < 1e-30 {
@@ -356,11 +347,7 @@ fn check_zero_signs(op: &Op, shadows: &[Array], base: &Array, ty: &TensorType) -
         let (a, b) = (base.get_f64(i), result.get_f64(i));
         a == b || a.is_nan() && b.is_nan()
     };
-    if (0..base.shape().numel()).all(same) {
-        Ok(())
-    } else {
-        Err(IllConditioned::ZeroSign)
-    }
+    if (0..base.shape().numel()).all(same) { Ok(()) } else { Err(IllConditioned::ZeroSign) }
 }
 
 /// The values' common grid: all are multiples of `2^exponent`.
@@ -371,10 +358,7 @@ struct Grid {
 
 impl Grid {
     fn of(array: &Array) -> Grid {
-        let mut grid = Grid {
-            exponent: 0,
-            largest: 0.0,
-        };
+        let mut grid = Grid { exponent: 0, largest: 0.0 };
         for v in array.to_f64_vec().into_iter().filter(|v| v.is_finite() && *v != 0.0) {
             let bits = v.to_bits();
             let exponent = (bits >> 52 & 0x7ff) as i32 - 1075;
@@ -388,28 +372,16 @@ impl Grid {
 
 /// Distance from 1 to the next number.
 fn epsilon(dtype: DType) -> f64 {
-    if dtype == DType::F32 {
-        f64::from(f32::EPSILON)
-    } else {
-        f64::EPSILON
-    }
+    if dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON }
 }
 
 /// What may be lost to subnormal numbers.
 fn smallest(dtype: DType) -> f64 {
-    if dtype == DType::F32 {
-        f64::from(f32::MIN_POSITIVE)
-    } else {
-        f64::MIN_POSITIVE
-    }
+    if dtype == DType::F32 { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE }
 }
 
 fn largest(array: &Array) -> f64 {
-    array
-        .to_f64_vec()
-        .into_iter()
-        .filter(|v| v.is_finite())
-        .fold(0.0, f64::max)
+    array.to_f64_vec().into_iter().filter(|v| v.is_finite()).fold(0.0, f64::max)
 }
 
 /// A fair coin for one element of one operand.
@@ -422,11 +394,7 @@ fn coin(pattern: u64, operand: u64, element: u64) -> bool {
 }
 
 fn shadow_type(ty: &TensorType) -> TensorType {
-    if ty.dtype.is_float() {
-        ty.with_dtype(DType::F64)
-    } else {
-        ty.clone()
-    }
+    if ty.dtype.is_float() { ty.with_dtype(DType::F64) } else { ty.clone() }
 }
 
 /// The operation with single precision replaced by double.

@@ -16,36 +16,20 @@ pub struct Tolerance {
 
 impl Tolerance {
     /// No distance at all.
-    pub const EXACT: Tolerance = Tolerance {
-        relative: 0.0,
-        scaled: 0.0,
-        absolute: 0.0,
-    };
+    pub const EXACT: Tolerance = Tolerance { relative: 0.0, scaled: 0.0, absolute: 0.0 };
 
     /// A few dozen roundings of this element type; none for integers and truth values.
     pub const fn of(dtype: DType) -> Tolerance {
         match dtype {
-            DType::F32 => Tolerance {
-                relative: 1e-5,
-                scaled: 1e-6,
-                absolute: 1e-30,
-            },
-            DType::F64 => Tolerance {
-                relative: 1e-13,
-                scaled: 1e-14,
-                absolute: 1e-290,
-            },
+            DType::F32 => Tolerance { relative: 1e-5, scaled: 1e-6, absolute: 1e-30 },
+            DType::F64 => Tolerance { relative: 1e-13, scaled: 1e-14, absolute: 1e-290 },
             DType::Bool | DType::I32 | DType::I64 => Tolerance::EXACT,
         }
     }
 
     /// All distances `factor` times as large.
     pub fn times(self, factor: f64) -> Tolerance {
-        Tolerance {
-            relative: self.relative * factor,
-            scaled: self.scaled * factor,
-            absolute: self.absolute * factor,
-        }
+        Tolerance { relative: self.relative * factor, scaled: self.scaled * factor, absolute: self.absolute * factor }
     }
 }
 
@@ -85,19 +69,10 @@ pub enum Mismatch {
 /// # Errors
 /// If the types differ or elements lie too far apart: the worst of them.
 pub fn compare(expected: &Array, actual: &Array, tolerance: Tolerance) -> Result<(), Mismatch> {
-    let largest = expected
-        .to_f64_vec()
-        .into_iter()
-        .map(f64::abs)
-        .filter(|v| v.is_finite())
-        .fold(0.0, f64::max);
+    let largest = expected.to_f64_vec().into_iter().map(f64::abs).filter(|v| v.is_finite()).fold(0.0, f64::max);
     compare_within(expected, actual, |i| {
         let magnitude = expected.get_f64(i).abs();
-        let relative = if magnitude.is_finite() {
-            tolerance.relative * magnitude
-        } else {
-            0.0
-        };
+        let relative = if magnitude.is_finite() { tolerance.relative * magnitude } else { 0.0 };
         relative + tolerance.scaled * largest + tolerance.absolute
     })
 }
@@ -105,10 +80,7 @@ pub fn compare(expected: &Array, actual: &Array, tolerance: Tolerance) -> Result
 /// [`compare`] with the distance that is allowed at each element.
 pub(super) fn compare_within(expected: &Array, actual: &Array, allowed: impl Fn(usize) -> f64) -> Result<(), Mismatch> {
     if expected.ty() != actual.ty() {
-        return Err(Mismatch::Type {
-            expected: expected.ty(),
-            actual: actual.ty(),
-        });
+        return Err(Mismatch::Type { expected: expected.ty(), actual: actual.ty() });
     }
     // As f64, different i64 elements could collide.
     let distance = |i: usize| match (expected.as_slice::<i64>(), actual.as_slice::<i64>()) {
@@ -148,11 +120,7 @@ pub(super) fn compare_within(expected: &Array, actual: &Array, allowed: impl Fn(
 /// The index, one number for each axis, of the element at `place` in row-major order.
 fn index_of(array: &Array, place: usize) -> Vec<usize> {
     let (shape, strides) = (array.shape(), array.shape().strides());
-    strides
-        .iter()
-        .zip(&shape[..])
-        .map(|(&s, &d)| place / s as usize % d)
-        .collect()
+    strides.iter().zip(&shape[..]).map(|(&s, &d)| place / s as usize % d).collect()
 }
 
 #[cfg(test)]
@@ -182,17 +150,7 @@ mod tests {
             Err(Mismatch::Elements { count: 2, index, .. }) => assert_eq!(index, [1, 0]),
             other => panic!("{other:?}"),
         }
-        assert!(
-            compare(
-                &a,
-                &b,
-                Tolerance {
-                    relative: 0.2,
-                    ..Tolerance::EXACT
-                }
-            )
-            .is_ok()
-        );
+        assert!(compare(&a, &b, Tolerance { relative: 0.2, ..Tolerance::EXACT }).is_ok());
     }
 
     #[test]

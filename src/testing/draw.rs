@@ -59,11 +59,7 @@ impl Draw {
 
     /// An array of numbers spread evenly over `low..high`, rounded to the element type; truth values are fair coins.
     pub fn uniform(&mut self, ty: &TensorType, low: f64, high: f64) -> Array {
-        let (low, high) = if ty.dtype == DType::Bool {
-            (-1.0, 1.0)
-        } else {
-            (low, high)
-        };
+        let (low, high) = if ty.dtype == DType::Bool { (-1.0, 1.0) } else { (low, high) };
         self.fill(ty, |d| {
             let v = low + (high - low) * d.unit();
             if ty.dtype == DType::Bool { f64::from(v > 0.0) } else { v }

@@ -33,12 +33,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config {
-            nodes: 4..=32,
-            max_elements: 2048,
-            gradients: true,
-            specials: false,
-        }
+        Config { nodes: 4..=32, max_elements: 2048, gradients: true, specials: false }
     }
 }
 
@@ -90,10 +85,7 @@ impl Case {
     ///
     /// # Panics
     /// If there are not as many outputs and updates as the graph has.
-    #[allow(
-        clippy::result_large_err,
-        reason = "the error is the report of a failed test, and is built once"
-    )]
+    #[allow(clippy::result_large_err, reason = "the error is the report of a failed test, and is built once")]
     pub fn check(&self, actual: &Results) -> Result<(), CaseMismatch> {
         let graph = &self.program.graph;
         let outputs = graph.outputs().iter().map(|o| ("output", &o.name));
@@ -195,11 +187,7 @@ impl<'c> Generator<'c> {
         let values: Option<Vec<&Bounded>> = operands.iter().map(|o| self.values[o.index()].as_ref()).collect();
         let values = values.ok_or(IllConditioned::Jump)?;
         let repeated = matches!(operands, [a, b] if a == b);
-        let specials = if self.config.specials {
-            Specials::Accept
-        } else {
-            Specials::Refuse
-        };
+        let specials = if self.config.specials { Specials::Accept } else { Specials::Refuse };
         bound::evaluate(op, &values, ty, repeated, specials)
     }
 
@@ -211,10 +199,7 @@ impl<'c> Generator<'c> {
             _ => return false,
         };
         let mut index = operands[1];
-        while matches!(
-            self.graph.op(index),
-            Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_)
-        ) {
+        while matches!(self.graph.op(index), Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_)) {
             index = self.graph.operands(index)[0];
         }
         let extent = self.graph.shape(operands[0])[batch] as f64;
@@ -296,16 +281,7 @@ impl<'c> Generator<'c> {
     }
 
     pub(super) fn dtype(&mut self) -> DType {
-        self.draw.of(&[
-            DType::F32,
-            DType::F32,
-            DType::F32,
-            DType::F64,
-            DType::F64,
-            DType::I32,
-            DType::I64,
-            DType::Bool,
-        ])
+        self.draw.of(&[DType::F32, DType::F32, DType::F32, DType::F64, DType::F64, DType::I32, DType::I64, DType::Bool])
     }
 
     pub(super) fn leaf_of_any_type(&mut self) -> NodeId {
@@ -337,28 +313,12 @@ impl<'c> Generator<'c> {
     pub(super) fn param(&mut self, value: Array) -> NodeId {
         let name: Name = format!("p{}", self.initial.len()).into();
         self.initial.insert(name.clone(), value.clone());
-        let kind = if self.draw.chance(0.7) {
-            ParamKind::Trainable
-        } else {
-            ParamKind::State
-        };
-        self.push_leaf(
-            Param {
-                name,
-                ty: value.ty(),
-                kind,
-            },
-            value,
-        )
+        let kind = if self.draw.chance(0.7) { ParamKind::Trainable } else { ParamKind::State };
+        self.push_leaf(Param { name, ty: value.ty(), kind }, value)
     }
 
     pub(super) fn constant(&mut self, value: Array) -> NodeId {
-        self.push_leaf(
-            Const {
-                value: value.clone().into(),
-            },
-            value,
-        )
+        self.push_leaf(Const { value: value.clone().into() }, value)
     }
 
     fn push_leaf(&mut self, op: impl Into<Op>, value: Array) -> NodeId {
@@ -374,28 +334,14 @@ impl<'c> Generator<'c> {
         match ty.dtype {
             DType::Bool => self.draw.uniform(ty, 0.0, 1.0),
             DType::I32 | DType::I64 if style == 0 => {
-                let (low, high) = if ty.dtype == DType::I32 {
-                    (-2147483648.0, 2147483647.0)
-                } else {
-                    (-9e18, 9e18)
-                };
-                self.draw.fill(ty, |d| {
-                    if d.chance(0.3) {
-                        d.of(&[low, high])
-                    } else {
-                        low + d.unit() * (high - low)
-                    }
-                })
+                let (low, high) = if ty.dtype == DType::I32 { (-2147483648.0, 2147483647.0) } else { (-9e18, 9e18) };
+                self.draw.fill(ty, |d| if d.chance(0.3) { d.of(&[low, high]) } else { low + d.unit() * (high - low) })
             }
             DType::I32 | DType::I64 => self.draw.fill(ty, |d| d.below(15) as f64 - 5.0),
             DType::F32 | DType::F64 => match style {
                 _ if specials => self.draw.fill(ty, |d| {
                     let special = d.of(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0]);
-                    if d.chance(0.1) {
-                        special
-                    } else {
-                        d.below(17) as f64 / 2.0 - 4.0
-                    }
+                    if d.chance(0.1) { special } else { d.below(17) as f64 / 2.0 - 4.0 }
                 }),
                 0..3 => self.draw.fill(ty, |d| d.below(17) as f64 / 2.0 - 4.0),
                 3..5 => self.draw.fill(ty, |d| d.below(7) as f64 - 3.0),
@@ -458,11 +404,7 @@ impl<'c> Generator<'c> {
     pub(super) fn sum_all(&mut self, node: NodeId) -> Option<NodeId> {
         let axes: Dims = (0..self.ty(node).shape.rank()).collect();
         let reduction = Reduction::Sum;
-        if axes.is_empty() {
-            Some(node)
-        } else {
-            self.push(Reduce { reduction, axes }, &[node])
-        }
+        if axes.is_empty() { Some(node) } else { self.push(Reduce { reduction, axes }, &[node]) }
     }
 
     /// Gives parameter `p` the new value `p - lr * gradient`, if there is a good gradient and no other update.
@@ -481,24 +423,14 @@ impl<'c> Generator<'c> {
             return;
         };
         if let Some(value) = self.map(ScalarFn::Sub, &[p, step]) {
-            self.graph
-                .add_update(p, value)
-                .expect("an update is typed like its parameter");
+            self.graph.add_update(p, value).expect("an update is typed like its parameter");
         }
     }
 
     /// Makes some nodes results, and gives some parameters new values.
     fn choose_results(&mut self) {
-        let usable: Vec<NodeId> = self
-            .graph
-            .ids()
-            .filter(|id| self.values[id.index()].is_some())
-            .collect();
-        let ends: Vec<NodeId> = usable
-            .iter()
-            .copied()
-            .filter(|&id| self.graph.users(id).next().is_none())
-            .collect();
+        let usable: Vec<NodeId> = self.graph.ids().filter(|id| self.values[id.index()].is_some()).collect();
+        let ends: Vec<NodeId> = usable.iter().copied().filter(|&id| self.graph.users(id).next().is_none()).collect();
         let mut outputs = self.draw.shuffled(ends);
         outputs.truncate(6);
         for _ in 0..self.draw.below(3) {
@@ -508,35 +440,22 @@ impl<'c> Generator<'c> {
             outputs.push(usable[usable.len() - 1]);
         }
         for (i, node) in outputs.into_iter().enumerate() {
-            self.graph
-                .add_output(format!("out{i}"), node)
-                .expect("names are distinct");
+            self.graph.add_output(format!("out{i}"), node).expect("names are distinct");
         }
-        let params: Vec<NodeId> = usable
-            .into_iter()
-            .filter(|&id| self.graph.op(id).kind() == OpKind::Param)
-            .collect();
+        let params: Vec<NodeId> = usable.into_iter().filter(|&id| self.graph.op(id).kind() == OpKind::Param).collect();
         for p in params {
             let free = self.graph.updates().iter().all(|u| u.param != p);
             if free && self.draw.chance(0.4) {
                 // Another parameter may be among the candidates: updates are stored after everything has been read.
                 let ty = self.ty(p);
                 let value = self.node(|t| *t == ty).expect("the parameter itself fits");
-                self.graph
-                    .add_update(p, value)
-                    .expect("an update is typed like its parameter");
+                self.graph.add_update(p, value).expect("an update is typed like its parameter");
             }
         }
     }
 
     fn finish(self) -> Case {
-        let errors = |id: NodeId| {
-            self.values[id.index()]
-                .as_ref()
-                .expect("results are usable")
-                .error
-                .clone()
-        };
+        let errors = |id: NodeId| self.values[id.index()].as_ref().expect("results are usable").error.clone();
         let output_errors = self.graph.outputs().iter().map(|o| errors(o.node)).collect();
         let update_errors = self.graph.updates().iter().map(|u| errors(u.value)).collect();
         let leaf = |_: NodeId, name: &Name| match self.inputs.get(name) {
@@ -550,11 +469,7 @@ impl<'c> Generator<'c> {
             output_errors,
             update_errors,
             inputs: self.inputs,
-            program: Program {
-                graph: self.graph,
-                initial: self.initial,
-                builder: u64::MAX,
-            },
+            program: Program { graph: self.graph, initial: self.initial, builder: u64::MAX },
         }
     }
 }

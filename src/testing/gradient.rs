@@ -60,17 +60,9 @@ pub fn check_gradient(
     let result = f(&g, &tensors);
     let weights = Draw::new(7).uniform(&result.ty(), 0.5, 1.5);
     let loss = (result * g.constant(weights)).sum();
-    let wrt: Vec<NodeId> = tensors
-        .iter()
-        .filter(|t| t.dtype() == DType::F64)
-        .map(|t| t.id())
-        .collect();
+    let wrt: Vec<NodeId> = tensors.iter().filter(|t| t.dtype() == DType::F64).map(|t| t.id()).collect();
     let Program { graph, .. } = g.program(&[]);
-    let leaves = names
-        .iter()
-        .zip(inputs)
-        .map(|(n, a)| (n.as_str().into(), a.clone()))
-        .collect();
+    let leaves = names.iter().zip(inputs).map(|(n, a)| (n.as_str().into(), a.clone())).collect();
     check_gradient_of(&graph, loss.id(), &wrt, &leaves)
 }
 
@@ -91,13 +83,7 @@ pub fn check_gradient_of(
     let mut report = GradientReport::default();
     let names: Vec<Name> = wrt
         .iter()
-        .map(|&w| {
-            graph
-                .op(w)
-                .leaf_name()
-                .expect("derivatives are by inputs and parameters")
-                .clone()
-        })
+        .map(|&w| graph.op(w).leaf_name().expect("derivatives are by inputs and parameters").clone())
         .collect();
     let gradients = grad(&mut graph, loss, wrt).unwrap_or_else(|e| panic!("{e}"));
 
@@ -128,9 +114,7 @@ pub fn check_gradient_of(
         let shape = graph.shape(gradient).clone();
         let value = Array::new(shape, direction.clone()).expect("a direction is shaped like its input");
         let op = Const { value: value.into() };
-        let cotangent = graph
-            .push(op, &[], Origin::default())
-            .expect("constants take no operands");
+        let cotangent = graph.push(op, &[], Origin::default()).expect("constants take no operands");
         results.push((gradient, cotangent));
     }
     let second = vjp(&mut graph, &results, wrt).unwrap_or_else(|e| panic!("{e}"));
@@ -146,9 +130,7 @@ pub fn check_gradient_of(
 fn central(f: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
     const STEP: f64 = 1e-3;
     let [a, b, c, d] = [-2.0, -1.0, 1.0, 2.0].map(|k| f(k * STEP));
-    (0..a.len())
-        .map(|i| (a[i] - 8.0 * b[i] + 8.0 * c[i] - d[i]) / (12.0 * STEP))
-        .collect()
+    (0..a.len()).map(|i| (a[i] - 8.0 * b[i] + 8.0 * c[i] - d[i]) / (12.0 * STEP)).collect()
 }
 
 /// `leaves` moved by `t` along a direction.
@@ -184,11 +166,7 @@ fn agree(
     let mut count = 0;
     let mut at = (1.0, None);
     for (input, (derivative, difference)) in derivatives.iter().zip(differences).enumerate() {
-        assert_eq!(
-            derivative.len(),
-            difference.len(),
-            "a gradient is shaped like its input"
-        );
+        assert_eq!(derivative.len(), difference.len(), "a gradient is shaped like its input");
         for (element, (&a, &b)) in derivative.iter().zip(difference).enumerate() {
             count += 1;
             let share = (a - b).abs() / (1e-7 * scale);

@@ -101,15 +101,7 @@ impl Generator<'_> {
                 let mut widths = |choices: &[usize]| -> Dims { (0..rank).map(|_| self.draw.of(choices)).collect() };
                 let (low, high, interior) = (widths(&[0, 0, 1, 2]), widths(&[0, 0, 1, 3]), widths(&[0, 0, 0, 1, 2]));
                 let value = self.fill();
-                self.push(
-                    Pad {
-                        low,
-                        high,
-                        interior,
-                        value,
-                    },
-                    &[x],
-                )
+                self.push(Pad { low, high, interior, value }, &[x])
             }
             OpKind::Concat => {
                 let x = self.node(|t| t.shape.rank() > 0)?;
@@ -138,11 +130,7 @@ impl Generator<'_> {
                 let choices = self.ty(index).shape;
                 let shape: Shape = choices.iter().chain(&ty.shape[batch + 1..]).copied().collect();
                 let update = self.of_type(&TensorType::new(ty.dtype, shape))?;
-                let combine = if ty.dtype == DType::Bool {
-                    Combine::Set
-                } else {
-                    self.draw.of(Combine::ALL)
-                };
+                let combine = if ty.dtype == DType::Bool { Combine::Set } else { self.draw.of(Combine::ALL) };
                 self.push(Scatter { batch, combine }, &[x, index, update])
             }
         }
@@ -153,11 +141,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn broadcast(&mut self, x: NodeId, shape: Shape, axes: Dims) -> Option<NodeId> {
-        if axes.is_empty() {
-            Some(x)
-        } else {
-            self.push(Broadcast { shape, axes }, &[x])
-        }
+        if axes.is_empty() { Some(x) } else { self.push(Broadcast { shape, axes }, &[x]) }
     }
 
     /// A broadcast of `x` to `shape`, whose extents contain those of `x` in order.
@@ -203,11 +187,7 @@ impl Generator<'_> {
     fn fill(&mut self) -> u64 {
         let specials = self.config.specials && self.draw.chance(0.3);
         let number = self.draw.of(&[0.0, 0.0, 1.0, -3.0, 7.0]);
-        if specials {
-            f64::NAN.to_bits()
-        } else {
-            f64::to_bits(number)
-        }
+        if specials { f64::NAN.to_bits() } else { f64::to_bits(number) }
     }
 
     fn grow_map(&mut self, f: ScalarFn) -> Option<NodeId> {
@@ -222,11 +202,7 @@ impl Generator<'_> {
         let x = match x {
             Some(x) => x,
             None => {
-                let dtype = if f.record().signature == Signature::Logic {
-                    DType::Bool
-                } else {
-                    DType::F32
-                };
+                let dtype = if f.record().signature == Signature::Logic { DType::Bool } else { DType::F32 };
                 let ty = TensorType::new(dtype, self.shape());
                 self.leaf(&ty)
             }
@@ -260,30 +236,14 @@ impl Generator<'_> {
 
     fn grow_slice(&mut self) -> Option<NodeId> {
         let x = self.node(|t| t.shape.rank() > 0)?;
-        let mut slice = Slice {
-            start: Dims::new(),
-            len: Dims::new(),
-            step: SmallVec::new(),
-        };
+        let mut slice = Slice { start: Dims::new(), len: Dims::new(), step: SmallVec::new() };
         for &extent in &self.ty(x).shape[..] {
             let least = usize::from(self.draw.chance(0.95));
             let whole = self.draw.chance(0.4);
-            let step: isize = if whole {
-                self.draw.of(&[1, 1, -1])
-            } else {
-                self.draw.of(&[1, 1, 2, 3, -1, -2])
-            };
+            let step: isize = if whole { self.draw.of(&[1, 1, -1]) } else { self.draw.of(&[1, 1, 2, 3, -1, -2]) };
             let most = extent.div_ceil(step.unsigned_abs());
-            let len = if whole || extent == 0 {
-                extent
-            } else {
-                self.draw.between(least, most)
-            };
-            let span = if len == 0 {
-                0
-            } else {
-                (len - 1) * step.unsigned_abs() + 1
-            };
+            let len = if whole || extent == 0 { extent } else { self.draw.between(least, most) };
+            let span = if len == 0 { 0 } else { (len - 1) * step.unsigned_abs() + 1 };
             let low = self.draw.between(0, extent - span);
             slice.start.push(if step < 0 && len > 0 { low + span - 1 } else { low });
             slice.len.push(len);
@@ -316,29 +276,17 @@ impl Generator<'_> {
             return None;
         }
         let b = self.of_type(&TensorType::new(ty.dtype, shape))?;
-        let place = |axis: &usize| {
-            other
-                .iter()
-                .position(|o| o.0 == Some(*axis))
-                .expect("every paired axis has a place")
-        };
+        let place =
+            |axis: &usize| other.iter().position(|o| o.0 == Some(*axis)).expect("every paired axis has a place");
         let (other_batch, other_contract): (Dims, Dims) =
             (batch.iter().map(place).collect(), contract.iter().map(place).collect());
         if self.draw.chance(0.5) {
-            let dot = Dot {
-                lhs_batch: batch,
-                rhs_batch: other_batch,
-                lhs_contract: contract,
-                rhs_contract: other_contract,
-            };
+            let dot =
+                Dot { lhs_batch: batch, rhs_batch: other_batch, lhs_contract: contract, rhs_contract: other_contract };
             self.push(dot, &[a, b])
         } else {
-            let dot = Dot {
-                lhs_batch: other_batch,
-                rhs_batch: batch,
-                lhs_contract: other_contract,
-                rhs_contract: contract,
-            };
+            let dot =
+                Dot { lhs_batch: other_batch, rhs_batch: batch, lhs_contract: other_contract, rhs_contract: contract };
             self.push(dot, &[b, a])
         }
     }
@@ -363,26 +311,11 @@ impl Generator<'_> {
             return Some((batch, index));
         }
         if extent == 0 || self.draw.chance(0.3) {
-            let outside = [
-                -1.0,
-                -7.0,
-                extent as f64,
-                extent as f64 + 5.0,
-                2147483647.0,
-                -2147483648.0,
-            ];
-            let value = self.draw.fill(&ty, |d| {
-                if extent == 0 || d.chance(0.2) {
-                    d.of(&outside)
-                } else {
-                    d.below(extent) as f64
-                }
-            });
-            let index = if self.draw.chance(0.5) {
-                self.constant(value)
-            } else {
-                self.param(value)
-            };
+            let outside = [-1.0, -7.0, extent as f64, extent as f64 + 5.0, 2147483647.0, -2147483648.0];
+            let value = self
+                .draw
+                .fill(&ty, |d| if extent == 0 || d.chance(0.2) { d.of(&outside) } else { d.below(extent) as f64 });
+            let index = if self.draw.chance(0.5) { self.constant(value) } else { self.param(value) };
             return Some((batch, index));
         }
         let value = self.draw.fill(&ty, |d| d.below(extent) as f64);
@@ -417,13 +350,7 @@ impl Generator<'_> {
     }
 
     fn fold(&mut self, reduction: Reduction, x: NodeId, axes: &Dims) -> Option<NodeId> {
-        self.push(
-            Reduce {
-                reduction,
-                axes: axes.clone(),
-            },
-            &[x],
-        )
+        self.push(Reduce { reduction, axes: axes.clone() }, &[x])
     }
 
     /// `e^(x - max) / sum`.
@@ -499,10 +426,7 @@ impl Generator<'_> {
         let labels_ty = TensorType::new(DType::I32, &ty.shape[..last]);
         let labels = self.draw.fill(&labels_ty, |d| d.below(ty.shape[last]) as f64);
         let labels = self.input(labels);
-        let gather = Gather {
-            batch: last,
-            fill: 0.0f64.to_bits(),
-        };
+        let gather = Gather { batch: last, fill: 0.0f64.to_bits() };
         let picked = self.push(gather, &[x, labels])?;
         let losses = self.map(ScalarFn::Sub, &[log, picked])?;
         self.sum_all(losses)
@@ -518,11 +442,7 @@ impl Generator<'_> {
             len: (0..=last).map(|a| shape[a] - if a == last { 2 } else { 0 }).collect(),
             step: SmallVec::from_elem(1, last + 1),
         };
-        let (a, b, c) = (
-            self.push(part(0), &[x])?,
-            self.push(part(1), &[x])?,
-            self.push(part(2), &[x])?,
-        );
+        let (a, b, c) = (self.push(part(0), &[x])?, self.push(part(1), &[x])?, self.push(part(2), &[x])?);
         let sum = self.map(ScalarFn::Add, &[a, b])?;
         self.map(ScalarFn::Add, &[sum, c])
     }

@@ -43,23 +43,13 @@ struct Settings<'g> {
 
 impl<'g> Settings<'g> {
     fn new(rate: Rate<'g>, decay: f64) -> Settings<'g> {
-        Settings {
-            rate,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            decay,
-            prefix: String::new(),
-        }
+        Settings { rate, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay, prefix: String::new() }
     }
 
     #[track_caller]
     fn betas(self, beta1: f64, beta2: f64) -> Settings<'g> {
         let valid = |b| (0.0..1.0).contains(&b);
-        assert!(
-            valid(beta1) && valid(beta2),
-            "Adam: betas are in 0 <= beta < 1, not {beta1} and {beta2}"
-        );
+        assert!(valid(beta1) && valid(beta2), "Adam: betas are in 0 <= beta < 1, not {beta1} and {beta2}");
         Settings { beta1, beta2, ..self }
     }
 
@@ -68,10 +58,7 @@ impl<'g> Settings<'g> {
         let rate = self.rate.resolve(step, &self.prefix);
         let t = step.count_steps(&format!("{}adam.t", self.prefix)) + 1;
         for &(p, g) in gradients {
-            let (m, v) = (
-                step.state_of(p, &self.prefix, "adam_m"),
-                step.state_of(p, &self.prefix, "adam_v"),
-            );
+            let (m, v) = (step.state_of(p, &self.prefix, "adam_m"), step.state_of(p, &self.prefix, "adam_v"));
             let new_m = self.beta1 * m + (1.0 - self.beta1) * g;
             let new_v = self.beta2 * v + (1.0 - self.beta2) * (g * g);
             step.update(m, new_m);
@@ -83,11 +70,7 @@ impl<'g> Settings<'g> {
             let size = rate / correction(step, self.beta1, t);
             let root = correction(step, self.beta2, t).rsqrt();
             let denominator = new_v.sqrt() * root + self.eps;
-            let shrunk = if self.decay == 0.0 {
-                p
-            } else {
-                p * (1.0 - rate * self.decay)
-            };
+            let shrunk = if self.decay == 0.0 { p } else { p * (1.0 - rate * self.decay) };
             step.update(p, shrunk - size * (new_m / denominator));
         }
     }
@@ -96,11 +79,7 @@ impl<'g> Settings<'g> {
 /// `1 - beta^t`.
 #[track_caller]
 fn correction<'g>(step: &StepBuilder<'g>, beta: f64, t: Tensor<'g>) -> Tensor<'g> {
-    if beta == 0.0 {
-        step.number(t.dtype(), 1.0)
-    } else {
-        -(t * beta.ln()).expm1()
-    }
+    if beta == 0.0 { step.number(t.dtype(), 1.0) } else { -(t * beta.ln()).expm1() }
 }
 
 macro_rules! adam {
@@ -122,10 +101,7 @@ macro_rules! adam {
 
             /// Puts `prefix` and a dot before the names of the optimizer's state: `<prefix>.adam.t`, `<parameter>.<prefix>.adam_m`.
             pub fn prefix(self, prefix: &str) -> $name<'g> {
-                $name(Settings {
-                    prefix: format!("{prefix}."),
-                    ..self.0
-                })
+                $name(Settings { prefix: format!("{prefix}."), ..self.0 })
             }
         }
 
@@ -155,9 +131,6 @@ impl<'g> AdamW<'g> {
 
     /// The weight decay; 0.01 unless set.
     pub fn weight_decay(self, weight_decay: f64) -> AdamW<'g> {
-        AdamW(Settings {
-            decay: weight_decay,
-            ..self.0
-        })
+        AdamW(Settings { decay: weight_decay, ..self.0 })
     }
 }

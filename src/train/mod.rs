@@ -62,10 +62,7 @@ pub trait Optimizer<'g>: Sized {
     #[track_caller]
     fn minimize(self, loss: Tensor<'g>) -> TrainStep<'g> {
         let params = trainable(loss);
-        assert!(
-            !params.is_empty(),
-            "minimize: {loss:?} depends on no trainable parameter"
-        );
+        assert!(!params.is_empty(), "minimize: {loss:?} depends on no trainable parameter");
         self.minimize_wrt(loss, &params)
     }
 
@@ -90,25 +87,15 @@ pub trait Optimizer<'g>: Sized {
     #[track_caller]
     fn apply(self, builder: &'g Builder, gradients: &[(Tensor<'g>, Tensor<'g>)]) -> TrainStep<'g> {
         for &(param, gradient) in gradients {
-            assert!(
-                param_name(param).is_some(),
-                "apply: {param:?} is not a parameter and cannot be updated"
-            );
+            assert!(param_name(param).is_some(), "apply: {param:?} is not a parameter and cannot be updated");
             assert!(
                 param.ty() == gradient.ty() && param.dtype().is_float(),
                 "apply: {param:?} and its gradient {gradient:?} have one float type"
             );
         }
-        let mut step = StepBuilder {
-            builder,
-            updates: Vec::new(),
-        };
+        let mut step = StepBuilder { builder, updates: Vec::new() };
         self.update(&mut step, gradients);
-        TrainStep {
-            builder,
-            outputs: Vec::new(),
-            updates: step.updates,
-        }
+        TrainStep { builder, outputs: Vec::new(), updates: step.updates }
     }
 }
 
@@ -160,9 +147,7 @@ impl<'g> StepBuilder<'g> {
     /// If the name is taken, or `param` is not a parameter.
     #[track_caller]
     pub fn state_of(&self, param: Tensor<'g>, prefix: &str, name: &str) -> Tensor<'g> {
-        let Some(owner) = param_name(param) else {
-            panic!("state_of: {param:?} is not a parameter")
-        };
+        let Some(owner) = param_name(param) else { panic!("state_of: {param:?} is not a parameter") };
         self.builder.state(&format!("{owner}.{prefix}{name}"), param.ty())
     }
 

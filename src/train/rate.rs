@@ -91,10 +91,7 @@ impl<'g> Rate<'g> {
             Kind::Schedule(rate) => {
                 let taken = step.count_steps(&format!("{prefix}schedule.t"));
                 let rate = rate(taken.cast(crate::DType::F32));
-                assert!(
-                    rate.rank() == 0 && rate.dtype().is_float(),
-                    "a schedule gives a float scalar, not {rate:?}"
-                );
+                assert!(rate.rank() == 0 && rate.dtype().is_float(), "a schedule gives a float scalar, not {rate:?}");
                 Resolved::Tensor(rate)
             }
         }

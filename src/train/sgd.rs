@@ -30,21 +30,12 @@ pub struct Sgd<'g> {
 impl<'g> Sgd<'g> {
     /// Plain descent with this learning rate.
     pub fn new(rate: impl Into<Rate<'g>>) -> Sgd<'g> {
-        Sgd {
-            rate: rate.into(),
-            momentum: None,
-            nesterov: false,
-            weight_decay: 0.0,
-            prefix: String::new(),
-        }
+        Sgd { rate: rate.into(), momentum: None, nesterov: false, weight_decay: 0.0, prefix: String::new() }
     }
 
     /// Momentum, usually 0.9.
     pub fn momentum(self, momentum: f64) -> Sgd<'g> {
-        Sgd {
-            momentum: Some(momentum),
-            ..self
-        }
+        Sgd { momentum: Some(momentum), ..self }
     }
 
     /// Nesterov's form of momentum.
@@ -62,27 +53,17 @@ impl<'g> Sgd<'g> {
 
     /// Puts `prefix` and a dot before the names of the optimizer's state: `<prefix>.learning_rate`, `<parameter>.<prefix>.momentum`.
     pub fn prefix(self, prefix: &str) -> Sgd<'g> {
-        Sgd {
-            prefix: format!("{prefix}."),
-            ..self
-        }
+        Sgd { prefix: format!("{prefix}."), ..self }
     }
 }
 
 impl<'g> Optimizer<'g> for Sgd<'g> {
     #[track_caller]
     fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
-        assert!(
-            !self.nesterov || self.momentum.is_some(),
-            "Sgd: Nesterov's form needs a momentum"
-        );
+        assert!(!self.nesterov || self.momentum.is_some(), "Sgd: Nesterov's form needs a momentum");
         let rate = self.rate.resolve(step, &self.prefix);
         for &(param, gradient) in gradients {
-            let gradient = if self.weight_decay == 0.0 {
-                gradient
-            } else {
-                gradient + self.weight_decay * param
-            };
+            let gradient = if self.weight_decay == 0.0 { gradient } else { gradient + self.weight_decay * param };
             let direction = match self.momentum {
                 None => gradient,
                 Some(momentum) => {

@@ -1,10 +1,9 @@
-//! Coefficients of the polynomials, lowest degree first. Written by `scripts/minimax.py`, which says how: weighted minimax by the
-//! Remez exchange in 70-digit arithmetic, coefficients rounded one by one with the rest fitted again. Each comment gives the
-//! form, the interval and the error of the rounded polynomial.
-#![allow(
-    clippy::approx_constant,
-    reason = "fitted coefficients that lie near a constant are not that constant"
-)]
+//! Coefficients of the polynomials, lowest degree first. Written by `scripts/minimax.py`, which says how.
+//!
+//! Weighted minimax by the Remez exchange in 70-digit arithmetic, then rounded to the format, the first coefficients
+//! one by one with the rest fitted again. Each comment gives the form, the interval of the polynomial's variable and the
+//! error of the rounded polynomial.
+#![allow(clippy::approx_constant, reason = "fitted coefficients that lie near a constant are not that constant")]
 
 use super::Poly;
 
@@ -31,14 +30,7 @@ pub(super) const EXP: Poly = Poly {
 ///
 /// f32: [-0.50001, 0.50001], error 2^-28.0. f64: [-0.50001, 0.50001], error 2^-57.7.
 pub(super) const EXP2: Poly = Poly {
-    f32: &[
-        0.6931472,
-        0.24022649,
-        0.055503592,
-        0.009618315,
-        0.001339126,
-        0.00015379819,
-    ],
+    f32: &[0.6931472, 0.24022649, 0.055503592, 0.009618315, 0.001339126, 0.00015379819],
     f64: &[
         0.6931471805599453,
         0.24022650695910108,
@@ -78,16 +70,7 @@ pub(super) const EXPM1: Poly = Poly {
 ///
 /// f32: [-0.33334, 0.33334], error 2^-27.6. f64: [-0.33334, 0.33334], error 2^-61.5.
 pub(super) const LOG1P: Poly = Poly {
-    f32: &[
-        0.33333215,
-        -0.24999811,
-        0.20010452,
-        -0.166798,
-        0.14005138,
-        -0.12195058,
-        0.13988182,
-        -0.12839544,
-    ],
+    f32: &[0.33333215, -0.24999811, 0.20010452, -0.166798, 0.14005138, -0.12195058, 0.13988182, -0.12839544],
     f64: &[
         0.33333333333333337,
         -0.24999999999999695,
@@ -190,15 +173,7 @@ pub(super) const EXP_TWICE: Poly = Poly {
 ///
 /// f32: [1.0e-9, 1.0], error 2^-29.4. f64: [1.0e-9, 1.0], error 2^-56.3.
 pub(super) const ERF: Poly = Poly {
-    f32: &[
-        0.12837917,
-        -0.37612626,
-        0.11283579,
-        -0.026853347,
-        0.005187162,
-        -0.0007997853,
-        7.806903e-5,
-    ],
+    f32: &[0.12837917, -0.37612626, 0.11283579, -0.026853347, 0.005187162, -0.0007997853, 7.806903e-5],
     f64: &[
         0.1283791670955126,
         -0.3761263890318416,
@@ -221,16 +196,7 @@ pub(super) const ERF: Poly = Poly {
 ///
 /// f32: [0.0, 2.95], error 2^-27.7. f64: [0.0, 4.95], error 2^-56.7.
 pub(super) const LOG2_ERFC: Poly = Poly {
-    f32: &[
-        -2.6684167,
-        -3.807221,
-        -1.2164172,
-        -0.059568997,
-        0.013517636,
-        -0.0017374891,
-        -0.00023355841,
-        0.00010442441,
-    ],
+    f32: &[-2.6684167, -3.807221, -1.2164172, -0.059568997, 0.013517636, -0.0017374891, -0.00023355841, 0.00010442441],
     f64: &[
         -2.6684166967815997,
         -3.807225345853587,
@@ -443,7 +409,7 @@ pub(super) const LGAMMA: Poly = Poly {
     ],
 };
 
-/// `lgamma(x) = (x - 1/2) log x - x + log(2 pi)/2 + P(w)/x`, `w = 1/x^2`, `x` at least 3, absolute error of the sum.
+/// `lgamma(x) = (x - 1/2) log x - x + log(2 pi)/2 + P(w)/x`, `w = 1/x^2`, `x >= 3`, absolute.
 ///
 /// f32: [1.0e-7, 0.11112], error 2^-32.2. f64: [1.0e-7, 0.11112], error 2^-58.3.
 pub(super) const STIRLING: Poly = Poly {
@@ -519,7 +485,7 @@ pub(super) const DIGAMMA: Poly = Poly {
     ],
 };
 
-/// `digamma(x) = log x - 1/(2 x) - w P(w)`, `w = 1/x^2`, `x` at least 3, absolute error of the sum.
+/// `digamma(x) = log x - 1/(2 x) - w P(w)`, `w = 1/x^2`, `x >= 3`, absolute.
 ///
 /// f32: [1.0e-7, 0.11112], error 2^-32.7. f64: [1.0e-7, 0.11112], error 2^-56.9.
 pub(super) const DIGAMMA_FAR: Poly = Poly {

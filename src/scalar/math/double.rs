@@ -1,5 +1,5 @@
-//! Numbers of two words: `hi + lo` with `|lo|` at most half an ulp of `hi`, for intermediate results that need about twice the
-//! format's digits. Handbook of Floating-Point Arithmetic, 2nd ed., chapter 14.
+//! Numbers of two words: `hi + lo` with `|lo|` at most half an ulp of `hi`, for intermediate results that need about
+//! twice the format's digits. Handbook of Floating-Point Arithmetic, 2nd ed., chapter 14.
 
 use crate::scalar::lanes::Lanes;
 
@@ -32,10 +32,7 @@ pub(super) fn sum<L: Lanes>(l: &mut L, a: L::F, b: L::F) -> Double<L::F> {
 pub(super) fn product<L: Lanes>(l: &mut L, a: L::F, b: L::F) -> Double<L::F> {
     let hi = l.fmul(a, b);
     let minus = l.fneg(hi);
-    Double {
-        hi,
-        lo: l.fma(a, b, minus),
-    }
+    Double { hi, lo: l.fma(a, b, minus) }
 }
 
 /// `a * b`.
@@ -58,14 +55,8 @@ pub(super) fn add_ordered<L: Lanes>(l: &mut L, a: Double<L::F>, b: Double<L::F>)
 pub(super) fn constant<L: Lanes>(l: &mut L, hi: f64, lo: f64) -> Double<L::F> {
     if l.bits() == 32 {
         let head = f64::from(hi as f32);
-        Double {
-            hi: l.fconst(head),
-            lo: l.fconst(hi - head),
-        }
+        Double { hi: l.fconst(head), lo: l.fconst(hi - head) }
     } else {
-        Double {
-            hi: l.fconst(hi),
-            lo: l.fconst(lo),
-        }
+        Double { hi: l.fconst(hi), lo: l.fconst(lo) }
     }
 }

@@ -1,8 +1,8 @@
 //! Trigonometric functions.
 //!
-//! `x = n pi/2 + r + lo` with `|r|` at most pi/4: three fma steps (Cody and Waite) up to [`limit`], beyond it exact integer
-//! arithmetic on the bits of 2/pi (Payne and Hanek) in a call. The quadrant `n` is read from the low bits of a float to which
-//! [`magic`] was added; it chooses between the sine's and the cosine's polynomial and gives the sign.
+//! `x = n pi/2 + r + lo` with `|r|` at most pi/4: three fma steps (Cody and Waite) up to [`limit`], beyond it exact
+//! integer arithmetic on the bits of 2/pi (Payne and Hanek) in a call. The quadrant `n` is read from the low bits of a
+//! float to which [`magic`] was added; it chooses between the sine's and the cosine's polynomial and gives the sign.
 
 use super::{coef, eqc, fma_by, horner, magic, mulc, pick, sign_bit};
 use crate::scalar::lanes::{Lanes, Plain, Slow};
@@ -17,16 +17,7 @@ pub fn sin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let zero = eqc(l, x, 0.0);
     let y = l.fselect(zero, x, y);
     let huge = beyond(l, x);
-    l.rare(
-        huge,
-        Slow {
-            name: "sin",
-            f32: sin_slow_f32,
-            f64: sin_slow_f64,
-        },
-        x,
-        y,
-    )
+    l.rare(huge, Slow { name: "sin", f32: sin_slow_f32, f64: sin_slow_f64 }, x, y)
 }
 
 /// The cosine.
@@ -39,16 +30,7 @@ pub fn cos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let n = l.iadd(n, one);
     let y = quadrant(l, n, s, c);
     let huge = beyond(l, x);
-    l.rare(
-        huge,
-        Slow {
-            name: "cos",
-            f32: cos_slow_f32,
-            f64: cos_slow_f64,
-        },
-        x,
-        y,
-    )
+    l.rare(huge, Slow { name: "cos", f32: cos_slow_f32, f64: cos_slow_f64 }, x, y)
 }
 
 /// The tangent: the quotient of the sine's and the cosine's polynomial.
@@ -60,16 +42,7 @@ pub fn tan<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let zero = eqc(l, x, 0.0);
     let y = l.fselect(zero, x, y);
     let huge = beyond(l, x);
-    l.rare(
-        huge,
-        Slow {
-            name: "tan",
-            f32: tan_slow_f32,
-            f64: tan_slow_f64,
-        },
-        x,
-        y,
-    )
+    l.rare(huge, Slow { name: "tan", f32: tan_slow_f32, f64: tan_slow_f64 }, x, y)
 }
 
 /// The largest argument that three steps of fma reduce.
@@ -106,16 +79,8 @@ fn reduce<L: Lanes>(l: &mut L, x: L::F) -> (L::I, L::F, L::F) {
 pub(super) fn half_pi<L: Lanes>(l: &L) -> (f64, f64, f64) {
     pick(
         l,
-        (
-            1.570_796_370_506_286_6,
-            -4.371_138_828_673_793e-8,
-            -1.715_124_510_005_881_9e-15,
-        ),
-        (
-            std::f64::consts::FRAC_PI_2,
-            6.123_233_995_736_766e-17,
-            -1.497_384_904_859_169_8e-33,
-        ),
+        (1.570_796_370_506_286_6, -4.371_138_828_673_793e-8, -1.715_124_510_005_881_9e-15),
+        (std::f64::consts::FRAC_PI_2, 6.123_233_995_736_766e-17, -1.497_384_904_859_169_8e-33),
     )
 }
 
@@ -236,10 +201,11 @@ const TWO_OVER_PI: [u64; 20] = [
     0x5603_3046_fc7b_6bab,
 ];
 
-/// `(n, r, lo)` with `x = n pi/2 + r + lo` up to whole turns, `n` in 0..4 and `|r|` at most pi/4, for finite `|x|` at least 2^15.
+/// `(n, r, lo)` with `x = n pi/2 + r + lo` up to whole turns, `n` in 0..4 and `|r|` at most pi/4, for finite `|x|` at
+/// least 2^15.
 ///
-/// `|x| = m 2^k`. Bits of 2/pi above the place 2^(1-k) add whole turns; the 192 bits from there on, times `m` modulo 2^192, are
-/// the quadrant in two bits and its fraction in 190, of which at most 63 or so cancel.
+/// `|x| = m 2^k`. Bits of 2/pi above the place 2^(1-k) add whole turns; the 192 bits from there on, times `m` modulo
+/// 2^192, are the quadrant in two bits and its fraction in 190, of which at most 63 or so cancel.
 fn reduce_huge(x: f64) -> (i64, f64, f64) {
     let bits = x.to_bits();
     let k = ((bits >> 52) & 0x7ff) as i64 - 1075;

@@ -1,1 +1,0 @@
-fn main(){ let s: u64 = std::env::args().nth(1).unwrap().parse().unwrap(); let c = cotangent::testing::generate(s); println!("{}", c.program.graph.text().origins(false)); let p = cotangent::plan::plan(&c.program.graph); println!("{p}"); }

@@ -1,0 +1,505 @@
+//! Mistakes in building a graph: each panics at the user's line, and says what was applied to what, and where that was built. And each node of a good
+//! graph knows the user's line.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use cotangent::graph::{Dims, GraphError, OpError, OpErrorKind, Origin};
+use cotangent::prelude::*;
+use cotangent::prim::{ArgReduce, Cast, Combine, Concat, Dot, Extremum, Gather, Iota, Map, Op, Pad};
+use cotangent::prim::{Broadcast, Input, Reduce, Reduction, Reshape, Scatter, Slice, Transpose};
+use cotangent::scalar::ScalarFn;
+
+/// What a panic said, and where.
+struct Panic {
+    file: String,
+    line: u32,
+    message: String,
+}
+
+thread_local! {
+    static CAUGHT: RefCell<Option<Option<Panic>>> = const { RefCell::new(None) };
+}
+
+/// Runs `f`, which must panic, without the usual report.
+fn caught(f: impl FnOnce()) -> Panic {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let taken = CAUGHT.with_borrow_mut(|slot| match slot {
+                None => false,
+                Some(slot) => {
+                    let location = info.location().expect("panics have a location");
+                    *slot = Some(Panic {
+                        file: location.file().to_owned(),
+                        line: location.line(),
+                        message: info.payload_as_str().unwrap_or_default().to_owned(),
+                    });
+                    true
+                }
+            });
+            if !taken {
+                usual(info);
+            }
+        }));
+    });
+    CAUGHT.set(Some(None));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(f));
+    let panic = CAUGHT.take().flatten();
+    assert!(outcome.is_err(), "no panic");
+    panic.expect("the hook sees the panic")
+}
+
+/// The message of the panic of an expression, which must be at the expression's own line and contain the given words.
+macro_rules! refuses {
+    ($e:expr, $($word:expr),+) => {{
+        let line = line!();
+        let panic = caught(|| {
+            let _ = $e;
+        });
+        assert_eq!((panic.file.as_str(), panic.line), (file!(), line), "{}", panic.message);
+        for word in [$($word),+] {
+            assert!(panic.message.contains(word), "`{word}` is not in: {}", panic.message);
+        }
+        panic.message
+    }};
+}
+
+#[test]
+fn a_message_names_the_operation_the_shapes_and_where_the_operands_were_built() {
+    let g = Builder::new();
+    let a = g.input("a", f32([2, 3])).exp();
+    let built_a = format!("errors.rs:{}", line!() - 1);
+    let b = g.param("b", init::zeros([4, 5]));
+    let built_b = format!("errors.rs:{}", line!() - 1);
+    let message = refuses!(a.dot(b), "dot", "f32[2, 3]", "f32[4, 5]", &built_a, &built_b);
+    assert_eq!(
+        message,
+        format!(
+            "dot(f32[2, 3], f32[4, 5]): axis 1 of the left operand has extent 3, axis 0 of the right 4\n  \
+             operand 0: exp : f32[2, 3], built at {built_a}\n  \
+             operand 1: param \"b\" : f32[4, 5], built at {built_b}"
+        )
+    );
+    println!("{message}");
+}
+
+#[test]
+fn arithmetic_that_does_not_fit() {
+    let g = Builder::new();
+    let (a, b) = (g.input("a", f32([2, 3])), g.input("b", f32([2, 4])));
+    let (d, i, t) = (g.input("d", f64([2, 3])), g.input("i", i32([2])), g.input("t", bool([2, 3])));
+    refuses!(a + b, "add(f32[2, 3], f32[2, 4])", "do not broadcast", "3 and 4");
+    refuses!(a - d, "sub", "operand 1 is f64, expected f32");
+    refuses!(a * i, "mul", "do not broadcast");
+    refuses!(a.slice(1, 0..2) / i, "div", "operand 1 is i32, expected f32");
+    refuses!(a % t, "rem", "operand 1 is bool");
+    refuses!(a & t, "and", "operand 0 is f32, expected bool");
+    refuses!(t | a, "or", "operand 1 is f32, expected bool");
+    refuses!(t ^ a, "xor", "expected bool");
+    refuses!(!a, "not", "f32[2, 3]");
+    refuses!(-t, "neg", "a number type");
+    refuses!(i.exp(), "exp(i32[2])", "a float type");
+    refuses!(i.pow(2), "pow", "a float type");
+    refuses!(a.maximum(b), "max", "broadcast");
+    refuses!(a.lt(d), "lt", "f64");
+    refuses!(a.select(a, a), "select", "operand 0 is f32, expected bool");
+    refuses!(t.select(a, d), "select", "operand 2 is f64, expected f32");
+    refuses!(t.select(a, b), "select", "broadcast");
+    refuses!(i + 1.5, "1.5", "i32");
+    refuses!(1.5 * i, "1.5", "i32");
+    refuses!(i.maximum(3e9), "3000000000", "i32");
+    refuses!(g.full(i64([2]), 0.5), "0.5", "i64");
+    refuses!(g.full(bool([2]), 2.0), "2", "bool");
+    refuses!(a.broadcast_to([3, 2]), "broadcast(f32[2, 3])", "[3, 2]");
+    refuses!(a.broadcast_to([3]), "broadcast", "does not broadcast");
+}
+
+#[test]
+fn movement_that_does_not_fit() {
+    let g = Builder::new();
+    let (a, b) = (g.input("a", f32([2, 3])), g.input("b", f32([4])));
+    let (i, s) = (g.input("i", i32([2])), g.input("s", f32([])));
+    refuses!(a.reshape([4]), "reshape(f32[2, 3])", "6 elements", "4 elements");
+    refuses!(a.reshape([1 << 40, 1 << 40]), "too many");
+    refuses!(a.transpose([0, 0]), "transpose", "[0, 0] is not a permutation");
+    refuses!(a.transpose([0, 2]), "transpose", "axis 2", "rank 2");
+    refuses!(b.t(), "t(f32[4])", "axis -2", "rank 1");
+    refuses!(a.expand(4), "expand", "axis 4");
+    refuses!(a.expand(-4), "expand", "axis -4");
+    refuses!(a.squeeze(0), "reshape", "[3]");
+    refuses!(a.slice(0, 1..3), "slice", "1..3", "extent 2");
+    refuses!(a.slice(2, 0..1), "slice", "axis 2");
+    refuses!(a.slice_step(1, 0..3, 0), "slice", "step 0");
+    refuses!(a.flip(3), "flip", "axis 3");
+    refuses!(a.pad(&[(1, 1)], 0.0), "pad", "1 entries, expected 2");
+    refuses!(g.concat(&[a, b], 0), "concat(f32[2, 3], f32[4])");
+    refuses!(g.concat(&[a, i], 0), "concat", "operand 1 is i32");
+    refuses!(g.concat(&[a, a], 2), "concat", "axis 2");
+    refuses!(g.concat(&[], 0), "concat", "at least one");
+    refuses!(g.stack(&[a, b], 0), "concat", "operand 1");
+    refuses!(g.stack(&[a, a], 3), "stack", "axis 3", "rank 3");
+    refuses!(g.stack(&[a, a], -5), "stack", "axis -5", "rank 3");
+    refuses!(g.stack(&[], 0), "stack", "at least one");
+    refuses!(s.dot(a), "dot", "scalar");
+    refuses!(a.dot(b), "dot", "extent 3", "4");
+    refuses!(a.dot(g.zeros(f32([5, 3, 3])).slice(1, 0..2)), "dot", "extent 3");
+    refuses!(g.zeros(f32([4, 2, 3])).dot(g.zeros(f32([5, 3, 2]))), "dot", "broadcast");
+    refuses!(a.contract(a, &[(0, 1)], &[]), "dot", "extent 2", "3");
+    refuses!(a.contract(a, &[(0, 0), (0, 0)], &[]), "dot", "not distinct");
+    refuses!(a.contract(a, &[(0, 0)], &[(2, 2)]), "dot", "axis 2");
+    refuses!(a.take(b, 0), "gather", "operand 1 is f32, expected i32 or i64");
+    refuses!(a.take(i, 2), "take", "axis 2");
+    refuses!(a.pick(g.iota(i32([3]), 0)), "pick", "shape [3], expected [2]");
+    refuses!(b.scatter_add(i, b), "scatter", "operand 2 has shape [4], expected [2]");
+    refuses!(b.scatter_set(i, i), "scatter", "operand 2 is i32, expected f32");
+    refuses!(b.one_hot(3, DType::F32), "one_hot", "i32 or i64");
+    refuses!(g.iota(i32([2]), 1), "iota", "axis 1");
+    refuses!(g.iota(bool([2]), 0), "iota", "bool");
+}
+
+#[test]
+fn reductions_and_composites_that_do_not_fit() {
+    let g = Builder::new();
+    let (a, i) = (g.input("a", f32([2, 3])), g.input("i", i32([2])));
+    let (t, empty) = (g.input("t", bool([2])), g.input("e", f32([0, 3])));
+    refuses!(a.sum_over(2), "sum", "axis 2", "rank 2");
+    refuses!(a.sum_over(-3), "sum", "axis -3");
+    refuses!(a.max_keep([0, 0]), "reduce", "not distinct");
+    refuses!(t.sum(), "reduce", "a number type");
+    refuses!(empty.max(), "reduce", "max", "no elements");
+    refuses!(empty.min_over(0), "reduce", "min", "[0, 3]");
+    refuses!(empty.argmax(0), "arg_reduce", "no elements");
+    refuses!(a.argmin(2), "argmin", "axis 2");
+    refuses!(i.mean(), "mean", "a float type");
+    refuses!(i.softmax(0), "softmax", "a float type");
+    refuses!(a.softmax(2), "max", "axis 2");
+    refuses!(a.logsumexp([0, 5]), "axis 5");
+    refuses!(empty.softmax(0), "no elements");
+    refuses!(a.layer_norm(1e-5).dot(a), "dot");
+    refuses!(a.cross_entropy(a.slice(1, 0..1)), "pick", "expected [2]");
+    refuses!(a.cross_entropy(g.zeros(f32([2]))), "gather", "operand 1 is f32");
+    refuses!(a.mse(a.t()), "mse(f32[2, 3], f32[3, 2])", "operand 1");
+    refuses!(a.bce_with_logits(i), "broadcast");
+    refuses!(a.linear(a, a), "dot");
+    refuses!(a.variance(7), "axis 7");
+}
+
+#[test]
+fn leaves_and_programs_that_do_not_fit() {
+    let g = Builder::new();
+    let x = g.input("x", f32([2]));
+    let w = g.param("w", init::zeros([2]));
+    refuses!(g.input("x", f32([3])), "input", "already", "`x`");
+    refuses!(g.param("x", init::zeros([3])), "param", "`x`");
+    refuses!(g.state("w", init::zeros([2])), "`w`");
+    refuses!(g.input("huge", f32([1 << 40, 1 << 40])), "too many elements");
+    refuses!(x.broadcast_to([1 << 61, 2]), "too many elements");
+    refuses!(g.program(&[("a", x), ("a", w)]), "an output called `a`");
+    refuses!(g.program_with_updates(&[], &[(w, x), (w, x)]), "`w`", "already");
+    refuses!(g.program_with_updates(&[], &[(x, w)]), "not a parameter");
+    refuses!(g.program_with_updates(&[], &[(w, x.sum())]), "f32[2]", "f32[]");
+}
+
+#[test]
+fn gradients_that_there_are_not() {
+    let g = Builder::new();
+    let x = g.input("x", f32([2, 3]));
+    let y = x.exp();
+    let built = format!("exp : f32[2, 3], built at errors.rs:{}", line!() - 1);
+    let i = g.input("i", i32([]));
+    refuses!(g.grad(y, [x]), "grad", "of a scalar", "f32[2, 3]", &built);
+    refuses!(g.grad(i, [x]), "grad", "i32", "only f32 and f64");
+    refuses!(g.grad(y.sum(), [i]), "grad", "i32", "input \"i\"");
+    refuses!(g.grad_all(y, &[x]), "of a scalar");
+    refuses!(g.vjp(&[(y, y.sum())], &[x]), "cotangent", "f32[2, 3]", "f32[]", &built);
+    refuses!(g.vjp(&[(i, i)], &[x]), "i32");
+}
+
+#[test]
+fn tensors_of_two_builders_do_not_mix() {
+    let (g, h) = (Builder::new(), Builder::new());
+    let a = g.input("a", f32([2, 3]));
+    // The other builder has more nodes, so that its numbers mean nothing to the first.
+    h.zeros(f64([7]));
+    h.zeros(f64([7]));
+    let b = h.param("b", init::zeros([2, 3]));
+    let built = format!("param \"b\" : f32[2, 3], built at errors.rs:{}", line!() - 1);
+    let other = "belongs to another builder";
+    refuses!(a + b, &built, other);
+    refuses!(a.dot(b.t()), other);
+    refuses!(a.maximum(b.slice(0, 0..1)), other);
+    refuses!(a + b.slice(1, 0..2), "broadcast", "slice : f32[2, 2]");
+    refuses!(g.concat(&[a, b], 0), &built, other);
+    refuses!(g.stack(&[a, b], 0), other);
+    refuses!(g.grad(b.sum(), [a]), other);
+    refuses!(g.grad(a.sum(), [a, b]), &built, other);
+    refuses!(g.vjp(&[(a, b)], &[a]), &built, other);
+    refuses!(g.program(&[("b", b)]), &built, other);
+    refuses!(g.program_with_updates(&[], &[(b, b)]), &built, other);
+    refuses!(g.try_push(Cast { dtype: DType::F64 }, &[b]), &built, other);
+}
+
+/// Whatever method made a node, its source is the line that called the method.
+#[test]
+fn every_node_knows_the_line_that_asked_for_it() {
+    let g = Builder::new();
+    let (x, w, v) = (g.input("x", f32([2, 3])), g.param("w", init::he([3, 4], 0)), g.input("v", f32([3])));
+    let (i, t) = (g.input("i", i32([2])), g.input("t", bool([2, 1])));
+    let batched = g.input("batched", f32([5, 3, 4]));
+    let mut known = g.graph().len();
+    macro_rules! here {
+        ($e:expr) => {{
+            let line = line!();
+            let _ = $e;
+            let graph = g.graph();
+            let what = stringify!($e);
+            assert!(graph.len() > known, "{what} makes nodes");
+            for id in graph.ids().skip(known) {
+                let (origin, op) = (&graph.node(id).origin, graph.op(id).name());
+                assert_eq!(origin.source.file_line(), Some(("errors.rs", line)), "{what}: {id} = {op}");
+            }
+            known = graph.len();
+        }};
+    }
+    here!(g.input("y", f32([2])));
+    here!(g.state("s", init::zeros([2])));
+    here!(g.constant(Array::scalar(1.0f32)));
+    here!(g.full(f32([2, 3]), 1.0));
+    here!(g.iota(i64([4]), 0));
+    here!(x + v);
+    here!(v * x);
+    here!(2.0 * x);
+    here!(x / 3);
+    here!(-x);
+    here!(x.maximum(v));
+    here!(x.minimum(0.5));
+    here!(x.pow(2.0));
+    here!(x.lt(v));
+    here!(t.select(x, v));
+    here!(t.select(x, 0.0));
+    here!(t & !t);
+    here!(x.cast(DType::F64));
+    here!(x.square());
+    here!(v.broadcast_to([2, 3]));
+    here!(x.reshape([6]));
+    here!(x.t());
+    here!(x.transpose([1, 0]));
+    here!(x.expand(-1));
+    here!(x.slice(0, 0..1).squeeze(0));
+    here!(x.slice_step(1, 0..3, -2));
+    here!(x.flip([0, 1]));
+    here!(x.pad(&[(1, 0), (0, 1)], 0.0));
+    here!(g.concat(&[x, x], 0));
+    here!(g.stack(&[x, x], 1));
+    here!(x.dot(w));
+    here!(v.dot(w));
+    here!(x.dot(batched));
+    here!(v.dot(batched));
+    here!(x.contract(x, &[(0, 0)], &[]));
+    here!(x.take(i, 1));
+    here!(x.pick(i));
+    here!(x.scatter_add(i, x));
+    here!(x.scatter_set(i, x));
+    here!(i.one_hot(3, DType::F32));
+    here!(x.sum());
+    here!(x.prod_over(0));
+    here!(x.max_keep(-1));
+    here!(x.mean());
+    here!(x.mean_keep([0, 1]));
+    here!(x.variance(0));
+    here!(x.argmax(0));
+    here!(x.relu());
+    here!(x.gelu());
+    here!(x.gelu_tanh());
+    here!(x.softmax(1));
+    here!(x.log_softmax(1));
+    here!(x.logsumexp([0, 1]));
+    here!(x.layer_norm(1e-5));
+    here!(x.linear(w, w.sum_over(0)));
+    here!(x.cross_entropy(i));
+    here!(x.mse(x));
+    here!(x.bce_with_logits(x));
+    // Gradients keep the lines of what they differentiate.
+    let loss = x.dot(w).relu().sum();
+    let line = line!() - 1;
+    known = g.graph().len();
+    let [_dw] = g.grad(loss, [w]);
+    let graph = g.graph();
+    for id in graph.ids().skip(known) {
+        assert_eq!(graph.node(id).origin.source.file_line(), Some(("errors.rs", line)));
+        assert!(graph.node(id).origin.vjp.is_some(), "{}", graph.node(id).origin);
+    }
+    println!("{} nodes", graph.len());
+}
+
+/// The name of each kind of error. A new kind does not compile until it has one, and is not complete until it fires below.
+fn kind_name(kind: &OpErrorKind) -> &'static str {
+    match kind {
+        OpErrorKind::Arity { .. } => "Arity",
+        OpErrorKind::DType { .. } => "DType",
+        OpErrorKind::Shape { .. } => "Shape",
+        OpErrorKind::Broadcast { .. } => "Broadcast",
+        OpErrorKind::Axis { .. } => "Axis",
+        OpErrorKind::AxisOrder { .. } => "AxisOrder",
+        OpErrorKind::Permutation { .. } => "Permutation",
+        OpErrorKind::Reshape { .. } => "Reshape",
+        OpErrorKind::Contraction { .. } => "Contraction",
+        OpErrorKind::Slice { .. } => "Slice",
+        OpErrorKind::EmptyReduction { .. } => "EmptyReduction",
+        OpErrorKind::AttributeLength { .. } => "AttributeLength",
+        OpErrorKind::Number { .. } => "Number",
+        OpErrorKind::DuplicateName { .. } => "DuplicateName",
+        OpErrorKind::TooLarge { .. } => "TooLarge",
+        OpErrorKind::Other(_) => "Other",
+    }
+}
+
+fn dims(v: &[usize]) -> Dims {
+    Dims::from_slice(v)
+}
+
+/// Operations that the fallible core refuses: the operation, its operands' types and the kind of error.
+fn refused() -> Vec<(Op, Vec<TensorType>, &'static str)> {
+    let x = f32([2, 3]);
+    let add = Op::from(Map { f: ScalarFn::Add });
+    let reduce = |reduction, axes: &[usize]| Op::from(Reduce { reduction, axes: dims(axes) });
+    let slice = |start: [usize; 2], len: [usize; 2], step: [isize; 2]| {
+        Op::from(Slice { start: dims(&start), len: dims(&len), step: Dims::from_slice(&step) })
+    };
+    let dot = |lb: &[usize], rb: &[usize], lc: &[usize], rc: &[usize]| {
+        Op::from(Dot { lhs_batch: dims(lb), rhs_batch: dims(rb), lhs_contract: dims(lc), rhs_contract: dims(rc) })
+    };
+    let pad = |low: &[usize]| Op::from(Pad { low: dims(low), high: dims(&[0, 0]), interior: dims(&[0, 0]), value: 0 });
+    let transpose = |permutation: &[usize]| Op::from(Transpose { permutation: dims(permutation) });
+    let broadcast = |shape: &[usize], axes: &[usize]| Op::from(Broadcast { shape: shape.into(), axes: dims(axes) });
+    let reshape = |shape: &[usize]| Op::from(Reshape { shape: shape.into() });
+    let scatter = |batch, combine| Op::from(Scatter { batch, combine });
+    let arg_reduce = |axis| Op::from(ArgReduce { extremum: Extremum::Max, axis });
+    let (index, huge) = (i32([4]), f32([1 << 40, 1 << 40]));
+    vec![
+        (add.clone(), vec![x.clone()], "Arity"),
+        (add.clone(), vec![x.clone(), x.clone(), x.clone()], "Arity"),
+        (Concat { axis: 0 }.into(), vec![], "Arity"),
+        (reshape(&[6]), vec![], "Arity"),
+        (add.clone(), vec![x.clone(), f64([2, 3])], "DType"),
+        (add.clone(), vec![bool([2]), bool([2])], "DType"),
+        (add, vec![x.clone(), f32([3, 2])], "Shape"),
+        (reduce(Reduction::Sum, &[2]), vec![x.clone()], "Axis"),
+        (reduce(Reduction::Sum, &[1, 0]), vec![x.clone()], "AxisOrder"),
+        (reduce(Reduction::Sum, &[0, 0]), vec![x.clone()], "AxisOrder"),
+        (reduce(Reduction::Max, &[0]), vec![f32([0, 3])], "EmptyReduction"),
+        (reduce(Reduction::Prod, &[0]), vec![bool([2])], "DType"),
+        (arg_reduce(0), vec![f32([0, 3])], "EmptyReduction"),
+        (arg_reduce(2), vec![x.clone()], "Axis"),
+        (transpose(&[0]), vec![x.clone()], "Permutation"),
+        (transpose(&[1, 1]), vec![x.clone()], "Permutation"),
+        (transpose(&[0, 2]), vec![x.clone()], "Permutation"),
+        (reshape(&[4]), vec![x.clone()], "Reshape"),
+        (reshape(&[usize::MAX, 2]), vec![x.clone()], "Reshape"),
+        (broadcast(&[2, 3, 4], &[3]), vec![x.clone()], "Axis"),
+        (broadcast(&[2, 3, 4], &[0]), vec![x.clone()], "Shape"),
+        (broadcast(&[2, 3, 1 << 62], &[2]), vec![x.clone()], "TooLarge"),
+        (slice([0, 0], [3, 3], [1, 1]), vec![x.clone()], "Slice"),
+        (slice([0, 0], [2, 3], [-1, 1]), vec![x.clone()], "Slice"),
+        (slice([0, 0], [1, 1], [0, 1]), vec![x.clone()], "Slice"),
+        (slice([3, 0], [0, 3], [1, 1]), vec![x.clone()], "Slice"),
+        (slice([1, 0], [2, 3], [isize::MAX, 1]), vec![x.clone()], "Slice"),
+        (slice([0, 0], [2, 3], [1, 1]), vec![f32([2])], "AttributeLength"),
+        (pad(&[0]), vec![x.clone()], "AttributeLength"),
+        (pad(&[usize::MAX, 0]), vec![x.clone()], "TooLarge"),
+        (dot(&[], &[], &[1], &[0]), vec![x.clone(), f32([4, 2])], "Contraction"),
+        (dot(&[0], &[], &[1], &[0]), vec![x.clone(), f32([3, 2])], "AttributeLength"),
+        (dot(&[0], &[1], &[0], &[0]), vec![x.clone(), f32([2, 2])], "AxisOrder"),
+        (dot(&[], &[], &[2], &[0]), vec![x.clone(), f32([3, 2])], "Axis"),
+        (dot(&[], &[], &[1], &[0]), vec![bool([2, 3]), bool([3, 2])], "DType"),
+        (dot(&[], &[], &[], &[]), vec![f32([1 << 31]), f32([1 << 31])], "TooLarge"),
+        (Concat { axis: 0 }.into(), vec![x.clone(), f32([2, 4])], "Shape"),
+        (Concat { axis: 0 }.into(), vec![x.clone(), f32([2])], "Shape"),
+        (Concat { axis: 0 }.into(), vec![x.clone(), i32([2, 3])], "DType"),
+        (Concat { axis: 2 }.into(), vec![x.clone()], "Axis"),
+        (Gather::new(0).into(), vec![x.clone(), f32([4])], "DType"),
+        (Gather::new(2).into(), vec![x.clone(), index.clone()], "Axis"),
+        (Gather::new(1).into(), vec![x.clone(), index.clone()], "Shape"),
+        (Gather::new(1).into(), vec![x.clone(), i32([])], "Shape"),
+        (scatter(0, Combine::Add), vec![x.clone(), index.clone(), f32([4, 2])], "Shape"),
+        (scatter(0, Combine::Set), vec![x.clone(), index.clone(), f64([4, 3])], "DType"),
+        (scatter(0, Combine::Add), vec![bool([2]), index.clone(), bool([4])], "DType"),
+        (scatter(0, Combine::Set), vec![f32([]), index, f32([4])], "Axis"),
+        (Iota { ty: bool([2]), axis: 0 }.into(), vec![], "Other"),
+        (Iota { ty: i32([2]), axis: 1 }.into(), vec![], "Axis"),
+        (Input { name: "huge".into(), ty: huge }.into(), vec![], "TooLarge"),
+        (Input { name: "x0".into(), ty: x.clone() }.into(), vec![x], "Arity"),
+    ]
+}
+
+#[test]
+fn every_kind_of_error_fires_and_leaves_the_graph_as_it_was() {
+    let mut fired: BTreeSet<&str> = BTreeSet::new();
+    let count = refused().len();
+    for (op, operands, expected) in refused() {
+        let mut graph = cotangent::Graph::new();
+        let mut ids = Vec::new();
+        for (i, ty) in operands.iter().enumerate() {
+            let name = format!("x{i}").into();
+            let input = Input { name, ty: ty.clone() };
+            ids.push(graph.push(input, &[], Origin::default()).unwrap());
+        }
+        let error: OpError = graph.push(op.clone(), &ids, Origin::default()).unwrap_err();
+        assert_eq!(kind_name(&error.kind), expected, "{op:?}: {error}");
+        assert_eq!(error.op, op.name());
+        assert!(error.to_string().starts_with(op.name()), "{error}");
+        assert_eq!(graph.len(), operands.len(), "a refused operation leaves no node");
+        fired.insert(expected);
+    }
+    // Names are the graph's, numbers and broadcasting the builder's concern.
+    let mut graph = cotangent::Graph::new();
+    let input = |name: &str| Input { name: name.into(), ty: f32([2]) };
+    graph.push(input("x"), &[], Origin::default()).unwrap();
+    let error = graph.push(input("x"), &[], Origin::default()).unwrap_err();
+    fired.insert(kind_name(&error.kind));
+    assert_eq!(error.to_string(), "input: there is an input or parameter called `x` already");
+    let g = Builder::new();
+    refuses!(g.full(i32([]), 0.5), "the number 0.5 is not an element of type i32");
+    let (two, three) = (g.zeros(f32([2])), g.zeros(f32([3])));
+    refuses!(two + three, "shapes [2] and [3] do not broadcast");
+    fired.extend(["Number", "Broadcast"]);
+    let all = [
+        "Arity",
+        "AttributeLength",
+        "Axis",
+        "AxisOrder",
+        "Broadcast",
+        "Contraction",
+        "DType",
+        "DuplicateName",
+        "EmptyReduction",
+        "Number",
+        "Other",
+        "Permutation",
+        "Reshape",
+        "Shape",
+        "Slice",
+        "TooLarge",
+    ];
+    assert_eq!(fired.into_iter().collect::<Vec<_>>(), all);
+    println!("{count} refused operations, {} kinds of error", all.len());
+}
+
+#[test]
+fn every_graph_error_fires() {
+    let g = Builder::new();
+    let (x, w) = (g.input("x", f32([2])), g.param("w", init::zeros([2])));
+    let sum = x.sum();
+    let mut graph = g.program(&[("x", x)]).graph;
+    let name = || "w".into();
+    assert_eq!(graph.add_output("x", sum.id()), Err(GraphError::DuplicateOutput { name: "x".into() }));
+    assert_eq!(graph.add_update(x.id(), x.id()), Err(GraphError::UpdateOfNonParam { node: x.id() }));
+    let (param, value) = (w.ty(), sum.ty());
+    assert_eq!(graph.add_update(w.id(), sum.id()), Err(GraphError::UpdateType { name: name(), param, value }));
+    assert_eq!(graph.add_update(w.id(), x.id()), Ok(()));
+    assert_eq!(graph.add_update(w.id(), x.id()), Err(GraphError::DuplicateUpdate { name: name() }));
+}
