@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use crate::build::Program;
 use crate::codegen;
+use crate::dump;
 use crate::graph::{Graph, Name};
 use crate::jit::Compiled;
 use crate::opt::{Level, OptOptions, Optimized, optimize};
@@ -51,6 +52,9 @@ pub enum CompileError {
     /// A parameter's initial or shared value does not fit.
     #[error(transparent)]
     Param(#[from] ParamError),
+    /// A dump could not be written, or `COTANGENT_DUMP` cannot be read.
+    #[error("dump: {0}")]
+    Dump(String),
     /// The code generator failed, or does not serve this machine.
     #[error("code generation: {0}")]
     Codegen(String),
@@ -75,6 +79,7 @@ impl Program {
                 params.declare(&p.name, &p.ty, self.initial.get(&p.name))?;
             }
         }
+        dump::by_environment(&self.graph, options)?;
         let mut report = Report::default();
         let mut times = Vec::new();
         let mut timed = Timer { times: &mut times };

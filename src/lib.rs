@@ -4,7 +4,7 @@
 //! training step, forward, backward and update, compiles to one native function. Every stage can be printed, and a reference interpreter runs the same
 //! graph.
 //!
-//! ```no_run
+//! ```
 //! use cotangent::data;
 //! use cotangent::prelude::*;
 //!
@@ -45,7 +45,7 @@
 //! | compile and run | [`Program`], [`Options`], [`Executable`], [`Report`] |
 //! | read and set parameters | [`Params`] |
 //! | read data | [`data`] |
-//! | read what the compiler did | [`graph`], [`opt`], [`plan`] |
+//! | read what the compiler did | [`Executable::dump`], [`dump`], [`graph`], [`opt`], [`plan`] |
 //!
 //! # Promises
 //!
@@ -60,6 +60,7 @@ pub mod build;
 mod codegen;
 pub mod compile;
 pub mod data;
+pub mod dump;
 pub mod grad;
 pub mod graph;
 pub mod interp;
@@ -75,6 +76,7 @@ pub mod train;
 pub use array::{Array, ArrayElement, ArrayError, ArrayView};
 pub use build::{Builder, Init, Program, Tensor, init};
 pub use compile::{CompileError, Engine, Options};
+pub use dump::Stage;
 pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
 pub use runtime::{Executable, Outputs, ParamError, Params, Report, RunError};
 
@@ -87,5 +89,5 @@ pub mod prelude {
     pub use crate::build::{Builder, Init, Program, Tensor, init};
     pub use crate::graph::types::{bool, f32, f64, i32, i64};
     pub use crate::train::{Adam, AdamW, Optimizer, Rate, Sgd};
-    pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, TensorType};
+    pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, Stage, TensorType};
 }

@@ -61,7 +61,7 @@ fn plan_evaluator_on_graphs_as_written() {
 #[test]
 fn plan_evaluator_on_optimized_graphs() {
     check_all("plan evaluator, optimized", |case| {
-        let optimized = optimize(&case.program.graph, &mut OptOptions::default());
+        let optimized = optimize(&case.program.graph, &OptOptions::default());
         evaluate_plan(case, &optimized.graph)
     });
 }

@@ -289,7 +289,9 @@ fn results_and_updates_of_ones_own_go_into_the_step() {
         let x = Array::new([3], vec![1.0f32, 2.0, 3.0]).unwrap();
         let outputs = step.run(&[("x", &x)]).unwrap();
         assert_eq!(outputs.get("sum").unwrap(), &Array::scalar(6.0f32));
-        assert_eq!(step.params().get("mean").unwrap(), Array::scalar(0.2f32));
+        // 0.9 * 0 + 0.1 * 2, in whichever order the engine rounds.
+        let mean = step.params().get("mean").unwrap().get_f64(0);
+        assert!((mean - 0.2).abs() <= 2.0 * f64::from(f32::EPSILON) * 0.2, "{mean}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! A kernel as a function `(slots.., begin, end)` that does the rows `begin..end` of the outermost row loop.
+//! A kernel as a function `(slots.., begin, end)` that does the rows `begin..end` of the outermost row loop. `begin` is a multiple of 64, and so is `end`
+//! unless it is the loop's end, so that vectors of rows do not straddle two ranges.
 //!
 //! One loop is run by vectors: the last inner loop, whose folds are then combined across lanes, or the last row loop, so that each lane is a row of its
 //! own. The one is chosen along which most memory is contiguous. Along it code is emitted up to three times: for several vectors at a time, for single
@@ -25,8 +26,6 @@ const PARTS: u32 = 4;
 const LIGHT: usize = 12;
 /// Float sums over more turns than this keep partial sums of at most so many terms.
 const BLOCK: usize = 1024;
-/// Ranges of rows begin at a multiple of this, so that vectors do not straddle them.
-pub(crate) const ROW_GRAIN: usize = 64;
 
 /// The loop that is run by vectors.
 #[derive(Clone, Copy, Debug)]
@@ -241,7 +240,7 @@ fn rows(e: &mut Emitter<'_, '_, '_>, d: usize, range: (Clif, Clif)) {
     range_segments(e, d, (start, end), extent, vector, &mut |e| rows(e, d + 1, range));
 }
 
-/// Runs `body` for the counters `start..end` of loop `d`, which begin at a multiple of [`ROW_GRAIN`] and end at one or at the loop's end.
+/// Runs `body` for the counters `start..end` of loop `d`, as the module's documentation says.
 fn part_of_loop(
     e: &mut Emitter<'_, '_, '_>,
     d: usize,
@@ -349,7 +348,7 @@ fn inner(e: &mut Emitter<'_, '_, '_>, p: usize, d: usize, blocked: bool) {
                 e.leave(mark, width);
             },
         );
-        if extent % block != 0 {
+        if !extent.is_multiple_of(block) {
             let end = e.int(extent as i64);
             range_segments(e, d, (whole, end), extent % block, vector, &mut |e| inner(e, p, d + 1, blocked));
             e.flush(p);

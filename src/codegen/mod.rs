@@ -73,7 +73,7 @@ pub(crate) fn define(
     module: &mut dyn Module,
     symbols: &mut Symbols,
     observer: &mut dyn Observer,
-) -> Result<FuncId, ModuleError> {
+) -> Result<FuncId, Box<ModuleError>> {
     let mut context = module.make_context();
     let mut builder = FunctionBuilderContext::new();
     let pointer = module.target_config().pointer_type();
@@ -83,7 +83,7 @@ pub(crate) fn define(
         let mut signature = Signature::new(module.isa().default_call_conv());
         signature.params.extend(kernel.slots.iter().map(|_| AbiParam::new(pointer)));
         signature.params.extend([AbiParam::new(types::I64), AbiParam::new(types::I64)]);
-        let id = module.declare_function(&name, Linkage::Local, &signature)?;
+        let id = module.declare_function(&name, Linkage::Local, &signature).map_err(Box::new)?;
         context.func.signature = signature;
         kernel::build(kernel, &mut context.func, &mut builder, module, symbols);
         finish(id, &name, &mut context, module, observer)?;
@@ -91,7 +91,7 @@ pub(crate) fn define(
     }
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params.push(AbiParam::new(pointer));
-    let id = module.declare_function("step", Linkage::Export, &signature)?;
+    let id = module.declare_function("step", Linkage::Export, &signature).map_err(Box::new)?;
     context.func.signature = signature;
     step::build(plan, &kernels, &mut context.func, &mut builder, module, symbols);
     finish(id, "step", &mut context, module, observer)?;
@@ -104,9 +104,9 @@ fn finish(
     context: &mut Context,
     module: &mut dyn Module,
     observer: &mut dyn Observer,
-) -> Result<(), ModuleError> {
+) -> Result<(), Box<ModuleError>> {
     observer.before(name, context);
-    module.define_function(id, context)?;
+    module.define_function(id, context).map_err(Box::new)?;
     observer.after(name, context);
     module.clear_context(context);
     Ok(())

@@ -527,7 +527,7 @@ mod tests {
         product.c.loops = Dims::from_slice(&[0]);
         product.accumulate = true;
         product.alpha = Alpha::Buffer { buffer: BufferId(lr), sign: -1.0 };
-        step(&mut p, Action::Product(product));
+        step(&mut p, Action::Product(Box::new(product)));
         let mut params = [array(&[100.0]), array(&[0.5])];
         let (a, b) = (array(&[1.0, 2.0, 3.0, 4.0]), array(&[1.0, 10.0, 100.0, 1000.0]));
         run(&p, &[a.view(), b.view()], &mut params);

@@ -40,7 +40,7 @@ pub(super) enum Kind {
     /// A loop nest.
     Loops(Loops),
     /// A matrix product by a library.
-    Product(ProductGroup),
+    Product(Box<ProductGroup>),
     /// Operands copied into regions.
     Assemble { node: NodeId, fill: Option<f64>, regions: Vec<(ExprId, Strided)> },
     /// Elements combined in at chosen places.
@@ -584,7 +584,7 @@ impl Fused<'_> {
         let (lhs, rhs) = (self.in_memory(lhs), self.in_memory(rhs));
         let level = self.level_of(lhs.0).max(self.level_of(rhs.0)) + 1;
         let product = ProductGroup { node: id, dot: dot.clone(), lhs, rhs, accumulate: None };
-        self.begin(id, level, Kind::Product(product))
+        self.begin(id, level, Kind::Product(Box::new(product)))
     }
 
     /// A dot as a fold over the axes `[batch, m, n, k]` of the product of its operands.

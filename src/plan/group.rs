@@ -153,7 +153,7 @@ impl Loops {
                 let mut left = shape[axis];
                 while left > 1 {
                     match unused.next() {
-                        Some(d) if left % self.dims[d] == 0 => {
+                        Some(d) if left.is_multiple_of(self.dims[d]) => {
                             left /= self.dims[d];
                             coords[axis].push((d, left as isize));
                         }

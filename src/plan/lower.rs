@@ -336,7 +336,7 @@ impl Lowerer<'_, '_> {
                     reads.push(self.buffer(a.param));
                 }
                 self.out.steps.push(PendingStep {
-                    action: Action::Product(product),
+                    action: Action::Product(Box::new(product)),
                     origins: vec![self.origin(p.node)],
                     reads,
                     writes: SmallVec::from_slice(&[c]),
@@ -356,7 +356,7 @@ impl Lowerer<'_, '_> {
                     let (coords_shape, body) = (region.shape.clone(), *body);
                     let value = move |b: &mut KernelBuilder, this: &mut Self| {
                         let (_, coords) = Loops::over(&coords_shape, &[]);
-                        this.from_memory(b, body, &coords, At::Row(0))
+                        this.read_memory(b, body, &coords, At::Row(0))
                     };
                     self.elementwise(&region.shape, to, dtype, region.clone(), group.level, *node, value);
                 }
@@ -368,7 +368,7 @@ impl Lowerer<'_, '_> {
                 let base_shape = shape.clone();
                 let value = move |b: &mut KernelBuilder, this: &mut Self| {
                     let (_, coords) = Loops::over(&base_shape, &[]);
-                    this.from_memory(b, base, &coords, At::Row(0))
+                    this.read_memory(b, base, &coords, At::Row(0))
                 };
                 self.elementwise(&shape, to, dtype, Strided::contiguous(&shape), group.level, *node, value);
                 let operands = self.fused.graph.operands(*node);
@@ -380,8 +380,8 @@ impl Lowerer<'_, '_> {
                 let rows = loops.dims.len();
                 let mut b = KernelBuilder::new(loops.dims, rows, 1);
                 let index_coords: Coords = coords[..batch + choices].iter().cloned().collect();
-                let chosen = self.from_memory(&mut b, *index, &index_coords, At::Row(0));
-                let value = self.from_memory(&mut b, *update, &coords, At::Row(0));
+                let chosen = self.read_memory(&mut b, *index, &index_coords, At::Row(0));
+                let value = self.read_memory(&mut b, *update, &coords, At::Row(0));
                 let strides = shape.strides();
                 let by_axis: Dims<isize> = strides[..*batch]
                     .iter()
@@ -434,7 +434,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// The value of an expression all of whose leaves are in memory.
-    fn from_memory(&mut self, b: &mut KernelBuilder, body: ExprId, coords: &Coords, at: At) -> ValueId {
+    fn read_memory(&mut self, b: &mut KernelBuilder, body: ExprId, coords: &Coords, at: At) -> ValueId {
         let fused = self.fused;
         b.expr(&fused.exprs, body, coords, at, &mut |_, source| Read::Memory(self.buffer(source)))
     }
@@ -452,7 +452,7 @@ impl Lowerer<'_, '_> {
         let shape = ty.shape.clone();
         let value = move |b: &mut KernelBuilder, this: &mut Self| {
             let (_, coords) = Loops::over(&shape, &[]);
-            this.from_memory(b, body, &coords, At::Row(0))
+            this.read_memory(b, body, &coords, At::Row(0))
         };
         self.elementwise(&ty.shape, to, ty.dtype, Strided::contiguous(&ty.shape), level + 1, copy.node, value);
         if let Some(param) = copy.param {

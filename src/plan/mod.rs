@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A [`Plan`] says everything about a run but the instructions: code generation translates it, [`eval`](eval::run) runs it in plain Rust, and
-//! [`check`](check::check) proves that each read sees the value that was meant.
+//! a checker proves that each read sees the value that was meant.
 
 mod build;
 pub mod eval;
@@ -124,7 +124,7 @@ pub enum Action {
         args: Vec<BufferId>,
     },
     /// Computes matrix products.
-    Product(Product),
+    Product(Box<Product>),
 }
 
 /// Matrix products by a library: for every index of `loops`, `c = alpha * a b` or `c += alpha * a b`.

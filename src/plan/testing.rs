@@ -182,7 +182,7 @@ pub fn buffer(plan: &mut Plan, dtype: DType, len: usize, place: Place) -> u32 {
         Place::Param(i) => names(&mut plan.params, i, "w"),
         Place::Output(i) => {
             assert_eq!(i, plan.outputs.len(), "outputs are added in order");
-            plan.outputs.push((format!("y{i}").into(), TensorType::new(dtype, [len])));
+            plan.outputs.push((format!("y{i}").into(), crate::graph::TensorType::new(dtype, [len])));
         }
         Place::Const(i) => assert!(i < plan.constants.len()),
         Place::Arena(_) => {}
@@ -218,7 +218,7 @@ pub fn example() -> Plan {
     p.buffers[scratch as usize].node = None;
     let y = buffer(&mut p, DType::F32, 8, Place::Output(0));
     let new_w = buffer(&mut p, DType::F32, 12, Place::Param(0));
-    step(&mut p, Action::Product(product(x, w, logits, [2, 3, 4])));
+    step(&mut p, Action::Product(Box::new(product(x, w, logits, [2, 3, 4]))));
     call(&mut p, softmax(2, 4), &[logits, y, scratch]);
     call(&mut p, zip(ScalarFn::Add, 12), &[w, v, new_w]);
     p.live_bytes = 320;

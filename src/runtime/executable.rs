@@ -107,7 +107,7 @@ pub(crate) enum Backend {
 
 /// A program ready to run: its code, its memory and a handle on its parameters.
 ///
-/// A run allocates nothing under the JIT. Executables are [`Send`]; those that share [`Params`] take turns if one of them updates parameters.
+/// Under the JIT a run allocates nothing but what the library of matrix products takes for the time of a call. Executables are [`Send`]; those that share [`Params`] take turns if one of them updates parameters.
 pub struct Executable {
     /// The graph as written, with outputs and updates.
     source: Graph,
@@ -241,12 +241,9 @@ impl Executable {
         builder.program(outputs).compile_with(&self.options, &self.params)
     }
 
-    /// The native code's side of the executable, if the engine is the JIT.
-    pub(crate) fn compiled(&self) -> Option<&Compiled> {
-        match &self.backend {
-            Backend::Jit(compiled) => Some(compiled),
-            Backend::Interp => None,
-        }
+    /// How the program was compiled.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 }
 

@@ -4,6 +4,6 @@ use cotangent::Engine;
 
 /// All engines.
 #[allow(dead_code, reason = "not every test file that shares this module uses all of it")]
-pub fn engines() -> [Engine; 1] {
-    [Engine::Interp]
+pub fn engines() -> [Engine; 2] {
+    [Engine::Interp, Engine::Jit]
 }

@@ -1,0 +1,117 @@
+//! What an executable uses: no allocation in a step, code that is given back, and a type that moves between threads.
+//!
+//! The library of matrix products allocates a workspace in each call and frees it before it returns; that is its own, and the step around it allocates
+//! nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use cotangent::prelude::*;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Counts each thread's allocations and live bytes.
+struct Counting;
+
+// SAFETY: every call is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        LIVE_BYTES.with(|n| n.set(n.get() + layout.size() as isize));
+        // SAFETY: the caller's promise is the one that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE_BYTES.with(|n| n.set(n.get() - layout.size() as isize));
+        // SAFETY: as above; the pointer came from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A training step of a network that uses kernels, products and optimizer state.
+fn training_step(options: &Options) -> Executable {
+    let g = Builder::new();
+    let x = g.input("x", f32([32, 48]));
+    let y = g.input("y", i32([32]));
+    let (w1, b1) = (g.param("w1", init::he([48, 64], 0)), g.param("b1", init::zeros([64])));
+    let w2 = g.param("w2", init::he([64, 10], 1));
+    let loss = (x.dot(w1) + b1).layer_norm(1e-5).relu().dot(w2).cross_entropy(y).mean();
+    Adam::new(1e-3).minimize(loss).compile(options).expect("the step compiles")
+}
+
+/// Allocations and growth of live bytes in ten steps, whose losses must fall.
+fn ten_steps(step: &mut Executable, inputs: &[(&str, ArrayView<'_>)]) -> (usize, isize) {
+    step.run(inputs).expect("the inputs fit");
+    let before = (ALLOCATIONS.with(Cell::get), LIVE_BYTES.with(Cell::get));
+    let mut losses = [0f32; 10];
+    for loss in &mut losses {
+        *loss = step.run(inputs).expect("the inputs fit").scalar().expect("a scalar loss");
+    }
+    let after = (ALLOCATIONS.with(Cell::get), LIVE_BYTES.with(Cell::get));
+    assert!(losses.windows(2).all(|w| w[1] < w[0]), "the counted steps train: {losses:?}");
+    (after.0 - before.0, after.1 - before.1)
+}
+
+#[test]
+fn a_step_of_kernels_allocates_nothing() {
+    // Products of this size are compiled.
+    let g = Builder::new();
+    let x = g.input("x", f32([16, 4]));
+    let y = g.input("y", i32([16]));
+    let (w, b) = (g.param("w", init::he([4, 3], 0)), g.param("b", init::zeros([3])));
+    let loss = (x.layer_norm(1e-5).dot(w) + b).cross_entropy(y).mean();
+    let mut step = Adam::new(1e-2).minimize(loss).compile(&Options::default()).expect("the step compiles");
+    let x = Array::new([16, 4], (0..64).map(|i| (i * i % 7) as f32).collect()).expect("64 elements");
+    let y = Array::new([16], (0..16).map(|i| i % 3).collect::<Vec<i32>>()).expect("16 elements");
+    assert_eq!(ten_steps(&mut step, &[("x", x.view()), ("y", y.view())]), (0, 0));
+    assert_eq!(step.report().products, 0);
+}
+
+#[test]
+fn a_step_of_products_keeps_nothing() {
+    let mut step = training_step(&Options::default());
+    let x = Array::full(&f32([32, 48]), 0.5);
+    let y = Array::zeros(&i32([32]));
+    let (_, grown) = ten_steps(&mut step, &[("x", x.view()), ("y", y.view())]);
+    assert_eq!(grown, 0, "bytes allocated in ten steps and not freed");
+    assert!(step.report().products > 0);
+}
+
+#[test]
+fn executables_move_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<Executable>();
+    let mut step = training_step(&Options::default());
+    let x = Array::full(&f32([32, 48]), 0.5);
+    let y = Array::zeros(&i32([32]));
+    let here: f32 = training_step(&Options::default()).run(&[("x", &x), ("y", &y)]).unwrap().scalar().unwrap();
+    let there = std::thread::spawn(move || -> f32 { step.run(&[("x", &x), ("y", &y)]).unwrap().scalar().unwrap() });
+    assert_eq!(there.join().expect("the thread ends well").to_bits(), here.to_bits());
+}
+
+/// Pages of address space that the process uses.
+#[cfg(target_os = "linux")]
+fn address_space() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
+    statm.split(' ').next().and_then(|n| n.parse().ok()).expect("a number")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn dropped_executables_give_their_code_back() {
+    drop(training_step(&Options::default()));
+    let before = address_space();
+    for _ in 0..50 {
+        drop(training_step(&Options::default()));
+    }
+    // Each program reserves far more than 4 MB of address space for its code.
+    let grown = address_space().saturating_sub(before) * 4096;
+    assert!(grown < 200 << 20, "the address space has grown by {} MB", grown >> 20);
+}
