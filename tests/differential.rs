@@ -5,7 +5,7 @@ use std::io::Write;
 use cotangent::array::ArrayView;
 use cotangent::interp::Results;
 use cotangent::opt::{Level, OptOptions, optimize};
-use cotangent::plan::{self, eval};
+use cotangent::plan::{self, check, eval};
 use cotangent::prim::Op;
 use cotangent::testing::{Case, Config, generate_with};
 use cotangent::{Array, Graph, Options};
@@ -23,6 +23,10 @@ fn first_seed() -> u64 {
 /// Runs the plan of `graph` in the plan evaluator.
 fn evaluate_plan(case: &Case, graph: &Graph) -> Results {
     let plan = plan::plan(graph);
+    if let Err(faults) = check::check(&plan) {
+        let list: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        panic!("the plan has faults:\n{}\n{plan}", list.join("\n"));
+    }
     let inputs: Vec<ArrayView<'_>> = plan.inputs.iter().map(|n| case.leaf(n).view()).collect();
     let mut params: Vec<Array> = plan.params.iter().map(|n| case.leaf(n).clone()).collect();
     let outputs = eval::run(&plan, &inputs, &mut params);
@@ -49,7 +53,10 @@ fn check_config(what: &str, config: &Config, engine: impl Fn(&Case) -> Results) 
                     failures.push(mismatch.to_string());
                 }
             }
-            Err(_) => failures.push(format!("seed {seed}: panicked")),
+            Err(panic) => {
+                let message = panic.downcast_ref::<String>().map_or("panicked", String::as_str);
+                failures.push(format!("seed {seed}: {message}"));
+            }
         }
     }
     // Not captured by the test runner: how much was tried is part of the result.

@@ -8,6 +8,7 @@
 //! a checker proves that each read sees the value that was meant.
 
 mod build;
+pub mod check;
 pub mod eval;
 mod expr;
 mod fuse;

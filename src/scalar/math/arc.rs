@@ -6,8 +6,8 @@ use crate::scalar::lanes::Lanes;
 
 /// The inverse of the sine, in [-pi/2, pi/2].
 ///
-/// A polynomial up to 1/2; above, `pi/2 - 2 asin(sqrt((1 - |x|) / 2))`. Largest error: 2 ulp in f32, 1.8 in f64. `asin(-0) = -0`, NaN
-/// outside [-1, 1].
+/// A polynomial up to 1/2; above, `pi/2 - 2 asin(sqrt((1 - |x|) / 2))`. Largest error: 2 ulp in f32, 1.8 in f64.
+/// `asin(-0) = -0`, NaN outside [-1, 1].
 pub fn asin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let (small, r, t) = asin_parts(l, x);
     let p = l.fadd(r, t);
@@ -24,8 +24,8 @@ pub fn asin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 
 /// The inverse of the cosine, in [0, pi].
 ///
-/// `pi/2 - asin x` up to 1/2; above, `2 asin(sqrt((1 - |x|) / 2))` or its difference from pi. Largest error: 1.2 ulp in f32, 1.2 in f64.
-/// `acos(1) = 0`, NaN outside [-1, 1].
+/// `pi/2 - asin x` up to 1/2; above, `2 asin(sqrt((1 - |x|) / 2))` or its difference from pi. Largest error: 1.2 ulp in
+/// f32, 1.2 in f64. `acos(1) = 0`, NaN outside [-1, 1].
 pub fn acos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let (small, r, t) = asin_parts(l, x);
     let p = l.fadd(r, t);
@@ -45,7 +45,7 @@ pub fn acos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 
 /// The inverse of the tangent, in [-pi/2, pi/2]: a polynomial up to 1; above, `pi/2 - atan(1 / |x|)`.
 ///
-/// Largest error: 1.3 ulp in f32, 1.5 in f64. `atan(-0) = -0`, `atan(±inf) = ±pi/2`.
+/// Largest error: 1.4 ulp in f32, 1.5 in f64. `atan(-0) = -0`, `atan(±inf) = ±pi/2`.
 pub fn atan<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let a = l.fabs(x);
     let one = l.fconst(1.0);
@@ -61,11 +61,11 @@ pub fn atan<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     copysign(l, y, x)
 }
 
-/// The angle of the point `(x, y)` from the positive x axis, in [-pi, pi]: [`atan`] of the smaller by the larger magnitude, put in its
-/// octant.
+/// The angle of the point `(x, y)` from the positive x axis, in [-pi, pi]: [`atan`] of the smaller by the larger
+/// magnitude, put in its octant.
 ///
-/// Largest error: 1.6 ulp in f32, 1.4 in f64. The special values are those of C99's annex F: the sign is that of `y`; `atan2(±0, x)` is
-/// ±0 for `x` above zero or `+0` and ±pi otherwise; infinities act as the corners of a square.
+/// Largest error: 1.6 ulp in f32, 1.4 in f64. The special values are those of C99's annex F: the sign is that of `y`;
+/// `atan2(±0, x)` is ±0 for `x` above zero or `+0` and ±pi otherwise; infinities act as the corners of a square.
 pub fn atan2<L: Lanes>(l: &mut L, y: L::F, x: L::F) -> L::F {
     let ax = l.fabs(x);
     let ay = l.fabs(y);
@@ -108,7 +108,8 @@ fn atan_poly<L: Lanes>(l: &mut L, t: L::F) -> L::F {
     l.fma(w, q, t)
 }
 
-/// `(small, r, t)`: whether `a = |x|` is at most 1/2, and `r + t` the inverse sine of `a` or else of `sqrt((1 - a) / 2)`.
+/// `(small, r, t)`: whether `a = |x|` is at most 1/2, and `r + t` the inverse sine of `a` or else of `sqrt((1 - a) /
+/// 2)`.
 fn asin_parts<L: Lanes>(l: &mut L, x: L::F) -> (L::M, L::F, L::F) {
     let a = l.fabs(x);
     let half = l.fconst(0.5);

@@ -1,6 +1,8 @@
-//! Coefficients of the polynomials, lowest degree first. Written by `scripts/minimax.py`, which says how: weighted minimax by the
-//! Remez exchange in 70-digit arithmetic, coefficients rounded one by one with the rest fitted again. Each comment gives the
-//! form, the interval and the error of the rounded polynomial.
+//! Coefficients of the polynomials, lowest degree first. Written by `scripts/minimax.py`, which says how.
+//!
+//! Weighted minimax by the Remez exchange in 70-digit arithmetic, then rounded to the format, the first coefficients
+//! one by one with the rest fitted again. Each comment gives the form, the interval of the polynomial's variable and the
+//! error of the rounded polynomial.
 #![allow(clippy::approx_constant, reason = "fitted coefficients that lie near a constant are not that constant")]
 
 use super::Poly;
@@ -407,7 +409,7 @@ pub(super) const LGAMMA: Poly = Poly {
     ],
 };
 
-/// `lgamma(x) = (x - 1/2) log x - x + log(2 pi)/2 + P(w)/x`, `w = 1/x^2`, `x` at least 3, absolute error of the sum.
+/// `lgamma(x) = (x - 1/2) log x - x + log(2 pi)/2 + P(w)/x`, `w = 1/x^2`, `x >= 3`, absolute.
 ///
 /// f32: [1.0e-7, 0.11112], error 2^-32.2. f64: [1.0e-7, 0.11112], error 2^-58.3.
 pub(super) const STIRLING: Poly = Poly {
@@ -483,7 +485,7 @@ pub(super) const DIGAMMA: Poly = Poly {
     ],
 };
 
-/// `digamma(x) = log x - 1/(2 x) - w P(w)`, `w = 1/x^2`, `x` at least 3, absolute error of the sum.
+/// `digamma(x) = log x - 1/(2 x) - w P(w)`, `w = 1/x^2`, `x >= 3`, absolute.
 ///
 /// f32: [1.0e-7, 0.11112], error 2^-32.7. f64: [1.0e-7, 0.11112], error 2^-56.9.
 pub(super) const DIGAMMA_FAR: Poly = Poly {

@@ -1,5 +1,5 @@
-//! Numbers of two words: `hi + lo` with `|lo|` at most half an ulp of `hi`, for intermediate results that need about twice the
-//! format's digits. Handbook of Floating-Point Arithmetic, 2nd ed., chapter 14.
+//! Numbers of two words: `hi + lo` with `|lo|` at most half an ulp of `hi`, for intermediate results that need about
+//! twice the format's digits. Handbook of Floating-Point Arithmetic, 2nd ed., chapter 14.
 
 use crate::scalar::lanes::Lanes;
 

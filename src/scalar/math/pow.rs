@@ -20,8 +20,9 @@ pub fn rsqrt<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 
 /// The cube root.
 ///
-/// `r`, the reciprocal of the root of `|x|`, from a third of the bits and two steps of Householder's iteration; then `|x| r^2` and a
-/// correction by its residual. Largest error: 0.85 ulp in f32, 0.8 in f64. `cbrt(-0) = -0`, `cbrt(±inf) = ±inf`.
+/// `r`, the reciprocal of the root of `|x|`, from a third of the bits and two steps of Householder's iteration; then
+/// `|x| r^2` and a correction by its residual. Largest error: 0.85 ulp in f32, 0.8 in f64. `cbrt(-0) = -0`,
+/// `cbrt(±inf) = ±inf`.
 pub fn cbrt<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let a = l.fabs(x);
     let tiny = ltc(l, a, pick(l, f64::from(f32::MIN_POSITIVE), f64::MIN_POSITIVE));
@@ -108,9 +109,9 @@ fn cube_residual<L: Lanes>(l: &mut L, x: L::F, r: L::F) -> L::F {
 
 /// `x` to the power `y`: `2^(y log2 |x|)` with the logarithm and the product in two words.
 ///
-/// Largest error: 1.1 ulp in f32, 1.1 in f64. The special values are those of C99's annex F: `pow(x, 0) = pow(1, y) = 1` even for NaN;
-/// a negative `x` needs an integer `y`, odd ones give the result its sign; `pow(-1, ±inf) = 1`; zeros and infinities of `x` give
-/// zeros and infinities, negative for negative `x` and odd `y`.
+/// Largest error: 1.1 ulp in f32, 1.1 in f64. The special values are those of C99's annex F: `pow(x, 0) = pow(1, y) =
+/// 1` even for NaN; a negative `x` needs an integer `y`, odd ones give the result its sign; `pow(-1, ±inf) = 1`; zeros
+/// and infinities of `x` give zeros and infinities, negative for negative `x` and odd `y`.
 pub fn pow<L: Lanes>(l: &mut L, x: L::F, y: L::F) -> L::F {
     let a = l.fabs(x);
     let log = log2(l, a);

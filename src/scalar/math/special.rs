@@ -6,8 +6,8 @@ use crate::scalar::lanes::Lanes;
 
 /// The error function `2/sqrt(pi)` times the integral of `e^(-t^2)` from 0 to `x`.
 ///
-/// `x + x P(x^2)` below 1; above, `1 - 2^Q(|x| - 1)` with a polynomial `Q` for `log2(erfc)`. Largest error: 0.95 ulp in f32, 0.95 in
-/// f64. `erf(-0) = -0`, `erf(±inf) = ±1`.
+/// `x + x P(x^2)` below 1; above, `1 - 2^Q(|x| - 1)` with a polynomial `Q` for `log2(erfc)`. Largest error: 0.95 ulp in
+/// f32, 0.95 in f64. `erf(-0) = -0`, `erf(±inf) = ±1`.
 pub fn erf<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let a = l.fabs(x);
 
@@ -36,9 +36,9 @@ pub fn erf<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 
 /// The complementary error function `1 - erf(x)`, with relative accuracy for large `x`.
 ///
-/// `1 - erf(x)` up to 0.65. For `a = |x|` beyond that it is `e^(-a^2) P(q) / (1 + 2 a)` with `q = (a - k) / (a + k)` (M. Shepherd and J. Laframboise, Math. Comp. 36,
-/// 1981), the square in two words; 2 less that for negative `x`. Largest error: 2.65 ulp in f32, 2.6 in f64. `erfc(-inf) = 2`,
-/// `erfc(inf) = 0`.
+/// `1 - erf(x)` up to 0.65. For `a = |x|` beyond that it is `e^(-a^2) P(q) / (1 + 2 a)` with `q = (a - k) / (a + k)`
+/// (M. Shepherd and J. Laframboise, Math. Comp. 36, 1981), the square in two words; 2 less that for negative `x`.
+/// Largest error: 2.65 ulp in f32, 2.6 in f64. `erfc(-inf) = 2`, `erfc(inf) = 0`.
 pub fn erfc<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let a = l.fabs(x);
     let most = l.fconst(pick(l, 10.1, 27.3));

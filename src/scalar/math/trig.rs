@@ -1,8 +1,8 @@
 //! Trigonometric functions.
 //!
-//! `x = n pi/2 + r + lo` with `|r|` at most pi/4: three fma steps (Cody and Waite) up to [`limit`], beyond it exact integer
-//! arithmetic on the bits of 2/pi (Payne and Hanek) in a call. The quadrant `n` is read from the low bits of a float to which
-//! [`magic`] was added; it chooses between the sine's and the cosine's polynomial and gives the sign.
+//! `x = n pi/2 + r + lo` with `|r|` at most pi/4: three fma steps (Cody and Waite) up to [`limit`], beyond it exact
+//! integer arithmetic on the bits of 2/pi (Payne and Hanek) in a call. The quadrant `n` is read from the low bits of a
+//! float to which [`magic`] was added; it chooses between the sine's and the cosine's polynomial and gives the sign.
 
 use super::{coef, eqc, fma_by, horner, magic, mulc, pick, sign_bit};
 use crate::scalar::lanes::{Lanes, Plain, Slow};
@@ -206,10 +206,11 @@ const TWO_OVER_PI: [u64; 20] = [
     0x5603_3046_fc7b_6bab,
 ];
 
-/// `(n, r, lo)` with `x = n pi/2 + r + lo` up to whole turns, `n` in 0..4 and `|r|` at most pi/4, for finite `|x|` at least 2^15.
+/// `(n, r, lo)` with `x = n pi/2 + r + lo` up to whole turns, `n` in 0..4 and `|r|` at most pi/4, for finite `|x|` at
+/// least 2^15.
 ///
-/// `|x| = m 2^k`. Bits of 2/pi above the place 2^(1-k) add whole turns; the 192 bits from there on, times `m` modulo 2^192, are
-/// the quadrant in two bits and its fraction in 190, of which at most 63 or so cancel.
+/// `|x| = m 2^k`. Bits of 2/pi above the place 2^(1-k) add whole turns; the 192 bits from there on, times `m` modulo
+/// 2^192, are the quadrant in two bits and its fraction in 190, of which at most 63 or so cancel.
 fn reduce_huge(x: f64) -> (i64, f64, f64) {
     let bits = x.to_bits();
     let k = ((bits >> 52) & 0x7ff) as i64 - 1075;

@@ -1,0 +1,454 @@
+//! A plan in which each fault is found, and plans in which none is.
+
+use super::*;
+use crate::graph::Dims;
+use crate::plan::kernel::*;
+use crate::plan::testing::*;
+use crate::plan::{Action, Alpha, Place, Product};
+use crate::prim::Extremum;
+
+fn faults(plan: &Plan) -> Vec<FaultKind> {
+    match check(plan) {
+        Ok(()) => Vec::new(),
+        Err(faults) => faults.into_iter().map(|f| f.kind).collect(),
+    }
+}
+
+/// The faults of the example after a change.
+fn changed(change: impl FnOnce(&mut Plan)) -> Vec<FaultKind> {
+    let mut plan = example();
+    change(&mut plan);
+    faults(&plan)
+}
+
+/// The faults of a kernel of one slot for each access, all `f32`; no step runs it.
+fn of_kernel(
+    loops: &[usize],
+    rows: usize,
+    slots: &[Access],
+    build: impl FnOnce(&mut Body, &[SlotId]),
+) -> Vec<FaultKind> {
+    let mut body = Body::new(loops, rows);
+    let slots: Vec<SlotId> = slots.iter().map(|&a| body.slot(DType::F32, a)).collect();
+    build(&mut body, &slots);
+    faults(&Plan { kernels: vec![body.0], ..Plan::default() })
+}
+
+fn number(k: &mut Body) -> ValueId {
+    k.inner(Inst::Const(0), DType::F32)
+}
+
+const V: fn(u32) -> ValueId = ValueId;
+const B: fn(u32) -> BufferId = BufferId;
+
+#[test]
+fn the_example_is_proved() {
+    assert_eq!(check(&example()), Ok(()));
+}
+
+#[test]
+fn loops_have_turns() {
+    assert_eq!(changed(|p| p.kernels[1].loops[0] = 0), [FaultKind::EmptyLoop(0)]);
+    assert_eq!(changed(|p| p.kernels[1].rows = 2), [FaultKind::RowLoops { rows: 2, loops: 1 }]);
+}
+
+#[test]
+fn what_is_named_exists() {
+    assert_eq!(changed(|p| p.kernels[1].phases[0].inner[0] = V(9))[0], FaultKind::UnknownValue(V(9)));
+    assert_eq!(changed(|p| p.kernels[1].phases[0].stores[0].slot = SlotId(7)), [FaultKind::UnknownSlot(SlotId(7))]);
+    let kinds = of_kernel(&[2], 0, &[], |k, _| {
+        let v = number(k);
+        k.fold(FoldKind::Combine(ScalarFn::Add, 0), v);
+        k.row(Inst::Fold { phase: 0, fold: 0 }, DType::F32);
+    });
+    assert_eq!(kinds, [FaultKind::UnknownFold { phase: 0, fold: 0 }]);
+}
+
+#[test]
+fn values_are_computed_once_before_their_use_in_their_phase() {
+    let kinds = changed(|p| p.kernels[1].phases[0].inner.insert(1, V(0)));
+    assert_eq!(kinds, [FaultKind::ComputedTwice(V(0))]);
+    let kinds = changed(|p| p.kernels[1].phases[0].inner.swap(1, 2));
+    assert_eq!(kinds, [FaultKind::NotVisible(V(1))]);
+    // An inner value of the phase before.
+    let kinds = changed(|p| p.kernels[0].phases[2].stores[0].value = V(4));
+    assert_eq!(kinds, [FaultKind::NotVisible(V(4))]);
+}
+
+#[test]
+fn indices_have_the_loops_that_may_move_them() {
+    let index = at(0, &[1]);
+    let kinds = of_kernel(&[2, 3], 1, &[Access::Read], |k, s| _ = k.load(s[0], index));
+    assert_eq!(kinds, [FaultKind::Coefficients { given: 1, loops: 2 }]);
+    let kinds = of_kernel(&[2, 3], 1, &[Access::Read], |k, s| {
+        let inst = Inst::Load { slot: s[0], index: at(0, &[0, 1]), fill: 0 };
+        k.row(inst, DType::F32);
+    });
+    assert_eq!(kinds, [FaultKind::InnerLoopInRow]);
+    let kinds = of_kernel(&[2, 3], 1, &[Access::Scratch], |k, s| {
+        let v = number(k);
+        k.store(s[0], at(0, &[3, 1]), v);
+    });
+    assert_eq!(kinds, [FaultKind::RowLoopInScratch]);
+}
+
+#[test]
+fn types_fit() {
+    let kinds = of_kernel(&[2], 1, &[], |k, _| {
+        let v = number(k);
+        k.inner(Inst::Map(ScalarFn::Add, Dims::from_slice(&[v])), DType::F32);
+    });
+    assert_eq!(kinds, [FaultKind::Arity { function: ScalarFn::Add, given: 1 }]);
+    let kinds = of_kernel(&[2], 1, &[], |k, _| {
+        let v = number(k);
+        k.inner(Inst::Map(ScalarFn::Not, Dims::from_slice(&[v])), DType::Bool);
+    });
+    assert!(matches!(kinds[..], [FaultKind::Operands(_)]), "{kinds:?}");
+    let kinds = of_kernel(&[2], 1, &[Access::Read], |k, s| {
+        let inst = Inst::Load { slot: s[0], index: at(0, &[1]), fill: 0 };
+        k.inner(inst, DType::F64);
+    });
+    assert_eq!(kinds, [FaultKind::Type { expected: DType::F32, actual: DType::F64 }]);
+    let kinds = of_kernel(&[2], 1, &[Access::Write], |k, s| {
+        let v = number(k);
+        k.store(s[0], chosen(0, &[1], v, 1, 2), v);
+    });
+    assert_eq!(kinds, [FaultKind::ChoiceType(V(0))]);
+}
+
+#[test]
+fn folds_combine_what_they_can() {
+    let fold = |kind: FoldKind| {
+        of_kernel(&[1 << 33], 0, &[], |k, _| {
+            let v = number(k);
+            k.fold(kind, v);
+        })
+    };
+    assert_eq!(fold(FoldKind::Combine(ScalarFn::Max, 0)), []);
+    let function = ScalarFn::Sub;
+    assert_eq!(fold(FoldKind::Combine(function, 0)), [FaultKind::FoldFunction { function, dtype: DType::F32 }]);
+    assert_eq!(fold(FoldKind::Position(Extremum::Max)), [FaultKind::FoldPositions { count: 1 << 33 }]);
+}
+
+#[test]
+fn slots_are_used_as_declared() {
+    let store = |access| {
+        of_kernel(&[4], 1, &[access], |k, s| {
+            let v = number(k);
+            k.store(s[0], at(0, &[1]), v);
+        })
+    };
+    assert_eq!(store(Access::Write), []);
+    assert_eq!(store(Access::Read), [FaultKind::StoreToRead]);
+    assert_eq!(store(Access::ReadWrite), [FaultKind::NothingRead(SlotId(0))]);
+    let kinds = of_kernel(&[4], 1, &[Access::ReadWrite], |k, s| _ = k.load(s[0], at(0, &[1])));
+    assert_eq!(kinds, [FaultKind::NeverStored { slot: SlotId(0), access: Access::ReadWrite }]);
+    // A sum into memory that the kernel claims not to read.
+    let kinds = of_kernel(&[4], 1, &[Access::Write], |k, s| {
+        let v = number(k);
+        k.store_as(s[0], at(0, &[1]), v, StoreMode::Add);
+    });
+    assert_eq!(kinds, [FaultKind::NotStoredYet]);
+}
+
+#[test]
+fn a_row_finds_what_it_has_stored_in_an_earlier_phase() {
+    let through = |stored: Index, loaded: Index, phases: usize| {
+        of_kernel(&[2, 4], 1, &[Access::Scratch], |k, s| {
+            let v = number(k);
+            k.store(s[0], stored, v);
+            (0..phases).for_each(|_| k.phase());
+            k.load(s[0], loaded);
+        })
+    };
+    assert_eq!(through(at(0, &[0, 1]), at(0, &[0, 1]), 1), []);
+    assert_eq!(through(at(0, &[0, 1]), at(3, &[0, -1]), 1), []);
+    assert_eq!(through(at(0, &[0, 1]), at(1, &[0, 1]), 1), [FaultKind::NotStoredYet]);
+    assert_eq!(through(at(0, &[0, 2]), at(0, &[0, 1]), 1), [FaultKind::NotStoredYet]);
+    assert_eq!(through(at(0, &[0, 1]), at(0, &[0, 1]), 0), [FaultKind::NotStoredYet]);
+}
+
+#[test]
+fn rows_store_apart() {
+    let store = |serial: bool, coefs: [isize; 2]| {
+        of_kernel(&[3, 4], 1, &[Access::Write], |k, s| {
+            k.0.serial = serial;
+            let v = number(k);
+            k.store(s[0], at(0, &coefs), v);
+        })
+    };
+    let meets = |kinds: Vec<FaultKind>| matches!(kinds[..], [FaultKind::RowsMeet { .. }]);
+    assert_eq!(store(false, [4, 1]), []);
+    assert_eq!(store(false, [1, 3]), []);
+    assert!(meets(store(false, [3, 1])));
+    assert!(meets(store(false, [0, 1])));
+    assert_eq!(store(true, [0, 1]), []);
+    // Row `r` reads what row `r + 1` replaces.
+    let kinds = of_kernel(&[3], 1, &[Access::ReadWrite], |k, s| {
+        let v = k.load(s[0], at(1, &[1]));
+        k.store(s[0], at(0, &[1]), v);
+    });
+    assert!(meets(kinds));
+}
+
+#[test]
+fn points_store_apart_unless_they_choose() {
+    let store = |choose: bool| {
+        of_kernel(&[3, 4], 1, &[Access::ReadWrite], |k, s| {
+            let v = number(k);
+            let i = k.inner(Inst::Const(0), DType::I32);
+            let index = if choose { chosen(0, &[5, 0], i, 1, 5) } else { at(0, &[5, 0]) };
+            k.store_as(s[0], index, v, StoreMode::Add);
+        })
+    };
+    assert!(matches!(store(false)[..], [FaultKind::PointsMeet { .. }]));
+    assert_eq!(store(true), []);
+}
+
+#[test]
+fn buffers_lie_in_the_arena_or_fill_their_array() {
+    assert_eq!(changed(|p| p.arena_bytes = 300), [FaultKind::OutsideArena { end: 320, arena: 300 }]);
+    let kinds = changed(|p| {
+        p.buffers[4].place = Place::Arena(72);
+        p.arena_bytes = 400;
+    });
+    assert_eq!(kinds, [FaultKind::Misaligned]);
+    assert_eq!(changed(|p| p.buffers[0].place = Place::Input(1)), [FaultKind::UnknownArray]);
+    let size = FaultKind::ArraySize { dtype: DType::F32, len: 8 };
+    assert_eq!(changed(|p| p.buffers[5].len = 9), [size]);
+    let size = FaultKind::ArraySize { dtype: DType::F32, len: 12 };
+    assert_eq!(changed(|p| p.buffers[6].len = 13), [size]);
+}
+
+/// Changes the buffers of step `i`, which runs a kernel.
+fn args(plan: &mut Plan, i: usize) -> &mut Vec<BufferId> {
+    match &mut plan.steps[i].action {
+        Action::Kernel { args, .. } => args,
+        Action::Product(_) => panic!("a step that runs a kernel"),
+    }
+}
+
+/// Changes the product of step 0.
+fn factor(plan: &mut Plan) -> &mut Product {
+    match &mut plan.steps[0].action {
+        Action::Product(product) => product,
+        Action::Kernel { .. } => panic!("a step that computes a product"),
+    }
+}
+
+#[test]
+fn steps_name_what_there_is_and_stay_inside() {
+    let kinds = changed(|p| _ = p.kernels.pop());
+    assert_eq!(kinds, [FaultKind::UnknownKernel(KernelId(1))]);
+    let kinds = changed(|p| args(p, 2)[1] = B(50));
+    assert_eq!(kinds, [FaultKind::UnknownBuffer(B(50))]);
+    let kinds = changed(|p| _ = args(p, 2).pop());
+    assert_eq!(kinds, [FaultKind::SlotCount { given: 2, slots: 3 }]);
+    let kinds = changed(|p| p.buffers[2].dtype = DType::I32);
+    let wrong = FaultKind::SlotType { buffer: B(2), expected: DType::F32, actual: DType::I32 };
+    assert_eq!(kinds, [wrong]);
+    let kinds = changed(|p| args(p, 2)[1] = B(0));
+    assert_eq!(kinds, [FaultKind::Outside { buffer: B(0), min: 0, max: 11, len: 6 }]);
+    let kinds = changed(|p| p.buffers[4].len = 63);
+    assert_eq!(kinds, [FaultKind::ScratchSize { buffer: B(4), row: 4, len: 63 }]);
+    // A choice of one more element than there is.
+    let mut p = Plan::default();
+    let y = buffer(&mut p, DType::F32, 4, Place::Output(0));
+    let mut k = Body::new(&[2], 1);
+    k.0.serial = true;
+    let out = k.slot(DType::F32, Access::Write);
+    let (v, i) = (number(&mut k), k.inner(Inst::Const(0), DType::I64));
+    k.store(out, at(0, &[0]), v);
+    k.store(out, chosen(0, &[0], i, 2, 3), v);
+    call(&mut p, k.0, &[y]);
+    assert!(faults(&p).contains(&FaultKind::Outside { buffer: B(0), min: 0, max: 4, len: 4 }));
+}
+
+#[test]
+fn products_are_well_formed() {
+    let kinds = changed(|p| factor(p).dtype = DType::I32);
+    assert_eq!(kinds[0], FaultKind::ProductType(DType::I32));
+    let kinds = changed(|p| factor(p).a.loops.push(1));
+    assert_eq!(kinds[0], FaultKind::ProductLoops { given: 1, loops: 0 });
+    let kinds = changed(|p| factor(p).c.row = 3);
+    assert_eq!(kinds[0], FaultKind::ResultMeets(B(3)));
+    let kinds = changed(|p| factor(p).a.offset = 1);
+    assert_eq!(kinds, [FaultKind::Outside { buffer: B(0), min: 1, max: 6, len: 6 }]);
+    // A loop along which the result stands still sums up, and is no meeting.
+    let kinds = changed(|p| {
+        let f = factor(p);
+        (f.k, f.loops) = (1, Dims::from_slice(&[3]));
+        (f.a.loops, f.b.loops) = (Dims::from_slice(&[1]), Dims::from_slice(&[4]));
+        f.c.loops = Dims::from_slice(&[0]);
+    });
+    assert_eq!(kinds, []);
+}
+
+#[test]
+fn inputs_are_not_written() {
+    let kinds = changed(|p| {
+        p.buffers[0].len = 12;
+        args(p, 2)[2] = B(0);
+    });
+    assert!(kinds.contains(&FaultKind::WriteToInput(B(0))), "{kinds:?}");
+}
+
+#[test]
+fn reads_see_their_own_value() {
+    let kinds = changed(|p| p.steps.swap(0, 1));
+    assert!(kinds.contains(&FaultKind::Unwritten(B(3))), "{kinds:?}");
+    // The update of `w` comes before its use.
+    let kinds = changed(|p| p.steps.rotate_right(1));
+    assert_eq!(kinds, [FaultKind::Overwritten { buffer: B(1), by: B(6), step: 0 }]);
+    // A buffer placed over one that is still wanted.
+    let mut p = Plan::default();
+    let x = buffer(&mut p, DType::F32, 4, Place::Input(0));
+    let a = buffer(&mut p, DType::F32, 4, Place::Arena(0));
+    let b = buffer(&mut p, DType::F32, 4, Place::Arena(0));
+    let y = buffer(&mut p, DType::F32, 4, Place::Output(0));
+    call(&mut p, copy(4, 0), &[x, a]);
+    call(&mut p, copy(4, 0), &[x, b]);
+    call(&mut p, zip(ScalarFn::Add, 4), &[a, b, y]);
+    assert_eq!(faults(&p), [FaultKind::Overwritten { buffer: B(a), by: B(b), step: 1 }]);
+}
+
+#[test]
+fn a_value_is_written_in_parts_before_it_is_read() {
+    let concat = |second: isize| {
+        let mut p = Plan::default();
+        let x = buffer(&mut p, DType::F32, 4, Place::Input(0));
+        let both = buffer(&mut p, DType::F32, 8, Place::Arena(0));
+        let y = buffer(&mut p, DType::F32, 8, Place::Output(0));
+        call(&mut p, copy(4, 0), &[x, both]);
+        call(&mut p, copy(4, second), &[x, both]);
+        call(&mut p, copy(8, 0), &[both, y]);
+        p
+    };
+    assert_eq!(faults(&concat(4)), []);
+    assert_eq!(faults(&concat(3)), [FaultKind::Unwritten(B(1))]);
+    let mut late = concat(4);
+    late.steps.swap(1, 2);
+    let kinds = faults(&late);
+    assert_eq!(kinds, [FaultKind::Unwritten(B(1)), FaultKind::WrittenAfterRead { buffer: B(1), reader: Some(1) }]);
+}
+
+#[test]
+fn a_value_changed_in_place_has_a_buffer_of_its_own() {
+    /// Which value is an output, and when it is read.
+    enum Read {
+        Before,
+        After,
+        New,
+    }
+    let update = |read: Read, new_is_old: bool| {
+        let mut p = Plan::default();
+        let x = buffer(&mut p, DType::F32, 1, Place::Input(0));
+        let w = buffer(&mut p, DType::F32, 1, Place::Param(0));
+        let new = if new_is_old { w } else { buffer(&mut p, DType::F32, 1, Place::Param(0)) };
+        let y = buffer(&mut p, DType::F32, 1, Place::Output(0));
+        let mut sum = product(x, x, new, [1, 1, 1]);
+        sum.accumulate = true;
+        sum.alpha = Alpha::Const(-1.0);
+        step(&mut p, Action::Product(Box::new(sum)));
+        match read {
+            Read::Before => {
+                call(&mut p, copy(1, 0), &[w, y]);
+                p.steps.swap(0, 1);
+            }
+            Read::After => call(&mut p, copy(1, 0), &[w, y]),
+            Read::New => call(&mut p, copy(1, 0), &[new, y]),
+        }
+        faults(&p)
+    };
+    assert_eq!(update(Read::Before, false), []);
+    assert_eq!(update(Read::New, false), []);
+    assert_eq!(update(Read::After, false), [FaultKind::Overwritten { buffer: B(1), by: B(2), step: 0 }]);
+    // One name for both values.
+    let late = FaultKind::WrittenAfterRead { buffer: B(1), reader: Some(0) };
+    assert_eq!(update(Read::Before, true), [FaultKind::Unwritten(B(1)), late]);
+}
+
+#[test]
+fn buffers_of_a_step_lie_apart_or_exactly_at_one_place() {
+    let kinds = changed(|p| p.buffers[4].place = Place::Arena(0));
+    assert!(kinds.contains(&FaultKind::Overlap { written: B(4), other: B(3) }), "{kinds:?}");
+    let mut p = Plan::default();
+    let x = buffer(&mut p, DType::F32, 4, Place::Param(0));
+    let y = buffer(&mut p, DType::F32, 4, Place::Param(0));
+    let w = buffer(&mut p, DType::F32, 4, Place::Input(0));
+    step(&mut p, Action::Product(Box::new(product(x, w, y, [2, 2, 2]))));
+    assert_eq!(faults(&p), [FaultKind::Overlap { written: B(1), other: B(0) }]);
+}
+
+#[test]
+fn a_value_is_replaced_in_place_only_behind_its_last_load() {
+    // `y = x - max(x)` by rows, and a reversal.
+    let replace = |build: &dyn Fn(&mut Body, SlotId, SlotId)| {
+        let mut k = Body::new(&[2, 3], 1);
+        let (x, y) = (k.slot(DType::F32, Access::Read), k.slot(DType::F32, Access::Write));
+        build(&mut k, x, y);
+        let mut p = Plan::default();
+        let x = buffer(&mut p, DType::F32, 6, Place::Param(0));
+        let y = buffer(&mut p, DType::F32, 6, Place::Param(0));
+        call(&mut p, k.0, &[x, y]);
+        faults(&p)
+    };
+    let alias = [FaultKind::Alias { read: B(0), written: B(1) }];
+    let same = || at(0, &[3, 1]);
+    assert_eq!(
+        replace(&|k, x, y| {
+            let v = k.load(x, same());
+            k.store(y, same(), v)
+        }),
+        []
+    );
+    assert_eq!(
+        replace(&|k, x, y| {
+            let v = k.load(x, at(2, &[3, -1]));
+            k.store(y, same(), v)
+        }),
+        alias
+    );
+    assert_eq!(
+        replace(&|k, x, y| {
+            let v = k.load(x, at(3, &[-3, 1]));
+            k.store(y, same(), v)
+        }),
+        alias
+    );
+    let in_two = |k: &mut Body, x, y, early: bool| {
+        let v = k.load(x, same());
+        if early {
+            k.store(y, same(), v);
+        }
+        k.fold(FoldKind::Combine(ScalarFn::Max, 0), v);
+        k.phase();
+        let most = k.row(Inst::Fold { phase: 0, fold: 0 }, DType::F32);
+        let v = k.load(x, same());
+        let v = k.map(ScalarFn::Sub, &[v, most]);
+        k.store(y, same(), v);
+    };
+    assert_eq!(replace(&|k, x, y| in_two(k, x, y, false)), []);
+    assert_eq!(replace(&|k, x, y| in_two(k, x, y, true)), alias);
+}
+
+#[test]
+fn results_are_there_at_the_end() {
+    assert_eq!(changed(|p| _ = p.steps.remove(1)), [FaultKind::Output(0)]);
+    let kinds = changed(|p| p.kernels[1].loops[0] = 11);
+    assert_eq!(kinds, [FaultKind::Param(0)]);
+}
+
+#[test]
+fn faults_show_what_they_are_about() {
+    let mut plan = example();
+    plan.steps.rotate_right(1);
+    let faults = check(&plan).expect_err("the update comes too early");
+    let expected =
+        "step 1 `b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4]`: reads b1, over which step 0 has written b6";
+    assert_eq!(faults[0].to_string(), expected);
+    let mut plan = example();
+    plan.kernels[1].phases[0].inner.swap(1, 2);
+    let faults = check(&plan).expect_err("a value is used too early");
+    assert_eq!(faults[0].to_string(), "k1 phase 0 `v2 = add v0 v1 : f32`: v1 is not visible here");
+}
