@@ -94,6 +94,12 @@ impl Program {
                     optimize(&self.graph, &OptOptions { level: options.level, ..OptOptions::default() })
                 });
                 let plan = timed.stage("plan", || plan::plan(&optimized.graph));
+                if cfg!(debug_assertions)
+                    && let Err(faults) = plan::check::check(&plan)
+                {
+                    let faults: Vec<String> = faults.iter().map(|f| f.to_string()).collect();
+                    panic!("the planner made a plan that the checker refuses: {}", faults.join("; "));
+                }
                 let names: Vec<Name> = input_names(&self.graph);
                 let compiled = timed.stage("codegen", || Compiled::new(plan, names.iter()))?;
                 fill(&mut report, &self.graph, &optimized, &compiled);

@@ -7,7 +7,7 @@ use cotangent::interp::Results;
 use cotangent::opt::{Level, OptOptions, optimize};
 use cotangent::plan::{self, check, eval};
 use cotangent::prim::Op;
-use cotangent::testing::{Case, generate};
+use cotangent::testing::{Case, Config, generate_with};
 use cotangent::{Array, Graph, Options};
 
 /// Count of programs; `FUZZ=n` asks for more.
@@ -39,9 +39,13 @@ fn evaluate_plan(case: &Case, graph: &Graph) -> Results {
 }
 
 fn check_all(what: &str, engine: impl Fn(&Case) -> Results) {
+    check_config(what, &Config::default(), engine);
+}
+
+fn check_config(what: &str, config: &Config, engine: impl Fn(&Case) -> Results) {
     let mut failures = Vec::new();
     for seed in first_seed()..first_seed() + programs() {
-        let case = generate(seed);
+        let case = generate_with(seed, config);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| engine(&case)));
         match outcome {
             Ok(results) => {
@@ -49,7 +53,10 @@ fn check_all(what: &str, engine: impl Fn(&Case) -> Results) {
                     failures.push(mismatch.to_string());
                 }
             }
-            Err(_) => failures.push(format!("seed {seed}: panicked")),
+            Err(panic) => {
+                let message = panic.downcast_ref::<String>().map_or("panicked", String::as_str);
+                failures.push(format!("seed {seed}: {message}"));
+            }
         }
     }
     // Not captured by the test runner: how much was tried is part of the result.
@@ -93,4 +100,12 @@ fn jit_on_graphs_as_written() {
 #[test]
 fn jit_on_optimized_graphs() {
     check_all("jit, optimized", |case| execute(case, &Options::default()));
+}
+
+/// NaN, infinities and zeros of both signs, under the rewrites that keep them.
+#[test]
+fn jit_on_special_values() {
+    let config = Config { specials: true, ..Config::default() };
+    let options = Options { level: Level::O1, ..Options::default() };
+    check_config("jit, special values", &config, |case| execute(case, &options));
 }

@@ -1,6 +1,8 @@
 //! The gradient table: differentiation of every operation, scalar function and composite against finite differences, in double precision, first and
 //! second order; and the documented choices where a function has no derivative.
 
+mod engines;
+
 use std::collections::BTreeSet;
 
 use cotangent::graph::Dims;
@@ -8,7 +10,8 @@ use cotangent::interp;
 use cotangent::prelude::*;
 use cotangent::prim::{Combine, Gather, Map, Op, OpKind, Pad, Scatter};
 use cotangent::scalar::{ScalarFn, Signature};
-use cotangent::testing::{Draw, check_gradient};
+use cotangent::testing::{Draw, Tolerance, check_gradient, compare};
+use engines::engines;
 
 type Function = Box<dyn for<'g> Fn(&'g Builder, &[Tensor<'g>]) -> Tensor<'g>>;
 
@@ -363,6 +366,46 @@ fn the_table_covers_every_operation_and_scalar_function() {
     assert!(missing.is_empty(), "no row has {missing:?}");
     let missing: Vec<_> = ScalarFn::ALL.iter().filter(|f| !functions.contains(f)).collect();
     assert!(missing.is_empty(), "no row has {missing:?}");
+}
+
+/// Every function and its first derivatives, on every engine.
+#[test]
+fn engines_agree_on_the_table() {
+    let mut arrays = 0;
+    for row in table() {
+        let g = Builder::new();
+        let names: Vec<String> = (0..row.inputs.len()).map(|i| format!("x{i}")).collect();
+        // Integers are constants: executables refuse inputs that choose elements out of range.
+        let leaf = |(name, array): (&String, &Array)| match array.dtype().is_float() {
+            true => g.input(name, array.ty()),
+            false => g.constant(array.clone()),
+        };
+        let tensors: Vec<Tensor<'_>> = names.iter().zip(&row.inputs).map(leaf).collect();
+        let result = (row.f)(&g, &tensors);
+        let wrt: Vec<Tensor<'_>> = tensors.into_iter().filter(|t| t.dtype().is_float()).collect();
+        let mut outputs = vec![("y".to_owned(), result)];
+        for (i, gradient) in g.grad_all(result.sum(), &wrt).into_iter().enumerate() {
+            outputs.push((format!("g{i}"), gradient));
+        }
+        let outputs: Vec<(&str, Tensor<'_>)> = outputs.iter().map(|(n, t)| (n.as_str(), *t)).collect();
+        let program = g.program(&outputs);
+        let at = |name: &str| &row.inputs[name[1..].parse::<usize>().unwrap()];
+        let expected = interp::run(&program.graph, |_, name| at(name));
+        let inputs: Vec<(&str, &Array)> = names.iter().zip(&row.inputs).map(|(n, a)| (n.as_str(), a)).collect();
+        let inputs: Vec<(&str, &Array)> = inputs.into_iter().filter(|(_, a)| a.dtype().is_float()).collect();
+        for engine in engines() {
+            let mut executable =
+                program.compile(&Options::engine(engine)).unwrap_or_else(|e| panic!("{}: {e}", row.name));
+            let results = executable.run(&inputs).unwrap_or_else(|e| panic!("{}: {e}", row.name));
+            for ((name, actual), expected) in results.iter().zip(&expected.outputs) {
+                let tolerance = Tolerance::of(expected.dtype()).times(10.0);
+                let equal = compare(expected, actual, Tolerance { absolute: 1e-14, ..tolerance });
+                equal.unwrap_or_else(|e| panic!("{engine:?} {} {name}: {e}", row.name));
+                arrays += 1;
+            }
+        }
+    }
+    println!("{arrays} values and gradients on {} engines", engines().len());
 }
 
 /// Random chains of operations, so that rules meet each other's results.

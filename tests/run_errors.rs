@@ -162,3 +162,18 @@ fn executables_move_between_threads() {
         assert_ne!(params.get("w").unwrap(), before);
     }
 }
+
+#[test]
+fn indices_out_of_range_that_a_scatter_drops_are_accepted_by_its_gradient_too() {
+    for engine in engines() {
+        let g = Builder::new();
+        let (index, updates) = (g.input("index", i32([3])), g.input("updates", f32([3])));
+        let sum = g.zeros(f32([2])).scatter_add(index, updates).square().sum();
+        let [gradient] = g.grad(sum, [updates]);
+        let mut executable = g.program(&[("gradient", gradient)]).compile(&Options::engine(engine)).unwrap();
+        let index = Array::new([3], vec![1, -1, 2]).unwrap();
+        let updates = Array::new([3], vec![1.5f32, 2.0, 3.0]).unwrap();
+        let results = executable.run(&[("index", &index), ("updates", &updates)]).unwrap();
+        assert_eq!(results.first().as_slice::<f32>().unwrap(), [3.0, 0.0, 0.0]);
+    }
+}

@@ -320,6 +320,10 @@ pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
     }
     for id in graph.ids().filter(|id| live[id.index()]) {
         let Op::Gather(gather) = graph.op(id) else { continue };
+        // A number to stand for elements out of range says that they are meant to occur, as in the gradient of a scatter.
+        if !f64::from_bits(gather.fill).is_nan() {
+            continue;
+        }
         let operands = graph.operands(id);
         // Movement leaves the numbers as they are.
         let mut index = operands[1];

@@ -117,7 +117,8 @@ pub trait Lanes {
     fn mnot(&mut self, a: Self::M) -> Self::M;
 
     /// `slow(x)` in the lanes where `rare` holds, `fast` in the others. For ranges of the argument that a straight line of code cannot serve, such as
-    /// the sine of a huge number; an implementation may branch around the calls when no lane needs them.
+    /// the sine of a huge number; an implementation may branch around the calls when no lane needs them, and may call for all lanes when one does, so `slow`
+    /// must take any number.
     fn rare(&mut self, rare: Self::M, slow: Slow, x: Self::F, fast: Self::F) -> Self::F;
 }
 

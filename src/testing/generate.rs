@@ -191,11 +191,10 @@ impl<'c> Generator<'c> {
         bound::evaluate(op, &values, ty, repeated, specials)
     }
 
-    /// True for choices by an input's own numbers of which some are out of range: executables refuse such inputs.
+    /// True for choices by an input's own numbers of which some are out of range, and nothing is there to stand for them: executables refuse such inputs.
     fn is_index_out_of_range(&self, op: &Op, operands: &[NodeId]) -> bool {
         let batch = match op {
-            Op::Gather(gather) => gather.batch,
-            Op::Scatter(scatter) => scatter.batch,
+            Op::Gather(gather) if f64::from_bits(gather.fill).is_nan() => gather.batch,
             _ => return false,
         };
         let mut index = operands[1];
