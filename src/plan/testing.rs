@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::graph::{DType, Dims, NodeId, Origin, TensorType};
+use crate::graph::{DType, Dims, NodeId, Origin};
 use crate::scalar::ScalarFn;
 
 use super::kernel::*;
