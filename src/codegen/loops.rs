@@ -1,4 +1,4 @@
-//! Counting loops in CLIF, and how one dimension is cut for vectors.
+//! Counting loops in CLIF, and how many elements their turns do.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
@@ -31,18 +31,23 @@ pub(super) fn counting<'f, C>(
     b.switch_to_block(after);
 }
 
-/// How many lanes are worked on at a time: `parts` vectors of `lanes` lanes. One of one lane is scalar code.
+/// How many elements of the vector loop are worked on at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Width {
-    pub(super) parts: u32,
+    /// Lanes that are computed; 1 is scalar code.
     pub(super) lanes: u32,
+    /// Lanes that are elements. The others are neither loaded nor stored nor folded, and hold anything.
+    pub(super) live: u32,
 }
 
 impl Width {
-    pub(super) const SCALAR: Width = Width { parts: 1, lanes: 1 };
+    pub(super) const SCALAR: Width = Width { lanes: 1, live: 1 };
 
-    /// Elements at a time.
-    pub(super) fn count(self) -> usize {
-        (self.parts * self.lanes) as usize
+    pub(super) fn full(lanes: u32) -> Width {
+        Width { lanes, live: lanes }
+    }
+
+    pub(super) fn is_wide(self) -> bool {
+        self.lanes > 1
     }
 }

@@ -8,10 +8,14 @@
 //! The table holds a pointer for each piece of memory: the arena, then the inputs, parameters, constants and outputs, in the plan's order
 //! ([`table_index`]). Scalar mathematics is written over the [`lanes`] of Cranelift values.
 
+mod choose;
+mod convert;
 mod emit;
+mod fold;
 mod kernel;
 mod lanes;
 mod loops;
+mod memory;
 mod step;
 #[cfg(test)]
 mod tests;
