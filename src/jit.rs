@@ -16,8 +16,15 @@ use crate::runtime::Params;
 /// Address space reserved for each program's code, so that all of it lies within reach of a relative call.
 const CODE_RESERVE: usize = 256 << 20;
 
-fn failed(error: impl std::fmt::Display) -> CompileError {
-    CompileError::Codegen(error.to_string())
+/// The error with all that caused it.
+fn failed(error: impl std::error::Error) -> CompileError {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    CompileError::Codegen(text)
 }
 
 /// Compiled functions. Their memory is given back when the last owner is gone.
@@ -82,7 +89,8 @@ fn module(symbols: Arc<Mutex<Symbols>>) -> Result<JITModule, CompileError> {
     for (flag, value) in [("opt_level", "speed"), ("enable_verifier", verify), ("is_pic", "false")] {
         flags.set(flag, value).map_err(failed)?;
     }
-    let isa = cranelift_native::builder().map_err(failed)?.finish(settings::Flags::new(flags)).map_err(failed)?;
+    let host = cranelift_native::builder().map_err(|why| CompileError::Codegen(why.to_owned()))?;
+    let isa = host.finish(settings::Flags::new(flags)).map_err(failed)?;
     let mut builder = JITBuilder::with_isa(isa, cranelift_module::default_libcall_names());
     builder.memory_provider(Box::new(ArenaMemoryProvider::new_with_size(CODE_RESERVE).map_err(failed)?));
     builder.symbol_lookup_fn(Box::new(move |name| {

@@ -247,8 +247,8 @@ impl Emitter<'_, '_, '_> {
     /// A linear function of the counters, as a number.
     pub(super) fn counter(&mut self, affine: &Affine, dtype: DType, wide: bool) -> Parts {
         let mut base = self.int(affine.offset as i64);
-        for (d, &coef) in affine.coefs.iter().enumerate().filter(|(_, c)| **c != 0) {
-            let term = self.b.ins().imul_imm_s(self.counters[d], coef as i64);
+        for (coef, counter) in self.terms(affine) {
+            let term = self.b.ins().imul_imm_s(counter, coef);
             base = self.b.ins().iadd(base, term);
         }
         if !wide {

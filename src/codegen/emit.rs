@@ -8,7 +8,7 @@ use cranelift_frontend::FunctionBuilder;
 use smallvec::SmallVec;
 
 use crate::graph::DType;
-use crate::plan::kernel::{Inst, Kernel, ValueId};
+use crate::plan::kernel::{Affine, Inst, Kernel, ValueId};
 use crate::scalar::{ScalarFn, Value as Lane};
 
 use super::choose::{Dependencies, VECTOR_BITS, Vector};
@@ -89,6 +89,12 @@ impl<'k, 'f, 'm> Emitter<'k, 'f, 'm> {
     /// A number for counters and addresses.
     pub(super) fn int(&mut self, v: i64) -> Clif {
         self.b.ins().iconst(types::I64, v)
+    }
+
+    /// The coefficients of an affine number with the counters that they multiply; those of loops of one turn left aside.
+    pub(super) fn terms(&self, affine: &Affine) -> SmallVec<[(i64, Clif); 4]> {
+        let all = affine.coefs.iter().zip(&self.counters).zip(&self.kernel.loops);
+        all.filter(|((c, _), n)| **c != 0 && **n > 1).map(|((&c, &counter), _)| (c as i64, counter)).collect()
     }
 
     /// Opens a scope in which this many elements are worked on at a time.

@@ -191,7 +191,7 @@ impl Emitter<'_, '_, '_> {
     fn here(&mut self, wide: bool) -> Parts {
         let (rows, loops) = (self.kernel.rows, &self.kernel.loops);
         let mut flat = self.int(0);
-        for (d, &extent) in loops.iter().enumerate().skip(rows) {
+        for (d, &extent) in loops.iter().enumerate().skip(rows).filter(|(_, n)| **n > 1) {
             let scaled = self.b.ins().imul_imm_s(flat, extent as i64);
             flat = self.b.ins().iadd(scaled, self.counters[d]);
         }

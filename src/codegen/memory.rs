@@ -42,9 +42,8 @@ impl Emitter<'_, '_, '_> {
         let parked = self.is_parked(slot);
         let size = dtype.size() as i64 * if parked { i64::from(self.width.lanes) } else { 1 };
         let mut address = self.slots[slot.index()];
-        for (d, &coef) in affine.coefs.iter().enumerate().filter(|(_, c)| **c != 0) {
-            let bytes = coef as i64 * size;
-            let counter = self.counters[d];
+        for (coef, counter) in self.terms(affine) {
+            let bytes = coef * size;
             let term = match u64::try_from(bytes) {
                 Ok(bytes) if bytes.is_power_of_two() => {
                     self.b.ins().ishl_imm_u(counter, i64::from(bytes.trailing_zeros()))
