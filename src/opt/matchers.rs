@@ -148,11 +148,6 @@ impl Rewriter<'_> {
         let ty = op.infer(&types.iter().collect::<Vec<_>>()).ok()?;
         Some(op.eval(&values, &ty))
     }
-
-    /// `value` as a constant typed like `like`.
-    pub fn number_like(&mut self, like: NodeId, value: f64) -> NodeId {
-        self.full_like(like, value)
-    }
 }
 
 /// The permutation that leaves axes where they are.

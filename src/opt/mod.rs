@@ -1,20 +1,20 @@
 //! The optimizer: graphs into smaller, numerically stabler graphs with the same results.
 //!
 //! ```text
-//!   Graph --dedup--> --exact--> --stabilize--> --simplify, until nothing fires--> Graph
+//!   Graph --dedup--> --tidy--> --stabilize--> --simplify, until nothing fires--> Graph
 //! ```
 //!
 //! Each pass is one walk of the [rewriter](rewrite) under some families of rules; equal nodes are merged and dead ones dropped in each. What the rules
-//! are stands in their tables: [`fold`], [`arith`], [`logic`], [`reduce`], [`dot`], [`movement`], [`stable`], [`index`]. A rule has a name, a
+//! are stands in their tables: [`fold`], [`arith`], [`logic`], [`reduce`], [`dot`], [`movement`], [`shift`], [`stable`], [`index`]. A rule has a name, a
 //! [`Law`] that says how its result compares with what it replaces, and a file in `tests/filetests/optimize` in which it fires.
 //!
 //! The measure by which no rule makes a graph worse, in this order: numerical range (the stability rules may add nodes for it), elements computed by
 //! expensive functions, elements computed at all, nodes. Movements count nothing but as nodes. A rule that saves only if a node goes away asks whether it
 //! has another user.
 //!
-//! Why in this order: `dedup` first, since rules that count uses would take two equal nodes for two uses of none. `exact` clears movements away, which
-//! the builder's and the VJP rules' uniform patterns leave behind in numbers. The stability rules then see formulas as their authors wrote them; general algebra, which runs last,
-//! would take some apart.
+//! Why in this order: `dedup` first, since rules that count uses would take two equal nodes for two uses of none. `tidy` clears movements away, which the
+//! builder's and the VJP rules' uniform patterns leave behind in numbers. The stability rules then see formulas as their authors, and differentiation,
+//! wrote them; general algebra, which runs last, would take some apart.
 //!
 //! Fusion, views and schedules are the planner's business. `stop_gradient` is dropped here, so differentiate before optimizing.
 
@@ -27,6 +27,7 @@ mod matchers;
 pub mod movement;
 pub mod reduce;
 pub mod rewrite;
+pub mod shift;
 pub mod stable;
 
 use std::fmt;
@@ -156,8 +157,17 @@ pub struct Optimized {
 }
 
 /// The families of rules, each in the order in which its rules are tried.
-pub const FAMILIES: &[&[Rule]] =
-    &[fold::RULES, movement::RULES, stable::RULES, logic::RULES, arith::RULES, reduce::RULES, dot::RULES, index::RULES];
+pub const FAMILIES: &[&[Rule]] = &[
+    fold::RULES,
+    movement::RULES,
+    shift::RULES,
+    stable::RULES,
+    logic::RULES,
+    arith::RULES,
+    reduce::RULES,
+    dot::RULES,
+    index::RULES,
+];
 
 /// All rules.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
@@ -187,12 +197,11 @@ pub fn optimize(graph: &Graph, options: &OptOptions<'_>) -> Optimized {
         }
         (None, Level::O2) => {
             run.pass("dedup", &RuleSet::new([], Law::Exact));
-            run.pass("exact", &RuleSet::new(rules(), Law::Exact));
-            run.pass(
-                "stabilize",
-                &RuleSet::new(stable::RULES.iter().chain(movement::RULES).chain(fold::RULES), strongest),
-            );
-            run.until_stable("simplify", &RuleSet::new(rules(), strongest));
+            let tidy = || movement::RULES.iter().chain(fold::RULES);
+            let lasting = |rule: &&Rule| !shift::SHIFTS.contains(&rule.name);
+            run.pass("tidy", &RuleSet::new(tidy(), strongest));
+            run.pass("stabilize", &RuleSet::new(shift::RULES.iter().chain(stable::RULES).chain(tidy()), strongest));
+            run.until_stable("simplify", &RuleSet::new(rules().filter(lasting), strongest));
         }
     }
     Optimized { graph: run.graph, report: run.report }

@@ -14,7 +14,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "reduce-extent-one",
         law: Law::ZeroSign,
-        doc: "A fold over axes of extent 1 is a reshape.",
+        doc: "A fold over axes of extent 1 is a reshape of what the fold over the other axes leaves.",
         on: &["reduce"],
         apply: reduce_extent_one,
     },
@@ -62,8 +62,8 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "sum-of-neg",
-        law: Law::Exact,
-        doc: "The sum of -x is minus the sum of x, if -x has no other user.",
+        law: Law::ZeroSign,
+        doc: "The sum of -x is minus the sum of x, but for the sign of a sum of 0, if -x has no other user.",
         on: &["reduce"],
         apply: |r, op, x| {
             let axes = sum_axes(op)?;
@@ -132,9 +132,8 @@ fn reduce_extent_one(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
     if units.is_empty() {
         return None;
     }
-    let dropped = r.reshape(x[0], shape.without(&units));
-    let rest = minus(axes, &units).iter().map(|&a| renumber(a, &units)).collect();
-    Some(r.reduce(*reduction, dropped, rest))
+    let folded = r.reduce(*reduction, x[0], minus(axes, &units));
+    Some(r.reshape(folded, shape.without(axes)))
 }
 
 /// The fold of a broadcast without the axes that are both repeated and folded. Returns it with the count of elements along those axes.
@@ -199,16 +198,23 @@ fn reduce_of_reshape(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
     let fold = as_fold(op)?;
     let source = r.as_reshape(x[0])?;
     let (from, to) = (r.graph().shape(source).clone(), r.graph().shape(x[0]).clone());
+    // The axes of other extents than 1: those of extent 1 make no difference.
+    let wide = |s: &Shape| (0..s.rank()).filter(|&a| s[a] != 1).collect::<Dims>();
     if fold.axes.len() == to.rank() {
-        return Some(r.reduce(fold.reduction, source, (0..from.rank()).collect()));
+        let axes = Some(wide(&from)).filter(|axes| !axes.is_empty())?;
+        let folded = r.reduce(fold.reduction, source, axes);
+        return Some(r.reshape(folded, Shape::scalar()));
     }
     if without_units(&from) != without_units(&to) {
         return None;
     }
-    // The n-th axis of another extent than 1 in the one shape is the n-th in the other.
-    let wide = |s: &Shape| (0..s.rank()).filter(|&a| s[a] != 1).collect::<Dims>();
+    // The n-th of them in the one shape is the n-th in the other.
     let folded: Dims =
         wide(&from).into_iter().zip(wide(&to)).filter(|(_, t)| fold.axes.contains(t)).map(|(f, _)| f).collect();
+    // The sum of one element -0 is +0, so a fold over axes of extent 1 only is left to its own rule.
+    if folded.is_empty() {
+        return None;
+    }
     let reduced = r.reduce(fold.reduction, source, folded);
     Some(r.reshape(reduced, to.without(&fold.axes)))
 }
