@@ -182,7 +182,7 @@ pub fn buffer(plan: &mut Plan, dtype: DType, len: usize, place: Place) -> u32 {
         Place::Param(i) => names(&mut plan.params, i, "w"),
         Place::Output(i) => {
             assert_eq!(i, plan.outputs.len(), "outputs are added in order");
-            plan.outputs.push((format!("y{i}").into(), crate::graph::TensorType::new(dtype, [len])));
+            plan.outputs.push((format!("y{i}").into(), TensorType::new(dtype, [len])));
         }
         Place::Const(i) => assert!(i < plan.constants.len()),
         Place::Arena(_) => {}
