@@ -13,6 +13,8 @@ mod kernel;
 mod lanes;
 mod loops;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, Signature, types};

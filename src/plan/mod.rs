@@ -20,7 +20,7 @@ mod print;
 mod product;
 mod schedule;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::sync::Arc;
 
