@@ -237,7 +237,7 @@ pub fn plan(graph: &Graph) -> Plan {
         outputs: graph.outputs().iter().map(|o| (o.name.clone(), graph.ty(o.node).clone())).collect(),
         constants: lowered.constants,
         buffers,
-        kernels: lowered.kernels,
+        kernels: lowered.kernels.into_list(),
         steps: order.iter().map(|&i| lowered.steps[i].clone().into()).collect(),
         arena_bytes,
         live_bytes,
