@@ -9,8 +9,11 @@ use cotangent::plan::{self, Plan};
 use cotangent::prelude::*;
 use cotangent::{Graph, grad, interp};
 
-/// The programs, each with about as many nodes as it is asked for.
-pub const FORMS: &[(&str, fn(usize) -> Program)] = &[
+/// A program with about as many nodes as it is asked for.
+type Form = fn(usize) -> Program;
+
+/// The programs.
+pub const FORMS: &[(&str, Form)] = &[
     ("elementwise chain", elementwise_chain),
     ("recurrence", recurrence),
     ("movement chain", movement_chain),
@@ -268,7 +271,7 @@ fn on_stack<T: Send>(kib: usize, work: impl FnOnce() -> T + Send) -> T {
 fn all_stages(form: fn(usize) -> Program, nodes: usize) -> (Duration, usize, usize) {
     let start = Instant::now();
     let program = form(nodes);
-    let optimized = optimize(&program.graph, &mut OptOptions::default());
+    let optimized = optimize(&program.graph, &OptOptions::default());
     let plan: Plan = plan::plan(&optimized.graph);
     let counts = (program.graph.len(), plan.steps.len());
     drop((program, optimized, plan));

@@ -295,9 +295,7 @@ fn row(e: &mut Emitter<'_, '_, '_>) {
         for store in &kernel.phases[p].row_stores {
             e.store(store);
         }
-        if kernel.rows < kernel.loops.len()
-            && (!kernel.phases[p].folds.is_empty() || !kernel.phases[p].stores.is_empty())
-        {
+        if !kernel.phases[p].folds.is_empty() || !kernel.phases[p].stores.is_empty() {
             let blocked = needs_blocks(kernel, p, e);
             e.begin_folds(p, blocked);
             inner(e, p, kernel.rows, blocked);
