@@ -548,6 +548,8 @@ impl Fused<'_> {
             let has_inner = inner_now.contains(&true);
             // Folded dimensions are the inner ones, or become them if they move through memory the fastest.
             let fits = if has_inner { inner_now == folded } else { axes_are_last(shape, axes) };
+            // A position counts along its axis, which must not be cut into loops that another fold wants in another order.
+            let fits = fits && (matches!(kind, FoldKind::Combine(..)) || folded.iter().filter(|&&f| f).count() == 1);
             if covered && fits && folded.contains(&true) {
                 let own = result_strides(&coords, dims);
                 let loops = self.loops_mut(group);

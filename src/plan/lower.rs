@@ -214,7 +214,9 @@ impl Lowerer<'_, '_> {
                 continue;
             }
             let place = Want::At(Place::Output(i));
-            match self.whole_value(output.node).filter(|n| !self.buffer_of.contains_key(n)) {
+            // What is added to a parameter lies there.
+            let free = |n: &NodeId| !self.buffer_of.contains_key(n) && self.accumulated_into(*n).is_none();
+            match self.whole_value(output.node).filter(free) {
                 Some(node) => {
                     self.stored.insert(node);
                     self.new_buffer(node, place);
@@ -227,7 +229,15 @@ impl Lowerer<'_, '_> {
                 continue;
             }
             let param = self.param_number(update.param);
-            match self.whole_value(update.value) {
+            let whole = self.whole_value(update.value);
+            if let Some(sum) = whole.and_then(|n| self.accumulated_into(n)) {
+                // The product adds itself to one parameter; others that take the sum too copy it.
+                if sum != update.param {
+                    copies.push(ResultCopy { node: update.value, to: Want::Arena, param: Some(param) });
+                }
+                continue;
+            }
+            match whole {
                 // An output is computed into the output's memory and copied from there.
                 Some(node) if self.buffer_of.contains_key(&node) => {
                     let from = self.buffer_of[&node];
@@ -257,6 +267,14 @@ impl Lowerer<'_, '_> {
                 let whole = self.fused.graph.shape(*source).numel() == view.shape.numel();
                 (in_group && whole).then_some(*source)
             }
+            _ => None,
+        }
+    }
+
+    /// The parameter in whose memory a product accumulates this node's value.
+    fn accumulated_into(&self, node: NodeId) -> Option<NodeId> {
+        match &self.fused.groups[self.fused.group_of(node)?.index()].kind {
+            Kind::Product(p) if p.node == node => p.accumulate.as_ref().map(|a| a.param),
             _ => None,
         }
     }
