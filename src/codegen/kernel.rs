@@ -25,7 +25,7 @@ const PARTS: u32 = 4;
 /// Bodies with more operations than this are not done several vectors at a time.
 const LIGHT: usize = 12;
 /// Float sums over more turns than this keep partial sums of at most so many terms.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 128;
 
 /// The loop that is run by vectors.
 #[derive(Clone, Copy, Debug)]

@@ -74,7 +74,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "sum-of-scaled",
-        law: Law::Rounding,
+        law: Law::Range,
         doc: "A factor or divisor that is constant along the summed axes comes out of the sum, if the product has no other user.",
         on: &["reduce"],
         apply: sum_of_scaled,
