@@ -138,6 +138,7 @@ fn input_names(graph: &Graph) -> Vec<Name> {
 fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, compiled: &Compiled) {
     let plan = compiled.plan();
     report.engine = "jit";
+    report.target = target_lexicon::Triple::host().to_string();
     report.nodes_before = count_live(source);
     report.nodes_after = count_live(&optimized.graph);
     report.kernels = plan.steps.len();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use cranelift_codegen::Context;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
+use rustc_hash::FxHashMap;
 
 use crate::array::{Array, ArrayView};
 use crate::codegen::{self, Observer, Symbols, table_len};
@@ -175,10 +176,8 @@ impl Compiled {
     pub(crate) fn new<'a>(plan: Plan, inputs: impl Iterator<Item = &'a Name>) -> Result<Compiled, CompileError> {
         let code = Arc::new(compile_code(&plan)?);
         let arena = vec![Line([0; ARENA_ALIGN]); plan.arena_bytes.div_ceil(ARENA_ALIGN)];
-        let entry = |name: &Name| {
-            let at = plan.inputs.iter().position(|n| n == name)?;
-            Some(codegen::table_index(&plan, Place::Input(at)).0)
-        };
+        let number_of: FxHashMap<&Name, usize> = plan.inputs.iter().enumerate().map(|(i, n)| (n, i)).collect();
+        let entry = |name: &Name| number_of.get(name).map(|&at| codegen::table_index(&plan, Place::Input(at)).0);
         let inputs = inputs.map(entry).collect();
         let mut table = vec![std::ptr::null_mut(); table_len(&plan)];
         for (i, constant) in plan.constants.iter().enumerate() {

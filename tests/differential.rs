@@ -5,7 +5,7 @@ use std::io::Write;
 use cotangent::array::ArrayView;
 use cotangent::interp::Results;
 use cotangent::opt::{Level, OptOptions, optimize};
-use cotangent::plan::{self, check, eval};
+use cotangent::plan::{self, Place, Plan, check, eval};
 use cotangent::prim::Op;
 use cotangent::testing::{Case, Config, generate_with};
 use cotangent::{Array, Graph, Options};
@@ -20,16 +20,21 @@ fn first_seed() -> u64 {
     std::env::var("FUZZ_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-/// Runs the plan of `graph` in the plan evaluator.
+/// Plans `graph`, checks the plan and runs it in the plan evaluator.
 fn evaluate_plan(case: &Case, graph: &Graph) -> Results {
     let plan = plan::plan(graph);
     if let Err(faults) = check::check(&plan) {
         let list: Vec<String> = faults.iter().map(ToString::to_string).collect();
         panic!("the plan has faults:\n{}\n{plan}", list.join("\n"));
     }
+    run_plan(case, &plan, graph)
+}
+
+/// Runs a plan of `graph` in the plan evaluator.
+fn run_plan(case: &Case, plan: &Plan, graph: &Graph) -> Results {
     let inputs: Vec<ArrayView<'_>> = plan.inputs.iter().map(|n| case.leaf(n).view()).collect();
     let mut params: Vec<Array> = plan.params.iter().map(|n| case.leaf(n).clone()).collect();
-    let outputs = eval::run(&plan, &inputs, &mut params);
+    let outputs = eval::run(plan, &inputs, &mut params);
     let updated = graph.updates().iter().map(|u| {
         let Op::Param(p) = graph.op(u.param) else { panic!("updates are of parameters") };
         let at = plan.params.iter().position(|n| *n == p.name).expect("the plan knows every parameter");
@@ -108,4 +113,64 @@ fn jit_on_special_values() {
     let config = Config { specials: true, ..Config::default() };
     let options = Options { level: Level::O1, ..Options::default() };
     check_config("jit, special values", &config, |case| execute(case, &options));
+}
+
+/// A generator of numbers below a bound.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % n
+    }
+}
+
+/// Moves a buffer or a step to where another is. `None` if that changes nothing, or the order in which steps write one buffer, which is for the planner to
+/// choose.
+fn disturb(plan: &Plan, draw: &mut Draw) -> Option<Plan> {
+    let mut changed = plan.clone();
+    let arena: Vec<usize> =
+        (0..plan.buffers.len()).filter(|&i| matches!(plan.buffers[i].place, Place::Arena(_))).collect();
+    if draw.below(2) == 0 && arena.len() > 1 {
+        let (a, b) = (arena[draw.below(arena.len())], arena[draw.below(arena.len())]);
+        changed.buffers[a].place = plan.buffers[b].place;
+        return (plan.buffers[a].place != plan.buffers[b].place).then_some(changed);
+    }
+    let (from, to) = (draw.below(plan.steps.len().max(1)), draw.below(plan.steps.len().max(1)));
+    if from == to {
+        return None;
+    }
+    let step = changed.steps.remove(from);
+    changed.steps.insert(to, step);
+    let written: Vec<_> = plan.steps[from].written(plan).collect();
+    let passed = &plan.steps[from.min(to)..=from.max(to)];
+    let others = passed.iter().filter(|s| !std::ptr::eq(*s, &plan.steps[from]));
+    let same = others.flat_map(|s| s.written(plan)).any(|b| written.contains(&b));
+    (!same).then_some(changed)
+}
+
+#[test]
+fn disturbed_plans_that_the_checker_accepts_run_the_same() {
+    let (mut accepted, mut refused, mut wrong) = (0, 0, Vec::new());
+    for seed in first_seed()..first_seed() + programs() {
+        let case = generate_with(seed, &Config::default());
+        let plan = plan::plan(&case.program.graph);
+        let expected = run_plan(&case, &plan, &case.program.graph);
+        let mut draw = Draw(seed);
+        for _ in 0..4 {
+            let Some(changed) = disturb(&plan, &mut draw) else { continue };
+            if check::check(&changed).is_err() {
+                refused += 1;
+                continue;
+            }
+            accepted += 1;
+            let results = run_plan(&case, &changed, &case.program.graph);
+            if results.outputs != expected.outputs || results.updates != expected.updates {
+                wrong.push(format!("seed {seed}:\n{plan}\nbecame\n{changed}"));
+            }
+        }
+    }
+    println!("disturbed plans: {accepted} accepted, {refused} refused");
+    assert!(wrong.is_empty(), "{} accepted plans run differently; one is {}", wrong.len(), wrong[0]);
+    assert!(refused > programs() / 10, "the checker sees disturbed plans");
 }

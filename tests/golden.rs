@@ -138,7 +138,7 @@ fn apply<'g>(g: &'g Builder, name: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
         "mse" => x[0].mse(x[1]),
         "bce_with_logits" => x[0].bce_with_logits(x[1]),
         "layer_norm" => x[0].layer_norm(1e-5),
-        "attention" => (x[0].dot(x[1].t()) * 0.5f64).softmax(-1).dot(x[2]),
+        "attention" => (x[0].dot(x[1].t()) * 0.5).softmax(-1).dot(x[2]),
         _ => panic!("there is no operation called `{name}`"),
     }
 }

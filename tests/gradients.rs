@@ -282,7 +282,7 @@ fn composites() -> Vec<Row> {
             x[0].dot(x[1]).relu().dot(x[2]).cross_entropy(x[3]).mean()
         }),
         row("attention", &[x(&[2, 3, 4]), x(&[2, 5, 4]), between(&[2, 5, 4], 0.0, 1.0)], |_, x| {
-            (x[0].dot(x[1].t()) * 0.5f64).softmax(-1).dot(x[2])
+            (x[0].dot(x[1].t()) * 0.5).softmax(-1).dot(x[2])
         }),
         row("a node used many times", &[x(&[3])], |_, x| x[0] * x[0] * x[0] + x[0].exp() * x[0] / (x[0] * x[0] + 1.0)),
     ]

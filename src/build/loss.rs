@@ -21,10 +21,7 @@ impl<'g> Tensor<'g> {
     /// If the shapes or element types differ.
     #[track_caller]
     pub fn mse(self, target: Tensor<'g>) -> Tensor<'g> {
-        if self.shape() != target.shape() {
-            let kind = OpErrorKind::Shape { position: 1, expected: self.shape(), actual: target.shape() };
-            self.builder.check(Err(OpError::new("mse", &[&self.ty(), &target.ty()], kind)), &[self, target])
-        }
+        self.expect_shape_of("mse", target);
         (self - target).square().mean()
     }
 
@@ -32,9 +29,20 @@ impl<'g> Tensor<'g> {
     /// `-t ln(sigmoid(z)) - (1 - t) ln(1 - sigmoid(z))` without overflow.
     ///
     /// # Panics
-    /// If the shapes do not broadcast or the element types differ.
+    /// If the shapes or element types differ.
     #[track_caller]
     pub fn bce_with_logits(self, target: Tensor<'g>) -> Tensor<'g> {
+        self.expect_shape_of("bce_with_logits", target);
         self.softplus() - self * target
+    }
+
+    /// Panics unless the target has this tensor's shape. Losses do not broadcast: a column against a row would be a matrix of losses, and no mistake more
+    /// common.
+    #[track_caller]
+    fn expect_shape_of(self, loss: &'static str, target: Tensor<'g>) {
+        if self.shape() != target.shape() {
+            let kind = OpErrorKind::Shape { position: 1, expected: self.shape(), actual: target.shape() };
+            self.builder.check(Err(OpError::new(loss, &[&self.ty(), &target.ty()], kind)), &[self, target])
+        }
     }
 }

@@ -48,8 +48,7 @@ impl Dependencies {
             real.fold(0u64, |m, (d, _)| m | 1 << d)
         };
         let stores = || kernel.phases.iter().flat_map(|p| p.row_stores.iter().chain(&p.stores));
-        let written: Vec<bool> =
-            (0..kernel.slots.len()).map(|slot| stores().any(|s| s.slot.index() == slot)).collect();
+        let written: Vec<bool> = (0..kernel.slots.len()).map(|slot| stores().any(|s| s.slot.index() == slot)).collect();
         // Later rows may replace what earlier ones stored, so that each must load it anew.
         let plain = |s: &Store| {
             s.mode == StoreMode::Set
@@ -132,9 +131,20 @@ fn candidate(kernel: &Kernel, dependencies: &Dependencies, dim: usize) -> Option
     if kernel.serial && by_rows && has_inner {
         return None;
     }
+    // Two stores that may meet take turns, point by point.
+    let take_turns = |stores: &[Store]| {
+        let chosen = |s: &&Store| s.index.choice.is_some();
+        let mut slots: Vec<u32> = stores.iter().filter(chosen).map(|s| s.slot.0).collect();
+        slots.sort_unstable();
+        slots.windows(2).any(|pair| pair[0] == pair[1])
+    };
+    if (kernel.serial || !by_rows) && phases().any(|p| take_turns(&p.stores) || take_turns(&p.row_stores)) {
+        return None;
+    }
     // Lanes are as wide as the narrowest number that varies along the loop.
     let varying = kernel.values.iter().enumerate().filter(|&(i, _)| dependencies.varies(ValueId(i as u32), dim));
-    let stored = phases().flat_map(|p| p.row_stores.iter().chain(&p.stores)).map(|s| kernel.slots[s.slot.index()].dtype);
+    let stored =
+        phases().flat_map(|p| p.row_stores.iter().chain(&p.stores)).map(|s| kernel.slots[s.slot.index()].dtype);
     let folded = phases().flat_map(|p| &p.folds).filter(|_| !by_rows).map(|f| kernel.value(f.value).dtype);
     let mut widths: Vec<u32> = varying.map(|(_, v)| v.dtype).chain(stored).chain(folded).filter_map(bits).collect();
     widths.sort_unstable();

@@ -94,10 +94,7 @@ impl Emitter<'_, '_, '_> {
     /// Masks with lanes of other width.
     pub(super) fn mask_lanes(&mut self, parts: &[Clif], from: u32, to: u32) -> Parts {
         match (from, to) {
-            (32, 64) => parts
-                .iter()
-                .flat_map(|&p| [self.b.ins().swiden_low(p), self.b.ins().swiden_high(p)])
-                .collect(),
+            (32, 64) => parts.iter().flat_map(|&p| [self.b.ins().swiden_low(p), self.b.ins().swiden_high(p)]).collect(),
             (64, 32) => parts.chunks(2).map(|pair| self.low_words(pair[0], pair[1])).collect(),
             _ => parts.iter().copied().collect(),
         }

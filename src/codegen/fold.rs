@@ -96,11 +96,8 @@ impl Emitter<'_, '_, '_> {
                         (false, _) | (true, true) => 1,
                         (true, false) => 2 * count,
                     };
-                    let zero = if wide {
-                        self.lanes(64, true).fconst(0.0)
-                    } else {
-                        self.constant(DType::F64, 0.0, false)
-                    };
+                    let zero =
+                        if wide { self.lanes(64, true).fconst(0.0) } else { self.constant(DType::F64, 0.0, false) };
                     a.totals = (0..totals).map(|_| self.variable(zero)).collect();
                 }
             }

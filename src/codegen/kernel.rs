@@ -1,4 +1,5 @@
-//! A kernel as a function `(slots.., begin, end)` that does the rows `begin..end` of the outermost row loop.
+//! A kernel as a function `(slots.., begin, end)` that does the rows `begin..end` of the outermost row loop. A range begins at a multiple of 64 and ends at
+//! one, or at the loop's end, so that what full vectors leave is known when the code is made.
 //!
 //! One loop is run by vectors ([`choose`]): the last inner loop, whose folds are then combined across lanes, or the last row loop, so that each lane is a
 //! row of its own. Along it code is emitted twice at most: a loop that does full vectors, and straight-line code for what is left, in which the lanes
@@ -19,9 +20,6 @@ use super::choose::{Dependencies, Vector, choose};
 use super::emit::Emitter;
 use super::lanes::Calls;
 use super::loops::{Width, counting};
-
-/// Ranges of rows begin at a multiple of this, so that what is left of the vector loop is known.
-pub(crate) const ROW_GRAIN: usize = 64;
 
 /// Sums of `f32` of more terms in an accumulator than this are summed by blocks, and the sums of the blocks in `f64`.
 const BLOCK: usize = 64;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::prim::Op;
@@ -110,7 +110,11 @@ pub struct Graph {
     /// Inputs and parameters by name.
     named: FxHashMap<Name, NodeId>,
     outputs: Vec<Output>,
+    /// Names of the outputs.
+    output_names: FxHashSet<Name>,
     updates: Vec<Update>,
+    /// Parameters of the updates.
+    updated: FxHashSet<NodeId>,
 }
 
 impl Graph {
@@ -235,7 +239,7 @@ impl Graph {
     pub fn add_output(&mut self, name: impl Into<Name>, node: NodeId) -> Result<(), GraphError> {
         let name = name.into();
         assert!(self.contains(node), "output {name}: no node {node} in a graph of {} nodes", self.len());
-        if self.outputs.iter().any(|o| o.name == name) {
+        if !self.output_names.insert(name.clone()) {
             return Err(GraphError::DuplicateOutput { name });
         }
         self.outputs.push(Output { name, node });
@@ -251,19 +255,20 @@ impl Graph {
             return Err(GraphError::UpdateOfNonParam { node: param });
         };
         let name = p.name.clone();
-        if self.updates.iter().any(|u| u.param == param) {
+        if self.updated.contains(&param) {
             return Err(GraphError::DuplicateUpdate { name });
         }
         if self.ty(param) != self.ty(value) {
             return Err(GraphError::UpdateType { name, param: self.ty(param).clone(), value: self.ty(value).clone() });
         }
+        self.updated.insert(param);
         self.updates.push(Update { param, value });
         Ok(())
     }
 
     /// The same nodes without outputs and updates.
     pub fn without_results(&self) -> Graph {
-        Graph { outputs: Vec::new(), updates: Vec::new(), ..self.clone() }
+        Graph { dag: self.dag.clone(), named: self.named.clone(), ..Graph::default() }
     }
 
     /// The nodes that outputs and updates need, as a mask over node numbers. Every update's parameter counts as needed.

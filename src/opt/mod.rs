@@ -30,6 +30,7 @@ pub mod rewrite;
 pub mod shift;
 pub mod stable;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -183,7 +184,7 @@ const ROUNDS: usize = 3;
 /// If `options.only` names a rule that does not exist, or a pass breaks an invariant of graphs, which is an error in a rule.
 pub fn optimize(graph: &Graph, options: &OptOptions<'_>) -> Optimized {
     let strongest = if options.assume_finite { Law::Finite } else { Law::Range };
-    let mut run = Passes { graph: graph.clone(), report: Report::default(), options };
+    let mut run = Passes { graph: Cow::Borrowed(graph), report: Report::default(), options };
     match (options.only, options.level) {
         (Some(names), _) => {
             let find =
@@ -204,12 +205,12 @@ pub fn optimize(graph: &Graph, options: &OptOptions<'_>) -> Optimized {
             run.until_stable("simplify", &RuleSet::new(rules().filter(lasting), strongest));
         }
     }
-    Optimized { graph: run.graph, report: run.report }
+    Optimized { graph: run.graph.into_owned(), report: run.report }
 }
 
 /// The optimizer at work.
 struct Passes<'o> {
-    graph: Graph,
+    graph: Cow<'o, Graph>,
     report: Report,
     options: &'o OptOptions<'o>,
 }
@@ -246,7 +247,7 @@ impl Passes<'_> {
             show(&PassRecord { pass: &report, before: &self.graph, after: &after });
         }
         let any = !report.fired.is_empty();
-        self.graph = after;
+        self.graph = Cow::Owned(after);
         self.report.passes.push(report);
         any
     }

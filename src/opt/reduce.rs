@@ -74,7 +74,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "sum-of-scaled",
-        law: Law::Rounding,
+        law: Law::Range,
         doc: "A factor or divisor that is constant along the summed axes comes out of the sum, if the product has no other user.",
         on: &["reduce"],
         apply: sum_of_scaled,
@@ -221,7 +221,8 @@ fn reduce_of_reshape(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
 
 fn sum_of_scaled(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
     let axes = sum_axes(op)?;
-    if !r.sole_use(x[0]) {
+    // The sum of no elements is 0 whatever the factor.
+    if !r.sole_use(x[0]) || axes.iter().any(|&a| r.graph().shape(x[0])[a] == 0) {
         return None;
     }
     let candidates = match (r.binary(x[0], Mul), r.binary(x[0], Div)) {

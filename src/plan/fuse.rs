@@ -7,7 +7,7 @@
 //! Groups have levels: a group uses values of lower levels and of itself only. So joining never makes a circle, and groups of one level may be merged.
 //! Choosing by level alone forgoes some fusion that a search for paths would find, and keeps the walk linear.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::graph::{DType, Dims, Graph, NodeId, Shape, TensorType};
@@ -106,6 +106,10 @@ pub(super) struct Fused<'g> {
     pub(super) defs: Vec<Option<ExprId>>,
     /// The nodes that outputs and updates need.
     live: Vec<bool>,
+    /// The nodes that are outputs.
+    outputs: FxHashSet<NodeId>,
+    /// The parameters whose new values nodes are.
+    updated: FxHashMap<NodeId, NodeId>,
 }
 
 /// Groups the live nodes of the graph.
@@ -117,17 +121,16 @@ pub(super) fn fuse(graph: &Graph) -> Fused<'_> {
         homes: vec![None; graph.len()],
         defs: vec![None; graph.len()],
         live: graph.live(),
+        outputs: graph.outputs().iter().map(|o| o.node).collect(),
+        updated: graph.updates().iter().map(|u| (u.value, u.param)).collect(),
     };
-    let wanted: FxHashSet<NodeId> =
-        graph.outputs().iter().map(|o| o.node).chain(graph.updates().iter().map(|u| u.value)).collect();
-    let updated: rustc_hash::FxHashMap<NodeId, NodeId> = graph.updates().iter().map(|u| (u.value, u.param)).collect();
     for id in graph.ids() {
         if !fused.live[id.index()] {
             continue;
         }
         fused.define(id);
-        if wanted.contains(&id) {
-            if let Some(&param) = updated.get(&id)
+        if fused.is_wanted(id) {
+            if let Some(&param) = fused.updated.get(&id)
                 && fused.accumulate_product(id, param)
             {
                 continue;
@@ -139,6 +142,11 @@ pub(super) fn fuse(graph: &Graph) -> Fused<'_> {
 }
 
 impl Fused<'_> {
+    /// True if the node is an output or the new value of a parameter.
+    fn is_wanted(&self, node: NodeId) -> bool {
+        self.outputs.contains(&node) || self.updated.contains_key(&node)
+    }
+
     /// Follows merges.
     pub(super) fn find(&self, mut id: GroupId) -> GroupId {
         while let Kind::Merged(into) = self.groups[id.index()].kind {
@@ -540,6 +548,8 @@ impl Fused<'_> {
             let has_inner = inner_now.contains(&true);
             // Folded dimensions are the inner ones, or become them if they move through memory the fastest.
             let fits = if has_inner { inner_now == folded } else { axes_are_last(shape, axes) };
+            // A position counts along its axis, which must not be cut into loops that another fold wants in another order.
+            let fits = fits && (matches!(kind, FoldKind::Combine(..)) || folded.iter().filter(|&&f| f).count() == 1);
             if covered && fits && folded.contains(&true) {
                 let own = result_strides(&coords, dims);
                 let loops = self.loops_mut(group);
@@ -620,7 +630,7 @@ impl Fused<'_> {
 
     /// If the update of `param` is `param +- scale * product`, and the product serves nothing else, lets the product add itself to the parameter.
     fn accumulate_product(&mut self, id: NodeId, param: NodeId) -> bool {
-        if self.graph.outputs().iter().any(|o| o.node == id) {
+        if self.outputs.contains(&id) {
             return false;
         }
         let Some((product, accumulate)) = self.match_accumulation(id, param) else {
@@ -694,8 +704,7 @@ impl Fused<'_> {
     /// True if every path of users from `node` goes through single uses to `to`.
     fn serves_only(&self, mut node: NodeId, to: NodeId) -> bool {
         while node != to {
-            let wanted = self.graph.outputs().iter().any(|o| o.node == node)
-                || self.graph.updates().iter().any(|u| u.value == node);
+            let wanted = self.is_wanted(node);
             let mut users = self.graph.users(node).filter(|(u, _)| self.live[u.index()]);
             match (users.next(), users.next()) {
                 (Some((user, _)), None) if !wanted && user <= to => node = user,

@@ -13,6 +13,19 @@
 //!
 //! Without inner loops a kernel is an elementwise map over its rows. Values are numbered through the whole kernel; an inner value is visible in its own
 //! phase only, a row value in its own and all later ones. Kernels name memory by slots, so equal kernels on different buffers are equal.
+//!
+//! What happens in which order, for memory:
+//!
+//! - Rows may be done in any order and side by side, so no row stores where another loads or stores. A serial kernel does its rows in row-major order, and
+//!   later rows find what earlier ones stored.
+//! - Within a row, phases follow each other. What is done once for the row comes before the inner loops: first values, then stores.
+//! - At a point of the inner loops all loads come before all stores, and stores happen in the order in which they are listed. Points may be done in any order
+//!   and side by side, so no point stores where another one of the row loads or stores in the same phase. Stores whose index has a choice may meet each
+//!   other; they are done in row-major order of the points.
+//! - Two slots may be given the same memory if one is read and the other written, elements are of the same size, and no element is loaded through the one
+//!   after its place was stored to through the other.
+//!
+//! The [checker](super::check) proves what these rules ask for.
 
 use crate::graph::{DType, Dims};
 use crate::prim::Extremum;
@@ -45,9 +58,9 @@ impl SlotId {
 pub enum Access {
     /// It only reads.
     Read,
-    /// It writes; every element that it reads it has written before, or it reads none.
+    /// It writes; every element that it loads, or adds to, the same row has stored before. What it does not store to stays as it was.
     Write,
-    /// It reads what was there before and writes.
+    /// It writes and needs what was there: it loads it, adds to it, or leaves some of it by a store whose choice may be out of range.
     ReadWrite,
     /// Memory of one row's own: written and read again within the row, its contents forgotten afterwards. Its indices use the inner loops only. Code that
     /// does several rows at a time keeps their elements side by side: the buffer has room for [`SCRATCH_ROWS`] rows.
@@ -98,7 +111,7 @@ pub struct Index {
 /// An instruction that makes a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Inst {
-    /// A number: the bits of an `f64` that converts to the value's type.
+    /// A number: the bits of an `f64` that converts to the value's type as by a cast.
     Const(u64),
     /// The element at an index; `fill` (bits of an `f64`) if the index's choice is out of range.
     Load {
@@ -158,7 +171,8 @@ pub struct Store {
 /// How a fold combines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FoldKind {
-    /// With a scalar function (`add`, `mul`, `max`, `min`, `or`, `and`), beginning from a number (bits of an `f64`). The order is not fixed.
+    /// With a scalar function (`add`, `mul`, `max`, `min`, `or`, `and`), beginning from a number (bits of an `f64`). The order is not fixed; the number
+    /// counts once.
     Combine(ScalarFn, u64),
     /// Position (`i32`), in row-major order of the inner loops, of the first extreme value; a NaN counts as the most extreme.
     Position(Extremum),

@@ -56,10 +56,42 @@ pub(super) struct CopyBack {
     pub(super) param: usize,
 }
 
+/// Kernels, all different.
+#[derive(Debug, Default)]
+pub(super) struct Kernels {
+    list: Vec<Arc<Kernel>>,
+    numbers: FxHashMap<Arc<Kernel>, KernelId>,
+}
+
+impl Kernels {
+    /// The kernel of this number.
+    pub(super) fn get(&self, id: KernelId) -> &Kernel {
+        &self.list[id.index()]
+    }
+
+    /// The number of a kernel, which is added unless an equal one is there.
+    fn number(&mut self, kernel: Kernel) -> KernelId {
+        if let Some(&id) = self.numbers.get(&kernel) {
+            return id;
+        }
+        let id = KernelId(u32::try_from(self.list.len()).expect("a plan has fewer than 2^32 kernels"));
+        let kernel = Arc::new(kernel);
+        self.list.push(kernel.clone());
+        self.numbers.insert(kernel, id);
+        id
+    }
+
+    /// The kernels in the order of their numbers.
+    pub(super) fn into_list(self) -> Vec<Kernel> {
+        drop(self.numbers);
+        self.list.into_iter().map(Arc::unwrap_or_clone).collect()
+    }
+}
+
 /// The result of lowering.
 pub(super) struct Lowered {
     pub(super) buffers: Vec<PendingBuffer>,
-    pub(super) kernels: Vec<Kernel>,
+    pub(super) kernels: Kernels,
     pub(super) steps: Vec<PendingStep>,
     pub(super) params: Vec<NodeId>,
     pub(super) inputs: Vec<NodeId>,
@@ -75,7 +107,8 @@ struct Lowerer<'a, 'g> {
     fused: &'a Fused<'g>,
     out: Lowered,
     buffer_of: FxHashMap<NodeId, BufferId>,
-    kernel_of: FxHashMap<Kernel, KernelId>,
+    /// Number of each input and parameter among those of its kind.
+    number_of: FxHashMap<NodeId, usize>,
     /// Placed nodes whose values are needed in memory.
     stored: FxHashSet<NodeId>,
     /// The parameter that a node's value may be computed into.
@@ -87,16 +120,23 @@ pub(super) fn lower(fused: &Fused<'_>) -> Lowered {
     let graph = fused.graph;
     let mut inputs = Vec::new();
     let mut params = Vec::new();
+    let mut number_of = FxHashMap::default();
     for id in graph.ids() {
         match graph.op(id) {
-            Op::Input(_) => inputs.push(id),
-            Op::Param(_) => params.push(id),
+            Op::Input(_) => {
+                number_of.insert(id, inputs.len());
+                inputs.push(id);
+            }
+            Op::Param(_) => {
+                number_of.insert(id, params.len());
+                params.push(id);
+            }
             _ => {}
         }
     }
     let out = Lowered {
         buffers: Vec::new(),
-        kernels: Vec::new(),
+        kernels: Kernels::default(),
         steps: Vec::new(),
         params,
         inputs,
@@ -109,7 +149,7 @@ pub(super) fn lower(fused: &Fused<'_>) -> Lowered {
         fused,
         out,
         buffer_of: FxHashMap::default(),
-        kernel_of: FxHashMap::default(),
+        number_of,
         stored: FxHashSet::default(),
         target: FxHashMap::default(),
     };
@@ -174,7 +214,9 @@ impl Lowerer<'_, '_> {
                 continue;
             }
             let place = Want::At(Place::Output(i));
-            match self.whole_value(output.node).filter(|n| !self.buffer_of.contains_key(n)) {
+            // What is added to a parameter lies there.
+            let free = |n: &NodeId| !self.buffer_of.contains_key(n) && self.accumulated_into(*n).is_none();
+            match self.whole_value(output.node).filter(free) {
                 Some(node) => {
                     self.stored.insert(node);
                     self.new_buffer(node, place);
@@ -187,7 +229,15 @@ impl Lowerer<'_, '_> {
                 continue;
             }
             let param = self.param_number(update.param);
-            match self.whole_value(update.value) {
+            let whole = self.whole_value(update.value);
+            if let Some(sum) = whole.and_then(|n| self.accumulated_into(n)) {
+                // The product adds itself to one parameter; others that take the sum too copy it.
+                if sum != update.param {
+                    copies.push(ResultCopy { node: update.value, to: Want::Arena, param: Some(param) });
+                }
+                continue;
+            }
+            match whole {
                 // An output is computed into the output's memory and copied from there.
                 Some(node) if self.buffer_of.contains_key(&node) => {
                     let from = self.buffer_of[&node];
@@ -221,8 +271,16 @@ impl Lowerer<'_, '_> {
         }
     }
 
+    /// The parameter in whose memory a product accumulates this node's value.
+    fn accumulated_into(&self, node: NodeId) -> Option<NodeId> {
+        match &self.fused.groups[self.fused.group_of(node)?.index()].kind {
+            Kind::Product(p) if p.node == node => p.accumulate.as_ref().map(|a| a.param),
+            _ => None,
+        }
+    }
+
     fn param_number(&self, param: NodeId) -> usize {
-        self.out.params.iter().position(|&p| p == param).expect("an update is of a parameter")
+        self.number_of[&param]
     }
 
     fn add_buffer(&mut self, dtype: DType, len: usize, want: Want, node: Option<NodeId>) -> BufferId {
@@ -244,10 +302,7 @@ impl Lowerer<'_, '_> {
         }
         let want = match self.fused.graph.op(node) {
             _ if self.fused.homes[node.index()] != Some(Home::Leaf) => Want::Arena,
-            Op::Input(_) => {
-                let i = self.out.inputs.iter().position(|&n| n == node).expect("all inputs are listed");
-                Want::At(Place::Input(i))
-            }
+            Op::Input(_) => Want::At(Place::Input(self.number_of[&node])),
             Op::Param(_) => Want::At(Place::Param(self.param_number(node))),
             Op::Const(c) => {
                 self.out.constants.push(c.value.clone());
@@ -273,7 +328,6 @@ impl Lowerer<'_, '_> {
     }
 
     fn push_kernel(&mut self, kernel: Kernel, args: Vec<BufferId>, level: u32, origins: Vec<Origin>) {
-        let next = KernelId(self.out.kernels.len() as u32);
         let mut reads = SmallVec::new();
         let mut writes = SmallVec::new();
         for (slot, &buffer) in kernel.slots.iter().zip(&args) {
@@ -286,14 +340,7 @@ impl Lowerer<'_, '_> {
                 }
             }
         }
-        let kernel = match self.kernel_of.get(&kernel) {
-            Some(&id) => id,
-            None => {
-                self.out.kernels.push(kernel.clone());
-                self.kernel_of.insert(kernel, next);
-                next
-            }
-        };
+        let kernel = self.out.kernels.number(kernel);
         self.out.steps.push(PendingStep { action: Action::Kernel { kernel, args }, origins, reads, writes, level });
     }
 
@@ -656,16 +703,19 @@ impl From<PendingStep> for Step {
     }
 }
 
-/// If a new parameter value is a product added to the old one, lets its buffer, which is not the parameter any more, begin as a copy.
-pub(super) fn copy_before_accumulation(lowered: &mut Lowered, update: CopyBack) {
-    let accumulates = |s: &PendingStep| match &s.action {
-        Action::Product(p) => p.accumulate && p.c.buffer == update.from,
-        Action::Kernel { .. } => false,
+/// Lets the buffers of these updates, which are not their parameters' memory any more, begin as copies where a product is added to the old value.
+pub(super) fn copy_before_accumulation(lowered: &mut Lowered, updates: &[CopyBack]) {
+    let accumulated = |s: &PendingStep| match &s.action {
+        Action::Product(p) if p.accumulate => Some((p.c.buffer, s.level)),
+        _ => None,
     };
-    let Some(step) = lowered.steps.iter().find(|s| accumulates(s)) else { return };
-    let level = step.level - 1;
-    let old = lowered.param_buffers[&update.param];
-    push_copy(lowered, old, update.from, level);
+    let levels: FxHashMap<BufferId, u32> = lowered.steps.iter().filter_map(accumulated).collect();
+    for update in updates {
+        if let Some(level) = levels.get(&update.from) {
+            let old = lowered.param_buffers[&update.param];
+            push_copy(lowered, old, update.from, level - 1);
+        }
+    }
 }
 
 /// Adds a step that copies a buffer.
@@ -679,11 +729,7 @@ fn push_copy(lowered: &mut Lowered, from: BufferId, to: BufferId, level: u32) {
     let slot = b.slot(to, dtype, Access::Write);
     b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, At::Row(0));
     let (kernel, args) = b.finish(false);
-    let known = lowered.kernels.iter().position(|k| *k == kernel);
-    let kernel = KernelId(known.unwrap_or_else(|| {
-        lowered.kernels.push(kernel);
-        lowered.kernels.len() - 1
-    }) as u32);
+    let kernel = lowered.kernels.number(kernel);
     lowered.steps.push(PendingStep {
         action: Action::Kernel { kernel, args },
         origins: Vec::new(),

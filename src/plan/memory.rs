@@ -153,7 +153,7 @@ fn aliases(lowered: &Lowered, step: &PendingStep, read: BufferId, written: Buffe
     let Action::Kernel { kernel, args } = &step.action else {
         return false;
     };
-    let kernel = &lowered.kernels[kernel.index()];
+    let kernel = lowered.kernels.get(*kernel);
     let slot = |b: BufferId| args.iter().position(|&a| a == b).map(|i| SlotId(i as u32));
     let (Some(read), Some(written)) = (slot(read), slot(written)) else {
         return false;

@@ -70,6 +70,10 @@ pub enum Place {
 pub const ARENA_ALIGN: usize = 64;
 
 /// Memory that holds one value, row-major and without gaps. Several buffers may share a place one after the other.
+///
+/// Steps write the value, whole or in parts, before any reads it, and none writes it afterwards. A step that changes a value in place writes another buffer at
+/// the same place, of the same type and length: with [`Access::ReadWrite`](kernel::Access::ReadWrite), or accumulating, it finds the old value there. A
+/// buffer of an input, a constant, or a parameter that no step writes is given to the run.
 #[derive(Clone, Debug)]
 pub struct Buffer {
     /// Type of the elements.
@@ -78,7 +82,7 @@ pub struct Buffer {
     pub len: usize,
     /// Where it lies.
     pub place: Place,
-    /// The graph node whose value it holds; `None` for the scratch memory of a kernel.
+    /// The graph node whose value it holds; `None` for the scratch memory of a kernel and for copies of results.
     pub node: Option<NodeId>,
 }
 
@@ -233,7 +237,7 @@ pub fn plan(graph: &Graph) -> Plan {
         outputs: graph.outputs().iter().map(|o| (o.name.clone(), graph.ty(o.node).clone())).collect(),
         constants: lowered.constants,
         buffers,
-        kernels: lowered.kernels,
+        kernels: lowered.kernels.into_list(),
         steps: order.iter().map(|&i| lowered.steps[i].clone().into()).collect(),
         arena_bytes,
         live_bytes,

@@ -102,7 +102,7 @@ pub(super) fn show_buffer(plan: &Plan, id: BufferId) -> impl Display {
         }?;
         match buffer.node {
             Some(node) => write!(f, "  ; {node}"),
-            None => write!(f, "  ; scratch"),
+            None => Ok(()),
         }
     })
 }
@@ -287,7 +287,7 @@ buffers
   b1 f32 x 12 in parameter `w0`  ; %1
   b2 f32 x 12 in parameter `w1`  ; %2
   b3 f32 x 8 in arena at 0  ; %3
-  b4 f32 x 64 in arena at 64  ; scratch
+  b4 f32 x 64 in arena at 64
   b5 f32 x 8 in output `y0`  ; %5
   b6 f32 x 12 in parameter `w0`  ; %6
 kernel k0 rows [2] inner [4] slots s0: read f32, s1: write f32, s2: scratch f32

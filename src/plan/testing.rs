@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::graph::{DType, Dims, NodeId, Origin};
+use crate::graph::{DType, Dims, NodeId, Origin, TensorType};
 use crate::scalar::ScalarFn;
 
 use super::kernel::*;
@@ -182,7 +182,7 @@ pub fn buffer(plan: &mut Plan, dtype: DType, len: usize, place: Place) -> u32 {
         Place::Param(i) => names(&mut plan.params, i, "w"),
         Place::Output(i) => {
             assert_eq!(i, plan.outputs.len(), "outputs are added in order");
-            plan.outputs.push((format!("y{i}").into(), crate::graph::TensorType::new(dtype, [len])));
+            plan.outputs.push((format!("y{i}").into(), TensorType::new(dtype, [len])));
         }
         Place::Const(i) => assert!(i < plan.constants.len()),
         Place::Arena(_) => {}

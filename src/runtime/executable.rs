@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rustc_hash::FxHashMap;
+
 use crate::array::{Array, ArrayElement, ArrayError, ArrayView};
 use crate::build::Tensor;
 use crate::compile::{CompileError, Options};
@@ -112,6 +114,10 @@ pub struct Executable {
     /// The graph as written, with outputs and updates.
     source: Graph,
     inputs: Vec<InputSpec>,
+    /// The position of each input by name.
+    input_numbers: FxHashMap<Name, usize>,
+    /// The position of each output by name.
+    output_numbers: FxHashMap<Name, usize>,
     backend: Backend,
     params: Params,
     builder: u64,
@@ -131,7 +137,9 @@ impl Executable {
     ) -> Executable {
         let inputs = inputs_of(&source);
         let results = source.outputs().iter().map(|o| Array::zeros(source.ty(o.node))).collect();
-        Executable { source, inputs, backend, params, builder, options, report, results }
+        let input_numbers = inputs.iter().enumerate().map(|(i, input)| (input.name.clone(), i)).collect();
+        let output_numbers = source.outputs().iter().enumerate().map(|(i, o)| (o.name.clone(), i)).collect();
+        Executable { source, inputs, input_numbers, output_numbers, backend, params, builder, options, report, results }
     }
 
     /// Runs the program once: computes the outputs, then stores the updates.
@@ -149,7 +157,7 @@ impl Executable {
         let mut views: smallvec::SmallVec<[Option<ArrayView<'a>>; 8]> = smallvec::SmallVec::new();
         views.resize_with(self.inputs.len(), || None);
         for (name, view) in inputs {
-            let Some(at) = self.inputs.iter().position(|i| &*i.name == *name) else {
+            let Some(&at) = self.input_numbers.get(*name) else {
                 let known = self.inputs.iter().map(|i| i.name.to_string()).collect();
                 return Err(RunError::Unknown { name: (*name).to_owned(), known });
             };
@@ -177,8 +185,9 @@ impl Executable {
     fn interpret(&mut self, views: &[Option<ArrayView<'_>>]) {
         let arrays: Vec<Array> = views.iter().flatten().map(ArrayView::to_array).collect();
         let mut store = self.params.write();
-        let leaf = |id: NodeId, name: &Name| match self.inputs.iter().position(|i| i.node == id) {
-            Some(at) => &arrays[at],
+        let given: FxHashMap<NodeId, &Array> = self.inputs.iter().map(|i| i.node).zip(&arrays).collect();
+        let leaf = |id: NodeId, name: &Name| match given.get(&id) {
+            Some(&array) => array,
             None => store.get(name).expect("parameters are declared at compilation"),
         };
         let results = interp::run(&self.source, leaf);
@@ -265,11 +274,10 @@ impl<'a> Outputs<'a> {
     /// # Errors
     /// If there is none.
     pub fn get(&self, name: &str) -> Result<&'a Array, RunError> {
-        let outputs = self.executable.source.outputs();
-        match outputs.iter().position(|o| &*o.name == name) {
-            Some(at) => Ok(&self.executable.results[at]),
+        match self.executable.output_numbers.get(name) {
+            Some(&at) => Ok(&self.executable.results[at]),
             None => {
-                let known = outputs.iter().map(|o| o.name.to_string()).collect();
+                let known = self.executable.source.outputs().iter().map(|o| o.name.to_string()).collect();
                 Err(RunError::UnknownOutput { name: name.to_owned(), known })
             }
         }
@@ -313,8 +321,13 @@ impl fmt::Debug for Outputs<'_> {
 pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
     let live = graph.live();
     let mut inputs = Vec::new();
+    // For each node whose elements are those of an input, moved, the input's position.
+    let mut holds: Vec<Option<usize>> = vec![None; graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
-        if let Op::Input(input) = graph.op(id) {
+        if is_movement(graph, id) {
+            holds[id.index()] = holds[graph.operands(id)[0].index()];
+        } else if let Op::Input(input) = graph.op(id) {
+            holds[id.index()] = Some(inputs.len());
             inputs.push(InputSpec { name: input.name.clone(), node: id, ty: input.ty.clone(), chooses: None });
         }
     }
@@ -325,12 +338,8 @@ pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
             continue;
         }
         let operands = graph.operands(id);
-        // Movement leaves the numbers as they are.
-        let mut index = operands[1];
-        while is_movement(graph, index) {
-            index = graph.operands(index)[0];
-        }
-        if let Some(input) = inputs.iter_mut().find(|i| i.node == index) {
+        if let Some(at) = holds[operands[1].index()] {
+            let input: &mut InputSpec = &mut inputs[at];
             let extent = graph.shape(operands[0])[gather.batch];
             if input.chooses.as_ref().is_none_or(|(smallest, _)| extent < *smallest) {
                 input.chooses = Some((extent, graph.node(id).origin.clone()));

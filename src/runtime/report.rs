@@ -17,6 +17,8 @@ pub struct StageTime {
 pub struct Report {
     /// The engine: `jit` or `interp`.
     pub engine: &'static str,
+    /// The machine that the code is for; empty for the interpreter.
+    pub target: String,
     /// Nodes that the outputs and updates need, before optimization.
     pub nodes_before: usize,
     /// Nodes after optimization.
@@ -48,7 +50,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "engine    {}", self.engine)?;
+        let space = if self.target.is_empty() { "" } else { " for " };
+        writeln!(f, "engine    {}{space}{}", self.engine, self.target)?;
         writeln!(f, "nodes     {} -> {} after optimization", self.nodes_before, self.nodes_after)?;
         if self.kernels > 0 {
             writeln!(

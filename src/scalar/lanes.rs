@@ -122,7 +122,7 @@ pub trait Lanes {
     fn rare(&mut self, rare: Self::M, slow: Slow, x: Self::F, fast: Self::F) -> Self::F;
 }
 
-/// A function computed one number at a time, by a call, for [`Lanes::rare`].
+/// A function computed one number at a time, by a call, for [`Lanes::rare`]. It takes any number: a call may serve lanes that are not rare.
 #[derive(Clone, Copy, Debug)]
 pub struct Slow {
     /// A name of its own, by which compiled code imports it.

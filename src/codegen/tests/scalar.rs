@@ -11,16 +11,29 @@ use super::Single;
 
 /// Numbers on which functions tend to fail.
 fn special(dtype: DType) -> Vec<f64> {
-    let mut all = vec![0.0, 1.0, 2.0, 3.0, 7.0, 0.5, 0.1, 1e-3, 88.0, 89.0, 103.9, 709.0, 710.0, 745.0, 1e5, 1e9, 1e18, 1e30];
+    let mut all =
+        vec![0.0, 1.0, 2.0, 3.0, 7.0, 0.5, 0.1, 1e-3, 88.0, 89.0, 103.9, 709.0, 710.0, 745.0, 1e5, 1e9, 1e18, 1e30];
     match dtype {
         DType::Bool => all = vec![0.0, 1.0],
         DType::I32 => all.extend([f64::from(i32::MAX), 1.0 + f64::from(i32::MAX), 1e4]),
         DType::I64 => all.extend([i64::MAX as f64, 2f64.powi(62), 2f64.powi(32), 2f64.powi(31)]),
-        DType::F32 => all.extend([f32::MAX, f32::MIN_POSITIVE, f32::from_bits(1), f32::from_bits(77777)].map(f64::from)),
+        DType::F32 => {
+            all.extend([f32::MAX, f32::MIN_POSITIVE, f32::from_bits(1), f32::from_bits(77777)].map(f64::from))
+        }
         DType::F64 => all.extend([f64::MAX, f64::MIN_POSITIVE, f64::from_bits(1), 1e-310, 1e300]),
     }
     if dtype.is_float() {
-        all.extend([f64::INFINITY, f64::NAN, 2f64.powi(31), 2f64.powi(63), 8388607.5, 2.5, 3.5, 1.4999999, 4503599627370495.5]);
+        all.extend([
+            f64::INFINITY,
+            f64::NAN,
+            2f64.powi(31),
+            2f64.powi(63),
+            8388607.5,
+            2.5,
+            3.5,
+            1.4999999,
+            4503599627370495.5,
+        ]);
     }
     let negative: Vec<f64> = all.iter().map(|v| -v).collect();
     all.extend(negative);
@@ -45,7 +58,13 @@ fn array(d: &mut Draw, dtype: DType, n: usize) -> Array {
 }
 
 /// A map of arrays of `n` elements, by vectors along rows with a rest, and with `step` 2 by vectors gathered from memory.
-fn check_map(d: &mut Draw, types: &[DType], result: DType, n: usize, make: impl FnOnce(Dims<crate::plan::kernel::ValueId>) -> Inst) {
+fn check_map(
+    d: &mut Draw,
+    types: &[DType],
+    result: DType,
+    n: usize,
+    make: impl FnOnce(Dims<crate::plan::kernel::ValueId>) -> Inst,
+) {
     let mut single = Single::new();
     let mut k = Body::new(&[n], 1);
     let mut args = Dims::new();

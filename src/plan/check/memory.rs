@@ -226,12 +226,11 @@ impl Walk<'_> {
         }
     }
 
-    fn known(&mut self, id: BufferId) -> bool {
-        let known = id.index() < self.plan.buffers.len();
-        if !known {
-            self.fault(FaultKind::UnknownBuffer(id));
-        }
-        known
+    /// True if some of the buffers do not exist.
+    fn unknown(&mut self, ids: impl Iterator<Item = BufferId>) -> bool {
+        let unknown: Vec<BufferId> = ids.filter(|b| b.index() >= self.plan.buffers.len()).collect();
+        unknown.iter().for_each(|&b| self.fault(FaultKind::UnknownBuffer(b)));
+        !unknown.is_empty()
     }
 
     fn inside(&mut self, id: BufferId, range: Option<(i128, i128)>) {
@@ -252,7 +251,7 @@ impl Walk<'_> {
             self.fault(FaultKind::SlotCount { given: args.len(), slots: kernel.slots.len() });
             return None;
         }
-        if !args.iter().fold(true, |all, &b| self.known(b) && all) {
+        if self.unknown(args.iter().copied()) {
             return None;
         }
         if !self.sound[id.index()] {
@@ -293,7 +292,7 @@ impl Walk<'_> {
         };
         let matrices = [&p.a, &p.b, &p.c];
         let all = matrices.iter().map(|m| m.buffer).chain(scale);
-        if !all.clone().fold(true, |all, b| self.known(b) && all) {
+        if self.unknown(all.clone()) {
             return None;
         }
         for buffer in all {

@@ -1,6 +1,6 @@
 //! The plan's checker: proves from the plan's text alone that a run reads what it should and overwrites nothing that is still wanted.
 //!
-//! For each kernel, whoever runs it ([`structure`]):
+//! For each kernel, whoever runs it:
 //! - No loop is empty, and there are at least as many loops as row loops.
 //! - Values, slots, folds and loops that are named exist. A value is computed at one place and used only where it is visible: an inner value behind it in
 //!   its phase, a row value from its place on. The result of a fold is used behind the fold's phase.
@@ -12,7 +12,7 @@
 //! - Points do not meet: in a phase, no point stores where another point of the row loads or stores. Only stores with a choice may meet, which are done in
 //!   order.
 //!
-//! For the plan ([`memory`]):
+//! For the plan:
 //! - Buffers lie within the arena, aligned, or fill their external array.
 //! - Steps name kernels and buffers that exist, with the types of the slots; every index stays inside its buffer; scratch buffers have room for
 //!   [`SCRATCH_ROWS`](super::kernel::SCRATCH_ROWS) rows; the matrices of products lie inside their buffers, and the elements of a result are different
@@ -24,8 +24,11 @@
 //!   one read is loaded after an element of the other was stored in its place.
 //! - Inputs and constants are not written. At the end each output, and each parameter, holds one whole value.
 //!
-//! Which parts of a buffer have been written is known by sets of places; sets that are neither simple nor small are compared by count only (see
-//! [`footprint`]). The checker does not know which node a buffer should hold: that is for the evaluators to tell.
+//! Not proved:
+//! - That a buffer holds the value of its node, which is for the evaluators to tell.
+//! - The order of steps that write the same elements of a buffer before anyone reads it, as a fill and what is put on it.
+//! - That a buffer changed in place takes over the value that was meant: any whole value of its type at its place is taken.
+//! - That parts which are neither runs, nor tile a run, nor lie within four million places make up a region: they are taken to if there are as many places.
 
 mod footprint;
 mod memory;

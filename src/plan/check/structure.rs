@@ -77,7 +77,7 @@ pub(super) fn loaded_after_store(kernel: &Kernel, load: &AccessAt<'_>, store: &A
     let pairs = match load.time.cmp(&store.time) {
         std::cmp::Ordering::Less => return false,
         // At one point loads come before stores; so do a row's own.
-        std::cmp::Ordering::Equal if load.time % 2 == 0 => return false,
+        std::cmp::Ordering::Equal if load.time.is_multiple_of(2) => return false,
         std::cmp::Ordering::Equal => Pairs::OtherPoint,
         std::cmp::Ordering::Greater => Pairs::SameRow,
     };

@@ -349,7 +349,7 @@ fn a_value_changed_in_place_has_a_buffer_of_its_own() {
         let mut sum = product(x, x, new, [1, 1, 1]);
         sum.accumulate = true;
         sum.alpha = Alpha::Const(-1.0);
-        step(&mut p, Action::Product(Box::new(sum)));
+        step(&mut p, Action::Product(sum.into()));
         match read {
             Read::Before => {
                 call(&mut p, copy(1, 0), &[w, y]);
@@ -376,7 +376,7 @@ fn buffers_of_a_step_lie_apart_or_exactly_at_one_place() {
     let x = buffer(&mut p, DType::F32, 4, Place::Param(0));
     let y = buffer(&mut p, DType::F32, 4, Place::Param(0));
     let w = buffer(&mut p, DType::F32, 4, Place::Input(0));
-    step(&mut p, Action::Product(Box::new(product(x, w, y, [2, 2, 2]))));
+    step(&mut p, Action::Product(product(x, w, y, [2, 2, 2]).into()));
     assert_eq!(faults(&p), [FaultKind::Overlap { written: B(1), other: B(0) }]);
 }
 
