@@ -14,6 +14,8 @@ pub(super) struct Vector {
     pub(super) dim: usize,
     /// Lanes of a truth value's vector: 32 bits, or 64 if nothing narrower varies along the loop.
     pub(super) mask_bits: u32,
+    /// True if wider numbers vary along the loop too.
+    mixed: bool,
     /// Elements worked on at a time: a multiple of the lanes of a mask.
     pub(super) lanes: u32,
 }
@@ -22,6 +24,33 @@ impl Vector {
     /// The least count of elements that fills vectors of every type: the lanes of a mask.
     pub(super) fn least_lanes(self) -> u32 {
         VECTOR_BITS / self.mask_bits
+    }
+
+    /// The loop as a phase runs it: along an inner loop each phase works on as many elements as suits it.
+    pub(super) fn of_phase(self, kernel: &Kernel, p: usize) -> Vector {
+        if self.along_rows(kernel) { self } else { Vector { lanes: self.lanes_of(kernel, &[p]), ..self } }
+    }
+
+    /// How many elements these phases work on at a time. Light bodies take several vectors, for want of other work while one waits.
+    fn lanes_of(self, kernel: &Kernel, phases: &[usize]) -> u32 {
+        let phases = || phases.iter().map(|&p| &kernel.phases[p]);
+        let values = phases().flat_map(|p| p.row.iter().filter(|_| self.along_rows(kernel)).chain(&p.inner));
+        let work: f64 = values.map(|&v| weight(&kernel.value(v).inst)).sum();
+        let folds = phases().any(|p| !p.folds.is_empty());
+        let scratch = kernel.slots.iter().any(|s| s.access == Access::Scratch);
+        let vectors = match work {
+            // Whole cache lines of several rows at a time.
+            w if w <= 4.0 && folds && self.along_rows(kernel) && !scratch && !self.mixed => 8,
+            w if w <= 8.0 && folds => 4,
+            w if w <= 32.0 => 2,
+            _ => 1,
+        };
+        let least = self.least_lanes();
+        let mut lanes = least * if self.mixed { vectors.min(2) } else { vectors };
+        while lanes > least && lanes as usize > kernel.loops[self.dim] {
+            lanes /= 2;
+        }
+        lanes
     }
 
     /// True if the lanes are rows rather than points of an inner loop.
@@ -154,19 +183,9 @@ fn candidate(kernel: &Kernel, dependencies: &Dependencies, dim: usize) -> Option
     if extent < 2 {
         return None;
     }
-    // Light bodies work on several vectors at a time, for want of other work while one waits.
-    let weight: f64 = kernel.values.iter().map(|v| weight(&v.inst)).sum();
-    let folds = phases().any(|p| !p.folds.is_empty());
-    let most = match weight {
-        w if w <= 6.0 && folds => 4,
-        w if w <= 24.0 => 2,
-        _ => 1,
-    };
-    let mut lanes = least * if mixed { most.min(2) } else { most };
-    while lanes > least && lanes as usize > extent {
-        lanes /= 2;
-    }
-    Some(Vector { dim, mask_bits, lanes })
+    let vector = Vector { dim, mask_bits, mixed, lanes: least };
+    let all: Vec<usize> = (0..kernel.phases.len()).collect();
+    Some(Vector { lanes: vector.lanes_of(kernel, &all), ..vector })
 }
 
 /// Bits of a number's lane; truth values adapt to others.

@@ -191,6 +191,7 @@ fn row(e: &mut Emitter<'_, '_, '_>) {
             e.store(store);
         }
         if !phase.folds.is_empty() || !phase.stores.is_empty() {
+            e.vector = e.vector.map(|v| v.of_phase(kernel, p));
             let block = Blocks::of(kernel, phase, e.vector);
             e.begin_folds(p, block.is_some());
             inner(e, p, kernel.rows, block);
