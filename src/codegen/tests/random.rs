@@ -28,7 +28,7 @@ struct Maker<'a> {
 
 /// A random kernel with its memory.
 fn make(d: &mut Draw) -> (Body, Single) {
-    let extents = [1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 20, 33, 40, 70];
+    let extents = [1, 1, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 20, 33, 40, 70];
     let (rows, inner) = (d.below(3), d.below(3));
     let mut loops: Vec<usize> = Vec::new();
     for _ in 0..rows + inner {
@@ -68,7 +68,7 @@ fn make(d: &mut Draw) -> (Body, Single) {
 
 #[test]
 fn random_kernels() {
-    let count = std::env::var("COTANGENT_KERNELS").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+    let count = std::env::var("COTANGENT_KERNELS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
     let first = std::env::var("COTANGENT_KERNEL").ok().and_then(|n| n.parse().ok());
     for seed in first.map_or(0..count, |s: u64| s..s + 1) {
         let (kernel, mut single) = make(&mut Draw::new(seed));
