@@ -482,6 +482,17 @@ fn equal_elements_share_the_cotangent_of_an_extreme() {
 }
 
 #[test]
+fn a_nan_is_the_extreme_and_gets_the_cotangent() {
+    let nan = f64::NAN;
+    let x = [vector(&[nan, 1.0, nan, 3.0])];
+    assert_eq!(gradients(&x, |_, x| x[0].max()), [[0.5, 0.0, 0.5, 0.0]]);
+    assert_eq!(gradients(&x, |_, x| x[0].min()), [[0.5, 0.0, 0.5, 0.0]]);
+    let both = [vector(&[nan, 1.0, nan, 2.0]), vector(&[1.0, nan, nan, 1.0])];
+    assert_eq!(gradients(&both, |_, x| x[0].maximum(x[1])), [[1.0, 0.0, 0.5, 1.0], [0.0, 1.0, 0.5, 0.0]]);
+    assert_eq!(gradients(&both, |_, x| x[0].minimum(x[1])), [[1.0, 0.0, 0.5, 0.0], [0.0, 1.0, 0.5, 1.0]]);
+}
+
+#[test]
 fn kinks_and_steps_have_the_documented_derivatives() {
     let at = [vector(&[-1.5, -0.0, 0.0, 1.5])];
     assert_eq!(gradients(&at, |_, x| x[0].relu()), [[0.0, 0.0, 0.0, 1.0]]);

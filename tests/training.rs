@@ -452,3 +452,24 @@ fn a_forward_function_shares_the_parameters_and_asks_for_no_labels() {
         assert!(two.iter().zip(&five).all(|(a, b)| (a - b).abs() < 1e-6));
     }
 }
+
+#[test]
+fn rates_that_are_no_rates_are_refused() {
+    let refused: [(&str, fn()); 5] = [
+        ("a learning rate is a finite number, not NaN", || {
+            let g = Builder::new();
+            let w = g.param("w", init::ones([2]));
+            let _ = Sgd::new(f64::NAN).minimize(w.sum());
+        }),
+        ("not inf", || drop(Rate::adjustable(f64::INFINITY))),
+        ("not NaN", || drop(Rate::cosine(f64::NAN, 3))),
+        ("at least one step", || drop(Rate::cosine(0.1, 0))),
+        ("at least one step", || drop(Rate::decay(0.1, 0.5, 0))),
+    ];
+    for (message, make) in refused {
+        let panic = std::panic::catch_unwind(make).expect_err(message);
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default();
+        assert!(text.contains(message), "`{message}` is not in `{text}`");
+    }
+}

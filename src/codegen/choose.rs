@@ -267,8 +267,7 @@ impl Estimate<'_> {
         let lanes = self.vector.map_or(1.0, |v| f64::from(v.least_lanes()));
         let own = match &value.inst {
             Inst::Load { slot, index, .. } => return self.access(index, slot.index(), value.dtype),
-            Inst::Map(f @ (ScalarFn::Div | ScalarFn::Rem), _) if value.dtype.is_int() => {
-                let _ = f;
+            Inst::Map(ScalarFn::Div | ScalarFn::Rem, _) if value.dtype.is_int() => {
                 return 12.0 * if wide { lanes } else { 1.0 };
             }
             // Integers of 64 bits have no vector instructions for these.

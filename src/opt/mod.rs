@@ -46,7 +46,8 @@ pub enum Level {
     O0,
     /// What gives the same bits: [`Law::Exact`].
     O1,
-    /// Everything but [`Law::Finite`].
+    /// Everything but [`Law::Finite`]. Where the formula as written overflows, or divides a number that is 0, infinite or NaN by itself, the result may
+    /// be the finite one that the mathematics has: `x b / b` is `x`.
     #[default]
     O2,
 }

@@ -194,7 +194,10 @@ impl Primitive for Reduce {
             Reduction::Sum => g,
             Reduction::Max | Reduction::Min => {
                 let extreme = e.broadcast(cx.output, ty.shape.clone(), self.axes.clone());
-                let attained = e.map(ScalarFn::Eq, &[x, extreme]);
+                let equal = e.map(ScalarFn::Eq, &[x, extreme]);
+                // A NaN is the extreme, though it equals nothing.
+                let nan = e.map(ScalarFn::IsNan, &[x]);
+                let attained = e.map(ScalarFn::Or, &[equal, nan]);
                 let ones = e.cast(attained, ty.dtype);
                 let count = e.sum(ones, self.axes.clone());
                 let share = e.div(cx.cotangent, count);

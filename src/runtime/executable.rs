@@ -149,7 +149,8 @@ impl Executable {
     /// # Errors
     /// If an input is missing, unknown, given twice or typed unlike the graph's, or chooses elements that there are not. Parameters are unchanged then.
     ///
-    /// NaN and infinities in an input are no errors: they spread by the rules of IEEE 754, in a training step to the parameters too. Check the loss.
+    /// NaN and infinities in an input are no errors: they spread by the rules of IEEE 754, in a training step to the parameters too, except
+    /// where the optimizer's rules cancel them ([`Level::O2`](crate::opt::Level::O2)). Check the loss.
     pub fn run<'a, V>(&mut self, inputs: &[(&str, V)]) -> Result<Outputs<'_>, RunError>
     where
         V: Clone + Into<ArrayView<'a>>,

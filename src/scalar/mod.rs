@@ -614,17 +614,21 @@ fn none(arity: usize) -> Cotangents {
     Cotangents::from_elem(None, arity)
 }
 
-/// The cotangent goes to the operand that wins `beats` against the other, and in halves to both where they are equal.
+/// The cotangent goes to the operand that wins `beats` against the other, and in halves to both where they are equal. A NaN wins, as it does in the value.
 fn extreme_vjp(e: &mut dyn Emit, g: NodeId, x: &Operands, beats: ScalarFn) -> Cotangents {
     let zero = e.full_like(g, 0.0);
     let half = e.scale(g, 0.5);
-    let same = e.map(ScalarFn::Eq, &[x[0], x[1]]);
-    let mut share = |a: NodeId, b: NodeId| {
+    let nan = [x[0], x[1]].map(|a| e.map(ScalarFn::IsNan, &[a]));
+    let equal = e.map(ScalarFn::Eq, &[x[0], x[1]]);
+    let both = e.map(ScalarFn::And, &nan);
+    let same = e.map(ScalarFn::Or, &[equal, both]);
+    let mut share = |a: NodeId, b: NodeId, a_is_nan: NodeId| {
         let wins = e.map(beats, &[a, b]);
+        let wins = e.map(ScalarFn::Or, &[wins, a_is_nan]);
         let d = e.select(wins, g, zero);
         e.select(same, half, d)
     };
-    let (a, b) = (share(x[0], x[1]), share(x[1], x[0]));
+    let (a, b) = (share(x[0], x[1], nan[0]), share(x[1], x[0], nan[1]));
     all(&[a, b])
 }
 

@@ -40,7 +40,12 @@ type Schedule = std::rc::Rc<dyn for<'a> Fn(Tensor<'a>) -> Tensor<'a>>;
 
 impl<'g> Rate<'g> {
     /// A rate in the `f32` state `learning_rate`, to be changed between steps through [`Params::set`](crate::Params::set).
+    ///
+    /// # Panics
+    /// If `initial` is not finite.
+    #[track_caller]
     pub fn adjustable(initial: f64) -> Rate<'g> {
+        expect_finite(initial);
         Rate(Kind::Adjustable(initial as f32))
     }
 
@@ -57,19 +62,27 @@ impl<'g> Rate<'g> {
 
     /// Half a cosine wave from `initial` to 0 in `steps` steps, 0 from then on: `initial (1 + cos(pi t / steps)) / 2` (Loshchilov and Hutter 2017, SGDR,
     /// equation 5, with a minimum of 0 and no restart).
+    ///
+    /// # Panics
+    /// If `initial` is not finite or `steps` is 0.
+    #[track_caller]
     pub fn cosine(initial: f64, steps: u64) -> Rate<'g> {
-        let steps = steps.max(1) as f64;
+        expect_finite(initial);
+        assert!(steps > 0, "cosine: the rate falls in at least one step, not 0");
+        let steps = steps as f64;
         Rate::schedule(move |t| (initial / 2.0) * (1.0 + (t.minimum(steps) * (std::f64::consts::PI / steps)).cos()))
     }
 
     /// `initial` times `factor` for every `every` steps taken: `initial factor^floor(t / every)`. The factor is positive.
     ///
     /// # Panics
-    /// If the factor is not positive.
+    /// If `initial` is not finite, the factor is not positive, or `every` is 0.
     #[track_caller]
     pub fn decay(initial: f64, factor: f64, every: u64) -> Rate<'g> {
         assert!(factor > 0.0, "decay: the factor is positive, not {factor}");
-        let every = every.max(1) as f64;
+        expect_finite(initial);
+        assert!(every > 0, "decay: the rate falls after at least one step, not 0");
+        let every = every as f64;
         Rate::schedule(move |t| initial * ((t / every).floor() * factor.ln()).exp())
     }
 
@@ -77,7 +90,10 @@ impl<'g> Rate<'g> {
     #[track_caller]
     pub(super) fn resolve(self, step: &mut StepBuilder<'g>, prefix: &str) -> Resolved<'g> {
         match self.0 {
-            Kind::Number(number) => Resolved::Number(number),
+            Kind::Number(number) => {
+                expect_finite(number);
+                Resolved::Number(number)
+            }
             Kind::Tensor(tensor) => {
                 assert!(
                     tensor.rank() == 0 && tensor.dtype().is_float(),
@@ -114,6 +130,12 @@ impl<'g> Resolved<'g> {
             Resolved::Tensor(tensor) => tensor.cast(like.dtype()),
         }
     }
+}
+
+/// Panics unless the rate is a finite number. A negative one climbs, which a program may want.
+#[track_caller]
+fn expect_finite(rate: f64) {
+    assert!(rate.is_finite(), "a learning rate is a finite number, not {rate}");
 }
 
 impl From<f64> for Rate<'_> {
