@@ -17,8 +17,8 @@ struct Step<'a, 'f> {
     plan: &'a Plan,
     b: FunctionBuilder<'f>,
     table: Clif,
-    /// Pointers of the table that have been loaded.
-    loaded: FxHashMap<usize, Clif>,
+    /// The arena's pointer, once it has been loaded.
+    arena: Option<Clif>,
 }
 
 /// Builds the step function.
@@ -35,7 +35,7 @@ pub(super) fn build(
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
     let table = b.block_params(entry)[0];
-    let mut step = Step { plan, b, table, loaded: FxHashMap::default() };
+    let mut step = Step { plan, b, table, arena: None };
     let mut imported: FxHashMap<FuncId, FuncRef> = FxHashMap::default();
     for s in &plan.steps {
         match &s.action {
@@ -87,15 +87,16 @@ impl Step<'_, '_> {
     /// Address of a buffer.
     fn pointer(&mut self, buffer: BufferId) -> Clif {
         let (entry, bytes) = table_index(self.plan, self.plan.buffer(buffer).place);
-        let base = match self.loaded.get(&entry) {
-            Some(&base) => base,
-            None => {
-                // The table does not change during a step.
-                let flags = MemFlagsData::trusted().with_readonly();
-                let base = self.b.ins().load(types::I64, flags, self.table, (entry * 8) as i32);
-                self.loaded.insert(entry, base);
-                base
-            }
+        // The table does not change during a step. The arena's pointer is kept; many others at once would only be spilled, and allocating registers to
+        // all of them takes more than linear time.
+        let load = |b: &mut FunctionBuilder<'_>, table: Clif| {
+            let flags = MemFlagsData::trusted().with_readonly();
+            b.ins().load(types::I64, flags, table, (entry * 8) as i32)
+        };
+        let base = match (entry, self.arena) {
+            (0, Some(arena)) => arena,
+            (0, None) => *self.arena.insert(load(&mut self.b, self.table)),
+            _ => load(&mut self.b, self.table),
         };
         if bytes == 0 { base } else { self.b.ins().iadd_imm_s(base, bytes as i64) }
     }
