@@ -1,5 +1,5 @@
-//! A kernel as a function `(slots.., begin, end)` that does the rows `begin..end` of the outermost row loop. A range begins at a multiple of 64 and ends at
-//! one, or at the loop's end, so that what full vectors leave is known when the code is made.
+//! A kernel as a function `(slots, begin, end)` that does the rows `begin..end` of the outermost row loop; `slots` leads to a pointer for each slot. A range
+//! begins at a multiple of 64 and ends at one, or at the loop's end, so that what full vectors leave is known when the code is made.
 //!
 //! One loop is run by vectors ([`choose`]): the last inner loop, whose folds are then combined across lanes, or the last row loop, so that each lane is a
 //! row of its own. Along it code is emitted twice at most: a loop that does full vectors, and straight-line code for what is left, in which the lanes
@@ -7,7 +7,7 @@
 //!
 //! Every value is computed at the depth of the deepest loop that it depends on.
 
-use cranelift_codegen::ir::{Function, InstBuilder, Value as Clif};
+use cranelift_codegen::ir::{Function, InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::Module;
 
@@ -37,13 +37,16 @@ pub(super) fn build(
     builder.append_block_params_for_function_params(entry);
     builder.switch_to_block(entry);
     let params = builder.block_params(entry).to_vec();
-    let (slots, range) = params.split_at(kernel.slots.len());
+    // The pointers stay as they are while the kernel runs.
+    let read = MemFlagsData::trusted().with_readonly();
+    let slots =
+        (0..kernel.slots.len()).map(|s| builder.ins().load(types::I64, read, params[0], (s * 8) as i32)).collect();
     let target = module.target_config();
     let mut calls = Calls::new(module, symbols);
     let dependencies = Dependencies::of(kernel);
     let vector = choose(kernel, &dependencies);
-    let mut emitter = Emitter::new(kernel, &dependencies, vector, builder, &mut calls, slots.to_vec());
-    rows(&mut emitter, 0, (range[0], range[1]));
+    let mut emitter = Emitter::new(kernel, &dependencies, vector, builder, &mut calls, slots);
+    rows(&mut emitter, 0, (params[1], params[2]));
     let mut builder = emitter.b;
     builder.ins().return_(&[]);
     builder.seal_all_blocks();

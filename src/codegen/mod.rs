@@ -87,8 +87,7 @@ pub(crate) fn define(
     for (i, kernel) in plan.kernels.iter().enumerate() {
         let name = format!("kernel_{i}");
         let mut signature = Signature::new(module.isa().default_call_conv());
-        signature.params.extend(kernel.slots.iter().map(|_| AbiParam::new(pointer)));
-        signature.params.extend([AbiParam::new(types::I64), AbiParam::new(types::I64)]);
+        signature.params.extend([AbiParam::new(pointer), AbiParam::new(types::I64), AbiParam::new(types::I64)]);
         let id = module.declare_function(&name, Linkage::Local, &signature).map_err(Box::new)?;
         context.func.signature = signature;
         kernel::build(kernel, &mut context.func, &mut builder, module, symbols);

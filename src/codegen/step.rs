@@ -1,7 +1,10 @@
 //! The step: one function that runs all kernels and products of a plan in order.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{AbiParam, FuncRef, Function, InstBuilder, MemFlagsData, Signature, Value as Clif, types};
+use cranelift_codegen::ir::{
+    AbiParam, FuncRef, Function, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData, StackSlotKind,
+};
+use cranelift_codegen::ir::{Value as Clif, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{FuncId, Linkage, Module};
 use rustc_hash::FxHashMap;
@@ -17,6 +20,8 @@ struct Step<'a, 'f> {
     plan: &'a Plan,
     b: FunctionBuilder<'f>,
     table: Clif,
+    /// The pointers that a kernel is given.
+    slots: StackSlot,
     /// The arena's pointer, once it has been loaded.
     arena: Option<Clif>,
 }
@@ -35,19 +40,24 @@ pub(super) fn build(
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
     let table = b.block_params(entry)[0];
-    let mut step = Step { plan, b, table, arena: None };
+    let most = plan.kernels.iter().map(|k| k.slots.len()).max().unwrap_or(0);
+    let slots = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, most as u32 * 8, 3));
+    let mut step = Step { plan, b, table, slots, arena: None };
     let mut imported: FxHashMap<FuncId, FuncRef> = FxHashMap::default();
     for s in &plan.steps {
         match &s.action {
             Action::Kernel { kernel, args } => {
                 let id = kernels[kernel.index()];
                 let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
-                let mut values: Vec<Clif> = args.iter().map(|&a| step.pointer(a)).collect();
+                for (i, &arg) in args.iter().enumerate() {
+                    let pointer = step.pointer(arg);
+                    step.b.ins().stack_store(types::I64, pointer, step.slots, i as i32 * 8);
+                }
                 let kernel = plan.kernel(*kernel);
                 let rows = if kernel.rows > 0 { kernel.loops[0] } else { 1 };
-                values.push(step.b.ins().iconst(types::I64, 0));
-                values.push(step.b.ins().iconst(types::I64, rows as i64));
-                step.b.ins().call(function, &values);
+                let slots = step.b.ins().stack_addr(types::I64, step.slots, 0);
+                let (begin, end) = (step.int(0), step.int(rows as i64));
+                step.b.ins().call(function, &[slots, begin, end]);
             }
             Action::Product(product) => {
                 let id = import_product(product.dtype, module, symbols);
