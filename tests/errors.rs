@@ -88,6 +88,37 @@ fn a_message_names_the_operation_the_shapes_and_where_the_operands_were_built() 
 }
 
 #[test]
+fn a_mistake_inside_a_composite_is_told_as_one_of_the_composite() {
+    let g = Builder::new();
+    let logits = g.input("logits", f32([2, 3])).softmax(-1);
+    let built = format!("errors.rs:{}", line!() - 1);
+    let labels = g.input("labels", i32([2, 1]));
+    let declared = format!("errors.rs:{}", line!() - 1);
+    let message = refuses!(logits.cross_entropy(labels), "cross_entropy");
+    assert_eq!(
+        message,
+        format!(
+            "cross_entropy(f32[2, 3], i32[2, 1]): pick(f32[2, 3], i32[2, 1]): operand 1 has shape [2, 1], expected [2]\n  \
+             operand 0: div of softmax : f32[2, 3], built at {built}\n  \
+             operand 1: input \"labels\" : i32[2, 1], built at {declared}"
+        )
+    );
+    // The scope is closed by the panic: the next mistake is told by itself.
+    let message = refuses!(logits.dot(logits), "dot(f32[2, 3], f32[2, 3]): axis 1");
+    assert!(!message.contains("cross_entropy"));
+    // Origins tell the composite, and those inside it.
+    let loss = logits.cross_entropy(g.zeros(i32([2])));
+    let graph = g.graph();
+    let composite = |id: cotangent::NodeId| graph.node(id).origin.composite.as_deref();
+    assert_eq!(composite(loss.id()), Some("cross_entropy"));
+    assert!(graph.ids().any(|id| composite(id) == Some("cross_entropy/logsumexp")));
+    assert_eq!(composite(labels.id()), None);
+    let text = graph.to_string();
+    assert!(text.contains(" in(cross_entropy/logsumexp)\n"), "{text}");
+    assert_eq!(cotangent::graph::parse(&text).unwrap().to_string(), text);
+}
+
+#[test]
 fn arithmetic_that_does_not_fit() {
     let g = Builder::new();
     let (a, b) = (g.input("a", f32([2, 3])), g.input("b", f32([2, 4])));
@@ -130,7 +161,7 @@ fn movement_that_does_not_fit() {
     refuses!(b.t(), "t(f32[4])", "axis -2", "rank 1");
     refuses!(a.expand(4), "expand", "axis 4");
     refuses!(a.expand(-4), "expand", "axis -4");
-    refuses!(a.squeeze(0), "reshape", "[3]");
+    refuses!(a.squeeze(0), "squeeze(f32[2, 3])", "[3]");
     refuses!(a.slice(0, 1..3), "slice", "1..3", "extent 2");
     refuses!(a.slice(2, 0..1), "slice", "axis 2");
     refuses!(a.slice_step(1, 0..3, 0), "slice", "step 0");
@@ -140,7 +171,7 @@ fn movement_that_does_not_fit() {
     refuses!(g.concat(&[a, i], 0), "concat", "operand 1 is i32");
     refuses!(g.concat(&[a, a], 2), "concat", "axis 2");
     refuses!(g.concat(&[], 0), "concat", "at least one");
-    refuses!(g.stack(&[a, b], 0), "concat", "operand 1");
+    refuses!(g.stack(&[a, b], 0), "stack(f32[2, 3], f32[4])", "operand 1");
     refuses!(g.stack(&[a, a], 3), "stack", "axis 3", "rank 3");
     refuses!(g.stack(&[a, a], -5), "stack", "axis -5", "rank 3");
     refuses!(g.stack(&[], 0), "stack", "at least one");
@@ -148,14 +179,14 @@ fn movement_that_does_not_fit() {
     refuses!(a.dot(b), "dot", "extent 3", "4");
     refuses!(a.dot(g.zeros(f32([5, 3, 3])).slice(1, 0..2)), "dot", "extent 3");
     refuses!(g.zeros(f32([4, 2, 3])).dot(g.zeros(f32([5, 3, 2]))), "dot", "broadcast");
-    refuses!(a.contract(a, &[(0, 1)], &[]), "dot", "extent 2", "3");
-    refuses!(a.contract(a, &[(0, 0), (0, 0)], &[]), "dot", "not distinct");
-    refuses!(a.contract(a, &[(0, 0)], &[(2, 2)]), "dot", "axis 2");
-    refuses!(a.take(b, 0), "gather", "operand 1 is f32, expected i32 or i64");
+    refuses!(a.contract(a, &[(0, 1)], &[]), "contract(f32[2, 3], f32[2, 3])", "extent 2", "3");
+    refuses!(a.contract(a, &[(0, 0), (0, 0)], &[]), "contract", "not distinct");
+    refuses!(a.contract(a, &[(0, 0)], &[(2, 2)]), "contract", "axis 2");
+    refuses!(a.take(b, 0), "take(f32[2, 3], f32[4])", "operand 1 is f32, expected i32 or i64");
     refuses!(a.take(i, 2), "take", "axis 2");
     refuses!(a.pick(g.iota(i32([3]), 0)), "pick", "shape [3], expected [2]");
-    refuses!(b.scatter_add(i, b), "scatter", "operand 2 has shape [4], expected [2]");
-    refuses!(b.scatter_set(i, i), "scatter", "operand 2 is i32, expected f32");
+    refuses!(b.scatter_add(i, b), "scatter_add", "operand 2 has shape [4], expected [2]");
+    refuses!(b.scatter_set(i, i), "scatter_set", "operand 2 is i32, expected f32");
     refuses!(b.one_hot(3, DType::F32), "one_hot", "i32 or i64");
     refuses!(g.iota(i32([2]), 1), "iota", "axis 1");
     refuses!(g.iota(bool([2]), 0), "iota", "bool");
@@ -168,24 +199,24 @@ fn reductions_and_composites_that_do_not_fit() {
     let (t, empty) = (g.input("t", bool([2])), g.input("e", f32([0, 3])));
     refuses!(a.sum_over(2), "sum", "axis 2", "rank 2");
     refuses!(a.sum_over(-3), "sum", "axis -3");
-    refuses!(a.max_keep([0, 0]), "reduce", "not distinct");
-    refuses!(t.sum(), "reduce", "a number type");
-    refuses!(empty.max(), "reduce", "max", "no elements");
-    refuses!(empty.min_over(0), "reduce", "min", "[0, 3]");
-    refuses!(empty.argmax(0), "arg_reduce", "no elements");
+    refuses!(a.max_keep([0, 0]), "max(f32[2, 3])", "not distinct");
+    refuses!(t.sum(), "sum(bool[2])", "a number type");
+    refuses!(empty.max(), "max(f32[0, 3])", "no elements");
+    refuses!(empty.min_over(0), "min", "[0, 3]");
+    refuses!(empty.argmax(0), "argmax(f32[0, 3])", "no elements");
     refuses!(a.argmin(2), "argmin", "axis 2");
-    refuses!(i.mean(), "mean", "a float type");
-    refuses!(i.softmax(0), "softmax", "a float type");
-    refuses!(a.softmax(2), "max", "axis 2");
-    refuses!(a.logsumexp([0, 5]), "axis 5");
-    refuses!(empty.softmax(0), "no elements");
+    refuses!(i.mean(), "mean(i32[2])", "a float type");
+    refuses!(i.softmax(0), "softmax(i32[2]): operand 0", "a float type");
+    refuses!(a.softmax(2), "softmax(f32[2, 3])", "axis 2");
+    refuses!(a.logsumexp([0, 5]), "logsumexp(f32[2, 3])", "axis 5");
+    refuses!(empty.softmax(0), "softmax(f32[0, 3])", "no elements");
     refuses!(a.layer_norm(1e-5).dot(a), "dot");
-    refuses!(a.cross_entropy(a.slice(1, 0..1)), "pick", "expected [2]");
-    refuses!(a.cross_entropy(g.zeros(f32([2]))), "gather", "operand 1 is f32");
+    refuses!(a.cross_entropy(a.slice(1, 0..1)), "cross_entropy(f32[2, 3], f32[2, 1])", "expected [2]");
+    refuses!(a.cross_entropy(g.zeros(f32([2]))), "cross_entropy(f32[2, 3], f32[2])", "operand 1 is f32");
     refuses!(a.mse(a.t()), "mse(f32[2, 3], f32[3, 2])", "operand 1");
     refuses!(a.bce_with_logits(i), "bce_with_logits(f32[2, 3], i32[2])", "operand 1");
-    refuses!(a.linear(a, a), "dot");
-    refuses!(a.variance(7), "axis 7");
+    refuses!(a.linear(a, a), "linear(f32[2, 3], f32[2, 3], f32[2, 3]): dot(f32[2, 3], f32[2, 3])");
+    refuses!(a.variance(7), "variance(f32[2, 3])", "axis 7");
 }
 
 #[test]

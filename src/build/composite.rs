@@ -6,6 +6,7 @@ impl<'g> Tensor<'g> {
     /// The rectified linear unit `max(x, 0)`. NaN stays NaN; the derivative at 0 is 0, so the gradient is `1[x > 0]` times the cotangent.
     #[track_caller]
     pub fn relu(self) -> Tensor<'g> {
+        let _scope = self.builder.scope("relu", &[self]);
         let zero = self.builder.number(self.ty(), 0.0);
         self.le(zero).select(zero, self)
     }
@@ -13,12 +14,14 @@ impl<'g> Tensor<'g> {
     /// The Gaussian error linear unit `x/2 (1 + erf(x / sqrt 2))` (Hendrycks and Gimpel 2016).
     #[track_caller]
     pub fn gelu(self) -> Tensor<'g> {
+        let _scope = self.builder.scope("gelu", &[self]);
         0.5 * self * (1.0 + (self * std::f64::consts::FRAC_1_SQRT_2).erf())
     }
 
     /// The approximation `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` of [`Tensor::gelu`] (Hendrycks and Gimpel 2016).
     #[track_caller]
     pub fn gelu_tanh(self) -> Tensor<'g> {
+        let _scope = self.builder.scope("gelu_tanh", &[self]);
         let inner: Tensor<'g> = std::f64::consts::FRAC_2_PI.sqrt() * (self + 0.044715 * self * self * self);
         0.5 * self * (1.0 + inner.tanh())
     }
@@ -30,6 +33,7 @@ impl<'g> Tensor<'g> {
     /// If there is no such axis, it has no elements, or the element type is not a float type.
     #[track_caller]
     pub fn logsumexp(self, axes: impl IntoAxes) -> Tensor<'g> {
+        let _scope = self.builder.scope("logsumexp", &[self]);
         let axes = axes.into_axes();
         let shift = self.shift(&axes[..]);
         let sum = (self - self.keep_axes(shift, &axes[..])).exp().sum_over(&axes[..]);
@@ -42,6 +46,7 @@ impl<'g> Tensor<'g> {
     /// If there is no such axis, it has no elements, or the element type is not a float type.
     #[track_caller]
     pub fn softmax(self, axis: isize) -> Tensor<'g> {
+        let _scope = self.builder.scope("softmax", &[self]);
         let shift = self.shift(axis);
         let e = (self - self.keep_axes(shift, axis)).exp();
         e / e.sum_keep(axis)
@@ -53,6 +58,7 @@ impl<'g> Tensor<'g> {
     /// As [`Tensor::softmax`].
     #[track_caller]
     pub fn log_softmax(self, axis: isize) -> Tensor<'g> {
+        let _scope = self.builder.scope("log_softmax", &[self]);
         let shift = self.shift(axis);
         let shifted = self - self.keep_axes(shift, axis);
         let sum = shifted.exp().sum_keep(axis);
@@ -77,6 +83,7 @@ impl<'g> Tensor<'g> {
     /// If the shapes do not fit.
     #[track_caller]
     pub fn linear(self, weight: Tensor<'g>, bias: Tensor<'g>) -> Tensor<'g> {
+        let _scope = self.builder.scope("linear", &[self, weight, bias]);
         self.dot(weight) + bias
     }
 
@@ -87,6 +94,7 @@ impl<'g> Tensor<'g> {
     /// If there is no such axis or the element type is not a float type.
     #[track_caller]
     pub fn variance(self, axes: impl IntoAxes) -> Tensor<'g> {
+        let _scope = self.builder.scope("variance", &[self]);
         let axes = axes.into_axes();
         (self - self.mean_keep(&axes[..])).square().mean_over(&axes[..])
     }
@@ -98,6 +106,7 @@ impl<'g> Tensor<'g> {
     /// If the tensor is a scalar or the element type is not a float type.
     #[track_caller]
     pub fn layer_norm(self, eps: f64) -> Tensor<'g> {
+        let _scope = self.builder.scope("layer_norm", &[self]);
         let centred = self - self.mean_keep(-1);
         let variance = centred.square().mean_keep(-1);
         centred * (variance + eps).rsqrt()

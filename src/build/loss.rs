@@ -12,6 +12,7 @@ impl<'g> Tensor<'g> {
     /// If the shapes do not fit, the logits are not floats or the labels not integers.
     #[track_caller]
     pub fn cross_entropy(self, labels: Tensor<'g>) -> Tensor<'g> {
+        let _scope = self.builder.scope("cross_entropy", &[self, labels]);
         self.logsumexp(-1) - self.pick(labels)
     }
 
@@ -21,6 +22,7 @@ impl<'g> Tensor<'g> {
     /// If the shapes or element types differ.
     #[track_caller]
     pub fn mse(self, target: Tensor<'g>) -> Tensor<'g> {
+        let _scope = self.builder.scope("mse", &[self, target]);
         self.expect_shape_of("mse", target);
         (self - target).square().mean()
     }
@@ -32,6 +34,7 @@ impl<'g> Tensor<'g> {
     /// If the shapes or element types differ.
     #[track_caller]
     pub fn bce_with_logits(self, target: Tensor<'g>) -> Tensor<'g> {
+        let _scope = self.builder.scope("bce_with_logits", &[self, target]);
         self.expect_shape_of("bce_with_logits", target);
         self.softplus() - self * target
     }

@@ -15,6 +15,7 @@ pub mod init;
 mod loss;
 mod movement;
 mod reduce;
+mod scope;
 mod tensor;
 
 use std::cell::{Ref, RefCell};
@@ -49,6 +50,8 @@ pub struct Builder {
     token: u64,
     graph: RefCell<Graph>,
     initial: RefCell<BTreeMap<Name, Array>>,
+    /// The composite that is being built.
+    call: RefCell<Option<scope::Call>>,
 }
 
 impl Builder {
@@ -56,7 +59,7 @@ impl Builder {
     pub fn new() -> Builder {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let token = NEXT.fetch_add(1, Ordering::Relaxed);
-        Builder { token, graph: RefCell::default(), initial: RefCell::default() }
+        Builder { token, graph: RefCell::default(), initial: RefCell::default(), call: RefCell::default() }
     }
 
     pub(crate) fn token(&self) -> u64 {
@@ -243,7 +246,8 @@ impl Builder {
     #[track_caller]
     pub fn try_push<'g>(&'g self, op: impl Into<Op>, operands: &[Tensor<'_>]) -> Result<Tensor<'g>, OpError> {
         let ids = self.own_all(operands);
-        let id = self.graph.borrow_mut().push(op, &ids, Origin::caller())?;
+        let composite = self.call.borrow().as_ref().map(|call| call.path.clone());
+        let id = self.graph.borrow_mut().push(op, &ids, Origin { composite, ..Origin::caller() })?;
         Ok(Tensor { builder: self, id })
     }
 
@@ -257,12 +261,25 @@ impl Builder {
         self.check(result, operands)
     }
 
-    /// The result, or a panic that names the operation, the types and where each operand was built.
+    /// Appends the operation as which `method` acts. Errors name the method.
+    ///
+    /// # Panics
+    /// If the operands do not fit the operation.
+    #[track_caller]
+    pub(crate) fn push_as(&self, method: &'static str, op: impl Into<Op>, operands: &[Tensor<'_>]) -> Tensor<'_> {
+        let result = self.try_push(op, operands);
+        self.check(result.map_err(|error| OpError { op: method, ..error }), operands)
+    }
+
+    /// The result, or a panic that names the method or operation, the types and where each operand was built.
     #[track_caller]
     pub(crate) fn check<T>(&self, result: Result<T, OpError>, operands: &[Tensor<'_>]) -> T {
         match result {
             Ok(value) => value,
-            Err(error) => panic!("{}", describe(&error, operands)),
+            Err(error) => {
+                let text = self.describe(&error, operands);
+                panic!("{text}")
+            }
         }
     }
 
@@ -287,21 +304,12 @@ impl Builder {
     }
 }
 
-/// The error, with what each operand is and where it was built. The operands may belong to several builders.
-fn describe(error: &OpError, operands: &[Tensor<'_>]) -> String {
-    let mut text = error.to_string();
-    for (i, operand) in operands.iter().enumerate() {
-        let node = describe_node(&operand.builder.graph.borrow(), operand.id);
-        text += &format!("\n  operand {i}: {node}");
-    }
-    text
-}
-
-/// `dot : f32[50, 10], built at mlp.rs:14`.
+/// `dot : f32[50, 10], built at mlp.rs:14`, `div of softmax : f32[50, 10], built at mlp.rs:15`.
 fn describe_node(graph: &Graph, id: NodeId) -> String {
     let node = graph.node(id);
     let name = node.op.leaf_name().map(|n| format!(" {n:?}")).unwrap_or_default();
-    format!("{}{name} : {}, built at {}", node.op.name(), node.ty, node.origin.source)
+    let whole = node.origin.composite.as_ref().map(|c| format!(" of {c}")).unwrap_or_default();
+    format!("{}{name}{whole} : {}, built at {}", node.op.name(), node.ty, node.origin.source)
 }
 
 /// The value, or a panic at the caller's line.

@@ -67,6 +67,7 @@ impl<'g> Tensor<'g> {
     /// If there is no such axis or its extent is not 1.
     #[track_caller]
     pub fn squeeze(self, axes: impl IntoAxes) -> Tensor<'g> {
+        let _scope = self.builder.scope("squeeze", &[self]);
         let axes = self.axes("squeeze", axes);
         let shape = self.shape();
         self.reshape(shape.without(&axes))
@@ -194,7 +195,7 @@ impl<'g> Tensor<'g> {
             lhs_contract: contract.iter().map(|p| p.0).collect(),
             rhs_contract: contract.iter().map(|p| p.1).collect(),
         };
-        self.builder.push(dot, &[self, other])
+        self.builder.push_as("contract", dot, &[self, other])
     }
 
     /// Slices along `axis`, chosen by integers: `out[.., i.., ..] = self[.., index[i..], ..]`. The index's axes take the place of `axis`. Where an index is
@@ -204,6 +205,7 @@ impl<'g> Tensor<'g> {
     /// If there is no such axis, or the indices are not `i32` or `i64`.
     #[track_caller]
     pub fn take(self, index: Tensor<'g>, axis: isize) -> Tensor<'g> {
+        let _scope = self.builder.scope("take", &[self, index]);
         let axis = self.axis("take", axis);
         let rank = self.rank();
         // The gather chooses from the first axis; the axes before it are put behind and back again.
@@ -231,7 +233,7 @@ impl<'g> Tensor<'g> {
             let kind = OpErrorKind::Shape { position: 1, expected: Shape::from(&shape[..last]), actual: index.shape() };
             self.builder.check(Err(OpError::new("pick", &[&self.ty(), &index.ty()], kind)), &[self, index])
         }
-        self.builder.push(Gather::new(last), &[self, index])
+        self.builder.push_as("pick", Gather::new(last), &[self, index])
     }
 
     /// `self` with each slice of `updates` added to the slice of the first axis that `index` chooses. Repeated indices add up; indices out of range are
@@ -241,7 +243,7 @@ impl<'g> Tensor<'g> {
     /// If the updates' shape is not the index's followed by that of one slice, or element types do not fit.
     #[track_caller]
     pub fn scatter_add(self, index: Tensor<'g>, updates: Tensor<'g>) -> Tensor<'g> {
-        self.builder.push(Scatter { batch: 0, combine: Combine::Add }, &[self, index, updates])
+        self.builder.push_as("scatter_add", Scatter { batch: 0, combine: Combine::Add }, &[self, index, updates])
     }
 
     /// `self` with each slice of the first axis that `index` chooses replaced by that of `updates`. Of repeated indices the last counts; indices out of
@@ -251,7 +253,7 @@ impl<'g> Tensor<'g> {
     /// If the updates' shape is not the index's followed by that of one slice, or element types do not fit.
     #[track_caller]
     pub fn scatter_set(self, index: Tensor<'g>, updates: Tensor<'g>) -> Tensor<'g> {
-        self.builder.push(Scatter { batch: 0, combine: Combine::Set }, &[self, index, updates])
+        self.builder.push_as("scatter_set", Scatter { batch: 0, combine: Combine::Set }, &[self, index, updates])
     }
 
     /// A new last axis of extent `classes` that holds 1 at the place that this integer tensor says and 0 elsewhere; all 0 for places out of range.
@@ -260,6 +262,7 @@ impl<'g> Tensor<'g> {
     /// If the tensor does not hold integers.
     #[track_caller]
     pub fn one_hot(self, classes: usize, dtype: DType) -> Tensor<'g> {
+        let _scope = self.builder.scope("one_hot", &[self]);
         if !self.dtype().is_int() {
             let kind = OpErrorKind::DType { position: 0, expected: "i32 or i64".to_owned(), actual: self.dtype() };
             self.builder.check(Err(OpError::new("one_hot", &[&self.ty()], kind)), &[self])
@@ -288,6 +291,7 @@ impl Builder {
     #[track_caller]
     pub fn stack<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
         let Some(first) = tensors.first() else { panic!("stack: takes at least one tensor") };
+        let _scope = self.scope("stack", tensors);
         let places = first.rank() + 1;
         let from_front = if axis < 0 { axis + places as isize } else { axis };
         let Some(at) = usize::try_from(from_front).ok().filter(|&a| a < places) else {

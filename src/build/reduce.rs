@@ -56,7 +56,7 @@ impl<'g> Tensor<'g> {
         if axes.is_empty() {
             return self;
         }
-        self.builder.push(Reduce { reduction, axes }, &[self])
+        self.builder.push_as(reduction.name(), Reduce { reduction, axes }, &[self])
     }
 
     #[track_caller]
@@ -131,6 +131,7 @@ impl<'g> Tensor<'g> {
     /// If the element type is not a float type.
     #[track_caller]
     pub fn mean(self) -> Tensor<'g> {
+        let _scope = self.builder.scope("mean", &[self]);
         let axes: Vec<isize> = (0..self.rank() as isize).collect();
         self.mean_over(&axes[..])
     }
@@ -141,6 +142,7 @@ impl<'g> Tensor<'g> {
     /// If there is no such axis, an axis is given twice, or the element type is not a float type.
     #[track_caller]
     pub fn mean_over(self, axes: impl IntoAxes) -> Tensor<'g> {
+        let _scope = self.builder.scope("mean_over", &[self]);
         self.expect_float("mean");
         let axes = axes.into_axes();
         let count = self.count(&axes[..]);
@@ -154,6 +156,7 @@ impl<'g> Tensor<'g> {
     /// As [`Tensor::mean_over`].
     #[track_caller]
     pub fn mean_keep(self, axes: impl IntoAxes) -> Tensor<'g> {
+        let _scope = self.builder.scope("mean_keep", &[self]);
         let axes = axes.into_axes();
         self.keep_axes(self.mean_over(&axes[..]), &axes[..])
     }
@@ -165,7 +168,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn argmax(self, axis: isize) -> Tensor<'g> {
         let axis = self.axis("argmax", axis);
-        self.builder.push(ArgReduce { extremum: Extremum::Max, axis }, &[self])
+        self.builder.push_as("argmax", ArgReduce { extremum: Extremum::Max, axis }, &[self])
     }
 
     /// Position, as `i32`, of the first smallest element along `axis`, which the result lacks. A NaN counts as the smallest.
@@ -175,7 +178,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn argmin(self, axis: isize) -> Tensor<'g> {
         let axis = self.axis("argmin", axis);
-        self.builder.push(ArgReduce { extremum: Extremum::Min, axis }, &[self])
+        self.builder.push_as("argmin", ArgReduce { extremum: Extremum::Min, axis }, &[self])
     }
 
     /// Panics unless the element type is a float type.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::NodeId;
+use super::{Name, NodeId};
 
 /// A place in the user's source.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ struct Bare<'a>(&'a str);
 
 impl fmt::Display for Bare<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bare = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'+' | b'-');
+        let bare = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'+' | b'-' | b'/');
         if !self.0.is_empty() && self.0.bytes().all(bare) { f.write_str(self.0) } else { write!(f, "{:?}", self.0) }
     }
 }
@@ -63,6 +63,8 @@ pub struct Derivation {
 pub struct Origin {
     /// The user's line.
     pub source: Source,
+    /// The composite that the node is a part of, with those inside it: `cross_entropy/logsumexp`.
+    pub composite: Option<Name>,
     /// The VJP rule and the forward node, for nodes that differentiation made.
     pub vjp: Option<Derivation>,
     /// The last rewrite and the node it replaced, for nodes that the optimizer made.
@@ -76,9 +78,10 @@ impl Origin {
         Origin { source: Source::Caller(Location::caller()), ..Origin::default() }
     }
 
-    /// True if there is no line, no VJP rule and no rewrite to tell of.
+    /// True if there is no line, no composite, no VJP rule and no rewrite to tell of.
     pub fn is_unknown(&self) -> bool {
-        matches!(self.source, Source::Unknown) && self.vjp.is_none() && self.rewrite.is_none()
+        let derived = self.vjp.is_some() || self.rewrite.is_some();
+        matches!(self.source, Source::Unknown) && self.composite.is_none() && !derived
     }
 
     /// The origin of a node that VJP rule `rule` of node `of` made.
@@ -93,11 +96,15 @@ impl Origin {
 }
 
 impl fmt::Display for Origin {
-    /// Prints what is known, as in the text form: `mlp.rs:14 vjp(relu %5) rewrite(fuse %7)`; `?` if nothing is.
+    /// Prints what is known, as in the text form: `mlp.rs:14 in(softmax) vjp(div %5) rewrite(fuse %7)`; `?` if nothing is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut space = "";
         if self.source.file_line().is_some() || self.is_unknown() {
             write!(f, "{}", self.source)?;
+            space = " ";
+        }
+        if let Some(composite) = &self.composite {
+            write!(f, "{space}in({})", Bare(composite))?;
             space = " ";
         }
         for (what, derivation) in [("vjp", &self.vjp), ("rewrite", &self.rewrite)] {

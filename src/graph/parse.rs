@@ -441,10 +441,16 @@ impl<'t> Cursor<'t> {
     fn origin(&mut self) -> Option<Origin> {
         let mut origin = Origin::default();
         self.skip_space();
-        if !self.rest().starts_with("vjp(") && !self.rest().starts_with("rewrite(") {
+        if !["in(", "vjp(", "rewrite("].iter().any(|word| self.rest().starts_with(word)) {
             let file = self.comment_word()?;
             let line = self.eat(':').then(|| self.word())??;
             origin.source = Source::Text(file.into(), line.parse().ok()?);
+        }
+        self.skip_space();
+        if self.rest().starts_with("in(") {
+            self.at += "in(".len();
+            origin.composite = Some(self.comment_word()?.into());
+            self.eat(')').then_some(())?;
         }
         origin.vjp = self.derivation("vjp(")?;
         origin.rewrite = self.derivation("rewrite(")?;

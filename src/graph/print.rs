@@ -4,7 +4,7 @@
 //! %0 = input {name="x"} : f32[32, 10]  ; mlp.rs:14
 //! %1 = param {name="b", kind=trainable} : f32[32]
 //! %2 = reduce %0 {kind=sum, axes=[1]} : f32[32]  ; mlp.rs:15
-//! %3 = mul %2, %1 : f32[32]  ; mlp.rs:15 vjp(div %2) rewrite(recip %9)
+//! %3 = mul %2, %1 : f32[32]  ; mlp.rs:15 in(softmax) vjp(div %2) rewrite(recip %9)
 //! output "y" = %2
 //! update "b" = %3
 //! ```

@@ -1,0 +1,84 @@
+//! Which composite is being built, so that errors name the method that the user called and origins the composite that a node belongs to.
+//!
+//! ```text
+//!   cross_entropy      opens the scope "cross_entropy" with the user's operands
+//!     logsumexp        inside it, "cross_entropy/logsumexp"
+//!       sub, exp ...   nodes with this path in their origins; a mistake is told as one of cross_entropy(..)
+//! ```
+//!
+//! A method that pushes more than one node opens a scope first and keeps the guard until it returns. A method that pushes one node under another name than
+//! the operation's needs none: [`Builder::push_as`] names it in errors.
+
+use crate::graph::{Name, OpError, OpErrorKind, Operands};
+
+use super::{Builder, Tensor, describe_node};
+
+/// The call of a composite by the user, and where inside it the builder is.
+pub(super) struct Call {
+    method: &'static str,
+    operands: Operands,
+    /// The names of the open scopes, the user's first.
+    pub(super) path: Name,
+}
+
+/// An open scope. Dropping it closes the scope.
+#[must_use = "a scope closes when its guard is dropped"]
+pub(super) struct Scope<'g> {
+    builder: &'g Builder,
+    /// The path before, `None` if the scope is the outermost.
+    outer: Option<Name>,
+}
+
+impl Drop for Scope<'_> {
+    fn drop(&mut self) {
+        let mut call = self.builder.call.borrow_mut();
+        match (&mut *call, self.outer.take()) {
+            (Some(call), Some(outer)) => call.path = outer,
+            (call, _) => *call = None,
+        }
+    }
+}
+
+impl Builder {
+    /// Opens the scope of a method.
+    ///
+    /// # Panics
+    /// If an operand belongs to another builder.
+    #[track_caller]
+    pub(super) fn scope(&self, method: &'static str, operands: &[Tensor<'_>]) -> Scope<'_> {
+        let operands = self.own_all(operands);
+        let mut call = self.call.borrow_mut();
+        let outer = call.as_mut().map(|call| {
+            let path = format!("{}/{method}", call.path).into();
+            std::mem::replace(&mut call.path, path)
+        });
+        if outer.is_none() {
+            *call = Some(Call { method, operands, path: method.into() });
+        }
+        Scope { builder: self, outer }
+    }
+
+    /// The error as one of the method that the user called, with what each operand is and where it was built. The operands may belong to several builders.
+    pub(super) fn describe(&self, error: &OpError, operands: &[Tensor<'_>]) -> String {
+        let mut text;
+        let mut nodes = Vec::new();
+        match &*self.call.borrow() {
+            Some(call) => {
+                let graph = self.graph.borrow();
+                let kind =
+                    if error.op == call.method { (*error.kind).clone() } else { OpErrorKind::Other(error.to_string()) };
+                let types: Vec<_> = call.operands.iter().map(|&o| graph.ty(o)).collect();
+                text = OpError::new(call.method, &types, kind).to_string();
+                nodes.extend(call.operands.iter().map(|&o| describe_node(&graph, o)));
+            }
+            None => {
+                text = error.to_string();
+                nodes.extend(operands.iter().map(|o| describe_node(&o.builder.graph.borrow(), o.id)));
+            }
+        }
+        for (i, node) in nodes.iter().enumerate() {
+            text += &format!("\n  operand {i}: {node}");
+        }
+        text
+    }
+}
