@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   IDX files --idx::read--> Idx --Dataset::from_idx--> Dataset --batches--> (examples, labels) views of one size
+//!   text      --Text::new--> Text --windows--> (characters, next characters) views of one size
 //! ```
 //!
 //! Nothing in a file makes these functions panic: what is wrong with one is a [`DataError`] that names the file, what was expected and what is there.
@@ -9,6 +10,7 @@
 mod batches;
 mod dataset;
 pub mod idx;
+mod text;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 pub use batches::{Batches, Shuffled};
 pub use dataset::{Dataset, Split};
 pub use idx::Idx;
+pub use text::{Text, Windows};
 
 /// A file that does not hold the data it should.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +162,18 @@ pub fn digits() -> Split {
         Dataset::from_idx((images, &pixels), (labels, &classes), 10, 1.0 / 16.0)
     };
     load().expect("the shipped files are well formed").split_every(5)
+}
+
+/// The text that comes with the library: "The Tragedy of Coriolanus" by William Shakespeare, 154,469 characters, 61 different ones. It is in the public
+/// domain; `data/README.md` tells where it is from. The bytes are part of every program that calls this function, and of no other.
+///
+/// ```
+/// let text = cotangent::data::coriolanus();
+/// assert_eq!((text.len(), text.vocabulary().len()), (154_469, 61));
+/// assert!(text.decode(text.codes()).starts_with("First Citizen:\nBefore we proceed any further, hear me speak.\n"));
+/// ```
+pub fn coriolanus() -> Text {
+    Text::new(include_str!("../../data/coriolanus.txt"))
 }
 
 /// Reads a data set in MNIST's layout: the files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
