@@ -28,6 +28,16 @@ pub enum GradError {
         /// Its element type.
         dtype: DType,
     },
+    /// A tangent that does not go with its node.
+    #[error("the tangent of {node}, which is {expected}, is {given}")]
+    Tangent {
+        /// The node.
+        node: NodeId,
+        /// Its type.
+        expected: TensorType,
+        /// The tangent's type.
+        given: TensorType,
+    },
     /// A cotangent that does not go with its result.
     #[error("the cotangent of {node}, which is {expected}, is {given}")]
     Cotangent {
@@ -46,6 +56,7 @@ impl GradError {
         match self {
             GradError::NotScalar { node, .. }
             | GradError::NotFloat { node, .. }
+            | GradError::Tangent { node, .. }
             | GradError::Cotangent { node, .. } => *node,
         }
     }
@@ -64,7 +75,7 @@ pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeI
         return Err(GradError::NotFloat { node: loss, dtype: ty.dtype });
     }
     let origin = graph.node(loss).origin.with_vjp("seed", loss);
-    let one = Appender { graph, origin }.full(&ty, 1.0);
+    let one = Appender::new(graph, origin).full(&ty, 1.0);
     vjp(graph, &[(loss, one)], wrt)
 }
 
@@ -102,7 +113,7 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
         }
         let op = graph.op(node).clone();
         let origin = graph.node(node).origin.with_vjp(op.name(), node);
-        let mut emit = Appender { graph, origin };
+        let mut emit = Appender::new(graph, origin);
         let parts = op.vjp(&mut Vjp { emit: &mut emit, operands: operands.clone(), output: node, cotangent });
         debug_assert_eq!(parts.len(), operands.len(), "{} gives one cotangent for each operand", op.name());
         for (&operand, part) in operands.iter().zip(parts) {
@@ -117,14 +128,14 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
         None => {
             let ty = graph.ty(node).clone();
             let origin = graph.node(node).origin.with_vjp("zero", node);
-            Appender { graph, origin }.full(&ty, 0.0)
+            Appender::new(graph, origin).full(&ty, 0.0)
         }
     };
     Ok(wrt.iter().map(gradient).collect())
 }
 
 /// Marks, among the first `end` nodes, `wrt` and what depends on them through float operands.
-fn dependents(graph: &Graph, wrt: &[NodeId], end: usize) -> Vec<bool> {
+pub(crate) fn dependents(graph: &Graph, wrt: &[NodeId], end: usize) -> Vec<bool> {
     let mut depends = vec![false; end];
     wrt.iter().filter(|w| w.index() < end).for_each(|w| depends[w.index()] = true);
     for index in 0..end {
@@ -148,16 +159,23 @@ fn accumulate(graph: &mut Graph, cotangents: &mut [Option<NodeId>], node: NodeId
         None => part,
         Some(so_far) => {
             let origin = graph.node(node).origin.with_vjp(rule, node);
-            Appender { graph, origin }.add(so_far, part)
+            Appender::new(graph, origin).add(so_far, part)
         }
     };
     cotangents[node.index()] = Some(sum);
 }
 
 /// Appends nodes with the origin of the rule that runs.
-struct Appender<'g> {
+pub(crate) struct Appender<'g> {
     graph: &'g mut Graph,
     origin: Origin,
+}
+
+impl<'g> Appender<'g> {
+    /// Appends to `graph` with this origin.
+    pub(crate) fn new(graph: &'g mut Graph, origin: Origin) -> Appender<'g> {
+        Appender { graph, origin }
+    }
 }
 
 impl Emit for Appender<'_> {
@@ -168,7 +186,7 @@ impl Emit for Appender<'_> {
     fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
         match self.graph.push(op, operands, self.origin.clone()) {
             Ok(id) => id,
-            Err(error) => panic!("VJP rule made an ill-typed node ({}): {error}", self.origin),
+            Err(error) => panic!("a rule made an ill-typed node ({}): {error}", self.origin),
         }
     }
 }

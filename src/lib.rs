@@ -40,7 +40,9 @@
 //! | to ... | see |
 //! |---|---|
 //! | write a graph | [`Builder`], [`Tensor`], [`init`] |
-//! | differentiate | [`Builder::grad`], [`Builder::vjp`] |
+//! | differentiate | [`Builder::grad`], [`Builder::vjp`], [`Builder::jvp`], [`Builder::hvp`], [`Builder::jacobian`], [`Builder::hessian`] |
+//! | write for one example, run for many | [`Builder::vmap`] |
+//! | know what derivatives mean and how they compose | [`transform`] |
 //! | train | [`train`]: [`Sgd`](train::Sgd), [`Adam`](train::Adam), [`AdamW`](train::AdamW), [`Rate`](train::Rate) |
 //! | compile and run | [`Program`], [`Options`], [`Executable`], [`Report`] |
 //! | read and set parameters | [`Params`] |
@@ -72,6 +74,7 @@ pub mod runtime;
 pub mod scalar;
 pub mod testing;
 pub mod train;
+pub mod transform;
 
 pub use array::{Array, ArrayElement, ArrayError, ArrayView};
 pub use build::{Builder, Init, Program, Tensor, init};

@@ -69,6 +69,19 @@ macro_rules! refuses {
 }
 
 #[test]
+fn batches_that_do_not_fit_are_refused() {
+    let g = Builder::new();
+    let (x, y) = (g.input("x", f32([2, 3])), g.input("y", f32([4, 3])));
+    let built = format!("errors.rs:{}", line!() - 1);
+    refuses!(g.vmap([x, y], |[x, y]| [x + y]), "vmap(f32[2, 3], f32[4, 3])", "2 examples of one and 4", &built);
+    refuses!(x.sum().vmap(|x| x), "vmap(f32[])", "axis 0", "rank 0");
+    refuses!(g.vmap_axes(&[(x, Some(2))], &[0], |x| x.to_vec()), "vmap", "axis 2", "rank 2", &built);
+    refuses!(g.vmap_axes(&[(x, Some(0))], &[2], |x| x.to_vec()), "vmap", "axis 2", "rank 2");
+    refuses!(g.vmap_axes(&[(x, None)], &[0], |x| x.to_vec()), "vmap: no input has examples");
+    refuses!(g.vmap_axes(&[(x, Some(0))], &[], |x| x.to_vec()), "vmap", "1 result(s)", "axes for 0");
+}
+
+#[test]
 fn a_message_names_the_operation_the_shapes_and_where_the_operands_were_built() {
     let g = Builder::new();
     let a = g.input("a", f32([2, 3])).exp();
@@ -248,6 +261,11 @@ fn gradients_that_there_are_not() {
     refuses!(g.grad_all(y, &[x]), "of a scalar");
     refuses!(g.vjp(&[(y, y.sum())], &[x]), "cotangent", "f32[2, 3]", "f32[]", &built);
     refuses!(g.vjp(&[(i, i)], &[x]), "i32");
+    refuses!(g.jvp(&[y], &[(x, y.sum())]), "jvp", "tangent", "f32[2, 3]", "f32[]");
+    refuses!(g.jvp(&[y], &[(i, i)]), "jvp", "i32");
+    refuses!(g.hvp(y, &[(x, x)]), "scalar", "f32[2, 3]");
+    refuses!(g.jacobian(i, x), "jacobian", "i32");
+    refuses!(g.hessian(y, x), "scalar", "f32[2, 3]");
 }
 
 #[test]

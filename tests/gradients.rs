@@ -408,6 +408,130 @@ fn engines_agree_on_the_table() {
     println!("{arrays} values and gradients on {} engines", engines().len());
 }
 
+/// The row's function with its derivatives: the result, and the cotangents of the `f64` inputs for one fixed cotangent of the result.
+fn with_gradients<'g>(g: &'g Builder, f: &Function, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+    let y = f(g, x);
+    let cotangent = g.constant(Draw::new(7).uniform(&y.ty(), 0.5, 1.5));
+    let wrt: Vec<Tensor<'g>> = x.iter().copied().filter(|t| t.dtype() == DType::F64).collect();
+    let mut all = vec![y];
+    all.extend(g.vjp(&[(y, cotangent)], &wrt));
+    all
+}
+
+/// Values of tensors at these values of the inputs `x0`, `x1` ...
+fn values(g: &Builder, tensors: &[Tensor<'_>], inputs: &[Array]) -> Vec<Array> {
+    let names: Vec<String> = (0..tensors.len()).map(|i| i.to_string()).collect();
+    let outputs: Vec<(&str, Tensor<'_>)> = names.iter().zip(tensors).map(|(n, t)| (n.as_str(), *t)).collect();
+    let program = g.program(&outputs);
+    interp::run(&program.graph, |_, name| &inputs[name[1..].parse::<usize>().unwrap()]).outputs
+}
+
+fn declare<'g>(g: &'g Builder, inputs: &[Array]) -> Vec<Tensor<'g>> {
+    inputs.iter().enumerate().map(|(i, a)| g.input(&format!("x{i}"), a.ty())).collect()
+}
+
+/// `u (J v) = (u J) v`, and the same for the Jacobian of the gradient.
+#[test]
+fn forward_mode_agrees_with_reverse_mode_on_the_table() {
+    let mut failures = Vec::new();
+    let rows = table();
+    for row in &rows {
+        let g = Builder::new();
+        let x = declare(&g, &row.inputs);
+        let wrt: Vec<Tensor<'_>> = x.iter().copied().filter(|t| t.dtype() == DType::F64).collect();
+        let tangent = |(i, x): (usize, &Tensor<'_>)| g.constant(Draw::new(20 + i as u64).uniform(&x.ty(), -1.5, 1.5));
+        let tangents: Vec<Tensor<'_>> = wrt.iter().enumerate().map(tangent).collect();
+        let pairs: Vec<_> = wrt.iter().copied().zip(tangents.iter().copied()).collect();
+        let y = (row.f)(&g, &x);
+        let weights = g.constant(Draw::new(7).uniform(&y.ty(), 0.5, 1.5));
+        let forward = (weights * g.jvp(&[y], &pairs)[0]).sum();
+        let loss = (weights * y).sum();
+        let gradients = g.grad_all(loss, &wrt);
+        let products = gradients.iter().zip(&tangents).map(|(&a, &b)| (a * b).sum());
+        let reverse = products.reduce(|a, b| a + b).unwrap();
+        let forward_over_reverse = g.hvp(loss, &pairs);
+        let reverse_over_reverse = g.grad_all(reverse, &wrt);
+        let first = values(&g, &[forward, reverse], &row.inputs);
+        let second = values(&g, &[forward_over_reverse, reverse_over_reverse].concat(), &row.inputs);
+        let tolerance = Tolerance { absolute: 1e-10, ..Tolerance::of(DType::F64).times(1e4) };
+        let (a, b) = second.split_at(wrt.len());
+        let all = std::iter::once((&first[0], &first[1])).chain(a.iter().zip(b));
+        for (order, (forward, reverse)) in all.enumerate() {
+            if let Err(e) = compare(reverse, forward, tolerance) {
+                failures.push(format!("{} ({order}): {e}", row.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} fail:\n{}", failures.len(), rows.len(), failures.join("\n"));
+}
+
+/// Every function and its gradients on a batch, against the same on each example: with all inputs batched, and with each alone.
+#[test]
+fn batches_agree_with_single_examples_on_the_table() {
+    const EXAMPLES: usize = 3;
+    /// Example `n` made of an input: other numbers of the same kind.
+    fn example(n: usize, input: &Array) -> Array {
+        if let Ok(x) = input.as_slice::<f64>() {
+            return Array::new(input.shape().clone(), x.iter().map(|x| x * (1.0 - 0.06 * n as f64)).collect()).unwrap();
+        }
+        let mut order: Vec<usize> = (0..input.shape().numel()).collect();
+        let turn = n % order.len().max(1);
+        order.rotate_left(turn);
+        match input.dtype() {
+            DType::I32 => {
+                let x = input.as_slice::<i32>().unwrap();
+                Array::new(input.shape().clone(), order.iter().map(|&i| x[i]).collect()).unwrap()
+            }
+            _ => {
+                let x = input.as_slice::<i64>().unwrap();
+                Array::new(input.shape().clone(), order.iter().map(|&i| x[i]).collect()).unwrap()
+            }
+        }
+    }
+    let mut failures = Vec::new();
+    let rows = table();
+    for row in &rows {
+        let count = row.inputs.len();
+        let singles = if count > 1 { count } else { 0 };
+        for case in 0..=singles {
+            let batched = |i: usize| case == singles || case == i;
+            let at = |n: usize| -> Vec<Array> {
+                row.inputs.iter().enumerate().map(|(i, x)| example(if batched(i) { n } else { 0 }, x)).collect()
+            };
+            let examples: Vec<Vec<Array>> = (0..EXAMPLES).map(at).collect();
+            // The batch is stacked inside the graph, of one input for each example.
+            let g = Builder::new();
+            let all: Vec<Array> = examples.iter().flatten().cloned().collect();
+            let x = declare(&g, &all);
+            let inputs: Vec<(Tensor<'_>, Option<isize>)> = (0..count)
+                .map(|i| match batched(i) {
+                    true => (g.stack(&(0..EXAMPLES).map(|n| x[n * count + i]).collect::<Vec<_>>(), 0), Some(0)),
+                    false => (x[i], None),
+                })
+                .collect();
+            let results = 1 + row.inputs.iter().filter(|x| x.dtype() == DType::F64).count();
+            let batch = g.vmap_axes(&inputs, &vec![0; results], |x| with_gradients(&g, &row.f, x));
+            let actual = values(&g, &batch, &all);
+            let tolerance = Tolerance { absolute: 1e-13, ..Tolerance::of(DType::F64).times(100.0) };
+            for (n, inputs) in examples.iter().enumerate() {
+                let one = Builder::new();
+                let x = declare(&one, inputs);
+                let expected = values(&one, &with_gradients(&one, &row.f, &x), inputs);
+                for (k, (expected, actual)) in expected.iter().zip(&actual).enumerate() {
+                    assert_eq!(actual.shape()[0], EXAMPLES, "{}", row.name);
+                    let len = expected.shape().numel();
+                    let part = actual.as_slice::<f64>().unwrap()[n * len..(n + 1) * len].to_vec();
+                    let part = Array::new(expected.shape().clone(), part).unwrap();
+                    if let Err(e) = compare(expected, &part, tolerance) {
+                        failures.push(format!("{} (case {case}, example {n}, result {k}): {e}", row.name));
+                    }
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "of {} rows fail:\n{}", rows.len(), failures.join("\n"));
+}
+
 /// Random chains of operations, so that rules meet each other's results.
 #[test]
 fn gradients_of_random_chains() {

@@ -17,6 +17,7 @@ mod movement;
 mod reduce;
 mod scope;
 mod tensor;
+mod transform;
 
 use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
@@ -168,7 +169,7 @@ impl Builder {
     pub fn grad_all(&self, loss: Tensor<'_>, wrt: &[Tensor<'_>]) -> Vec<Tensor<'_>> {
         let (loss, wrt) = (self.own(loss), self.own_all(wrt));
         let result = grad::grad(&mut self.graph.borrow_mut(), loss, &wrt);
-        self.wrap_gradients(result)
+        self.wrap_derivatives("grad", result)
     }
 
     /// Appends the vector-Jacobian product: the gradient of the sum of `cotangent * result` by each of `wrt`.
@@ -183,14 +184,14 @@ impl Builder {
         }
         let wrt = self.own_all(wrt);
         let result = grad::vjp(&mut self.graph.borrow_mut(), &pairs, &wrt);
-        self.wrap_gradients(result)
+        self.wrap_derivatives("grad", result)
     }
 
     #[track_caller]
-    fn wrap_gradients(&self, result: Result<Vec<NodeId>, grad::GradError>) -> Vec<Tensor<'_>> {
+    fn wrap_derivatives(&self, op: &str, result: Result<Vec<NodeId>, grad::GradError>) -> Vec<Tensor<'_>> {
         match result {
             Ok(nodes) => nodes.into_iter().map(|id| Tensor { builder: self, id }).collect(),
-            Err(error) => panic!("grad: {error}\n  {}", describe_node(&self.graph.borrow(), error.node())),
+            Err(error) => panic!("{op}: {error}\n  {}", describe_node(&self.graph.borrow(), error.node())),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where a node comes from: the user's line, the VJP rule, the rewrites.
+//! Where a node comes from: the user's line, the rules of differentiation and batching, the rewrites.
 
 use std::fmt;
 use std::panic::Location;
@@ -67,6 +67,10 @@ pub struct Origin {
     pub composite: Option<Name>,
     /// The VJP rule and the forward node, for nodes that differentiation made.
     pub vjp: Option<Derivation>,
+    /// The JVP rule and the node whose tangent is taken, for nodes that forward-mode differentiation made.
+    pub jvp: Option<Derivation>,
+    /// The batching rule and the node for one example, for nodes that work on batches.
+    pub vmap: Option<Derivation>,
     /// The last rewrite and the node it replaced, for nodes that the optimizer made.
     pub rewrite: Option<Derivation>,
 }
@@ -78,15 +82,30 @@ impl Origin {
         Origin { source: Source::Caller(Location::caller()), ..Origin::default() }
     }
 
-    /// True if there is no line, no composite, no VJP rule and no rewrite to tell of.
+    /// True if there is no line, no composite, no rule and no rewrite to tell of.
     pub fn is_unknown(&self) -> bool {
-        let derived = self.vjp.is_some() || self.rewrite.is_some();
+        let derived = self.derivations().any(|(_, d)| d.is_some());
         matches!(self.source, Source::Unknown) && self.composite.is_none() && !derived
+    }
+
+    /// The derivations, in the order of printing.
+    fn derivations(&self) -> impl Iterator<Item = (&'static str, &Option<Derivation>)> {
+        [("vjp", &self.vjp), ("jvp", &self.jvp), ("vmap", &self.vmap), ("rewrite", &self.rewrite)].into_iter()
     }
 
     /// The origin of a node that VJP rule `rule` of node `of` made.
     pub fn with_vjp(&self, rule: &str, of: NodeId) -> Origin {
         Origin { vjp: Some(Derivation { rule: rule.into(), of }), ..self.clone() }
+    }
+
+    /// The origin of a node that JVP rule `rule` of node `of` made.
+    pub fn with_jvp(&self, rule: &str, of: NodeId) -> Origin {
+        Origin { jvp: Some(Derivation { rule: rule.into(), of }), ..self.clone() }
+    }
+
+    /// The origin of a node that batching rule `rule` of node `of` made.
+    pub fn with_vmap(&self, rule: &str, of: NodeId) -> Origin {
+        Origin { vmap: Some(Derivation { rule: rule.into(), of }), ..self.clone() }
     }
 
     /// The origin of a node that rewrite `rule` made in place of node `of`.
@@ -107,7 +126,7 @@ impl fmt::Display for Origin {
             write!(f, "{space}in({})", Bare(composite))?;
             space = " ";
         }
-        for (what, derivation) in [("vjp", &self.vjp), ("rewrite", &self.rewrite)] {
+        for (what, derivation) in self.derivations() {
             if let Some(Derivation { rule, of }) = derivation {
                 write!(f, "{space}{what}({} {of})", Bare(rule))?;
                 space = " ";

@@ -10,7 +10,7 @@
 //! value     = word | string | "[" [ word { "," word } ] "]"
 //! type      = dtype "[" [ extent { "," extent } ] "]"
 //! name      = "%" word
-//! comment   = [ file ":" line ] [ "vjp(" rule "%" number ")" ] [ "rewrite(" rule "%" number ")" ]
+//! comment   = [ file ":" line ] { ( "vjp(" | "jvp(" | "vmap(" | "rewrite(" ) rule "%" number ")" }, in this order
 //! ```
 //!
 //! Names need not be numbers, nor ascend: nodes are numbered in the order of their lines. A comment of another form is ignored. Operations, their
@@ -441,7 +441,7 @@ impl<'t> Cursor<'t> {
     fn origin(&mut self) -> Option<Origin> {
         let mut origin = Origin::default();
         self.skip_space();
-        if !["in(", "vjp(", "rewrite("].iter().any(|word| self.rest().starts_with(word)) {
+        if !["in(", "vjp(", "jvp(", "vmap(", "rewrite("].iter().any(|word| self.rest().starts_with(word)) {
             let file = self.comment_word()?;
             let line = self.eat(':').then(|| self.word())??;
             origin.source = Source::Text(file.into(), line.parse().ok()?);
@@ -453,6 +453,8 @@ impl<'t> Cursor<'t> {
             self.eat(')').then_some(())?;
         }
         origin.vjp = self.derivation("vjp(")?;
+        origin.jvp = self.derivation("jvp(")?;
+        origin.vmap = self.derivation("vmap(")?;
         origin.rewrite = self.derivation("rewrite(")?;
         self.skip_space();
         self.rest().is_empty().then_some(origin)

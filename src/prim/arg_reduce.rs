@@ -1,10 +1,10 @@
 //! The position of an extreme element along an axis.
 
 use crate::array::Array;
-use crate::graph::{DType, Dims, OpErrorKind, TensorType};
+use crate::graph::{DType, Dims, NodeId, OpErrorKind, TensorType};
 
 use super::attrs::named_variants;
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity, array, elements, with_element};
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Vjp, arity, array, elements, with_element};
 
 /// Which extreme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +63,14 @@ impl Primitive for ArgReduce {
 
     fn vjp(&self, _: &mut Vjp<'_>) -> Cotangents {
         Cotangents::from_slice(&[None])
+    }
+
+    fn jvp(&self, _: &mut Jvp<'_>) -> Option<NodeId> {
+        None
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(ArgReduce { extremum: self.extremum, axis: self.axis + 1 })
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

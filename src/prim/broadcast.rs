@@ -1,9 +1,10 @@
 //! Repetition along new axes. The inverse movement of a reduction: the VJP of one is the other.
 
 use crate::array::Array;
-use crate::graph::{Dims, OpErrorKind, Shape, TensorType};
+use crate::graph::{Dims, NodeId, OpErrorKind, Shape, TensorType};
 
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Strided, Vjp, arity, ascending};
+use super::rules::behind_batch;
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Strided, Vjp, arity, ascending};
 
 /// The operand repeated along new axes: `out[i] = in[i without axes]`. NumPy's stretching of an axis of extent 1 is a reshape that drops the axis,
 /// followed by this.
@@ -45,6 +46,14 @@ impl Primitive for Broadcast {
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
         let g = cx.emit.sum(cx.cotangent, self.axes.clone());
         Cotangents::from_slice(&[Some(g)])
+    }
+
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        cx.linear(self.clone())
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(Broadcast { shape: cx.shape(&self.shape), axes: behind_batch(&self.axes) })
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

@@ -4,10 +4,10 @@
 //! nearest integer, NaN becomes 0; wider integers wrap to narrower. A truth value is 0 or 1; a number is true unless it equals 0, so NaN is true.
 
 use crate::array::{Array, ArrayElement};
-use crate::graph::{DType, OpErrorKind, TensorType};
+use crate::graph::{DType, NodeId, OpErrorKind, TensorType};
 use crate::scalar::Number;
 
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity, array, elements, with_element};
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Vjp, arity, array, elements, with_element};
 
 /// Conversion to another element type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +95,14 @@ impl Primitive for Cast {
         let from = cx.operand_ty(0).dtype;
         let g = (from.is_float() && self.dtype.is_float()).then(|| cx.emit.cast(cx.cotangent, from));
         Cotangents::from_slice(&[g])
+    }
+
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        cx.linear(self.clone())
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(self.clone())
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

@@ -1,9 +1,11 @@
 //! Tensors one behind the other along an axis.
 
 use crate::array::Array;
-use crate::graph::{Dims, OpErrorKind, TensorType};
+use crate::graph::{Dims, NodeId, OpErrorKind, Operands, TensorType};
 
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Slice, Strided, Vjp, array, elements, with_element};
+use super::{
+    AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Slice, Strided, Vjp, array, elements, with_element,
+};
 
 /// The operands one behind the other along an axis. They agree in all other extents.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +87,15 @@ impl Primitive for Concat {
             cotangents.push(Some(cx.emit.emit(part.into(), &[cx.cotangent])));
         }
         cotangents
+    }
+
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        let tangents: Operands = (0..cx.operands.len()).map(|i| cx.tangent(i)).collect();
+        Some(cx.emit.emit(self.clone().into(), &tangents))
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(Concat { axis: self.axis + 1 })
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crate::array::{Array, ArrayElement};
-use crate::graph::{OpErrorKind, TensorType};
+use crate::graph::{NodeId, OpErrorKind, TensorType};
 
 use super::attrs::TextNumber;
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity, elements, with_element};
+use super::{
+    AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Vjp, arity, elements, no_operands, with_element,
+};
 
 /// Numbers known when the graph is built. Equal constants have equal bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +61,14 @@ impl Primitive for Const {
 
     fn vjp(&self, _: &mut Vjp<'_>) -> Cotangents {
         Cotangents::new()
+    }
+
+    fn jvp(&self, _: &mut Jvp<'_>) -> Option<NodeId> {
+        None
+    }
+
+    fn batch(&self, _: &mut Batch<'_>) -> NodeId {
+        no_operands()
     }
 
     fn eval(&self, _: &[&Array], _: &TensorType) -> Array {

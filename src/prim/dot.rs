@@ -5,7 +5,11 @@ use smallvec::SmallVec;
 use crate::array::Array;
 use crate::graph::{DType, Dims, NodeId, OpErrorKind, Shape, TensorType};
 
-use super::{AttrError, Attrs, Cotangents, Emit, Lowering, Primitive, Strided, Transpose, Vjp, arity, array, elements};
+use super::rules::behind_batch;
+use super::{
+    AttrError, Attrs, Batch, Cotangents, Emit, Jvp, Lowering, Primitive, Strided, Transpose, Vjp, arity, array,
+    elements,
+};
 
 /// Sum of products: `out[b, m, n] = sum over k of lhs[b, m, k] * rhs[b, k, n]`, where each letter stands for any number of axes, in any places.
 ///
@@ -187,6 +191,42 @@ impl Primitive for Dot {
         let d_lhs = operand_cotangent(cx.emit, cx.cotangent, rhs, left, right, false);
         let d_rhs = operand_cotangent(cx.emit, cx.cotangent, lhs, right, left, true);
         Cotangents::from_slice(&[Some(d_lhs), Some(d_rhs)])
+    }
+
+    /// `d(X W) = dX W + X dW`.
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        let (lhs, rhs) = (cx.operands[0], cx.operands[1]);
+        let by_lhs = cx.tangents[0].map(|t| cx.emit.dot(self.clone(), t, rhs));
+        let by_rhs = cx.tangents[1].map(|t| cx.emit.dot(self.clone(), lhs, t));
+        match (by_lhs, by_rhs) {
+            (Some(a), Some(b)) => Some(cx.emit.add(a, b)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// With both operands batched there is one more pair of batch axes. The batch axis of a single one is one more of its free axes, so the other operand
+    /// is not repeated.
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        let (lhs, rhs) = (cx.operands[0], cx.operands[1]);
+        let lhs_axes = |axes: &Dims| if cx.batched[0] { behind_batch(axes) } else { axes.clone() };
+        let rhs_axes = |axes: &Dims| if cx.batched[1] { behind_batch(axes) } else { axes.clone() };
+        let mut dot = Dot {
+            lhs_batch: lhs_axes(&self.lhs_batch),
+            rhs_batch: rhs_axes(&self.rhs_batch),
+            lhs_contract: lhs_axes(&self.lhs_contract),
+            rhs_contract: rhs_axes(&self.rhs_contract),
+        };
+        let batch_axis = match (cx.batched[0], cx.batched[1]) {
+            (true, true) => {
+                dot.lhs_batch.insert(0, 0);
+                dot.rhs_batch.insert(0, 0);
+                0
+            }
+            (true, false) => dot.lhs_batch.len(),
+            (false, _) => dot.lhs_batch.len() + dot.lhs_free(cx.operand_ty(0).shape.rank()).len(),
+        };
+        let product = cx.emit.dot(dot, lhs, rhs);
+        cx.move_axis(product, batch_axis, 0)
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

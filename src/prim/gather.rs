@@ -1,11 +1,12 @@
 //! Slices chosen by integers.
 
 use crate::array::Array;
-use crate::graph::{DType, OpErrorKind, Shape, TensorType};
+use crate::graph::{DType, NodeId, OpErrorKind, Shape, TensorType};
 
 use super::attrs::TextNumber;
 use super::{
-    AttrError, Attrs, Combine, Cotangents, Lowering, Primitive, Scatter, Vjp, arity, array, elements, with_element,
+    AttrError, Attrs, Batch, Combine, Cotangents, Jvp, Lowering, Primitive, Scatter, Vjp, arity, array, elements,
+    with_element,
 };
 
 /// `out[b, i, r] = x[b, index[b, i], r]`, where each letter stands for any number of axes: the first `batch` axes are shared, the next axis of `x` is
@@ -117,6 +118,33 @@ impl Primitive for Gather {
         let scatter = Scatter { batch: self.batch, combine: Combine::Add };
         let dx = cx.emit.emit(scatter.into(), &[zeros, cx.operands[1], cx.cotangent]);
         Cotangents::from_slice(&[Some(dx), None])
+    }
+
+    /// What is out of range is a constant.
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        let (tangent, index) = (cx.tangents[0]?, cx.operands[1]);
+        let gather = Gather { batch: self.batch, fill: 0.0f64.to_bits() };
+        Some(cx.emit.emit(gather.into(), &[tangent, index]))
+    }
+
+    /// With both operands batched there is one more shared axis. The batch axis of `x` alone goes along with what is taken whole, that of the indices
+    /// alone with the choices, so the other operand is not repeated.
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        let (x, index) = (cx.operands[0], cx.operands[1]);
+        let choices_end = cx.operand_ty(1).shape.rank();
+        match (cx.batched[0], cx.batched[1]) {
+            (true, true) => cx.apply(Gather { batch: self.batch + 1, ..self.clone() }),
+            (true, false) => {
+                let x = cx.move_axis(x, 0, self.batch + 1);
+                let chosen = cx.emit.emit(self.clone().into(), &[x, index]);
+                cx.move_axis(chosen, choices_end, 0)
+            }
+            (false, _) => {
+                let index = cx.move_axis(index, 0, self.batch);
+                let chosen = cx.emit.emit(self.clone().into(), &[x, index]);
+                cx.move_axis(chosen, self.batch, 0)
+            }
+        }
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

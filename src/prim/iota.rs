@@ -1,9 +1,9 @@
 //! The index along an axis: `iota([2, 3], axis 1) = [[0, 1, 2], [0, 1, 2]]`.
 
 use crate::array::Array;
-use crate::graph::{DType, OpErrorKind, TensorType};
+use crate::graph::{DType, NodeId, OpErrorKind, TensorType};
 
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity, array};
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Vjp, arity, array, no_operands};
 
 /// Each element's index along one axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +45,14 @@ impl Primitive for Iota {
 
     fn vjp(&self, _: &mut Vjp<'_>) -> Cotangents {
         Cotangents::new()
+    }
+
+    fn jvp(&self, _: &mut Jvp<'_>) -> Option<NodeId> {
+        None
+    }
+
+    fn batch(&self, _: &mut Batch<'_>) -> NodeId {
+        no_operands()
     }
 
     fn eval(&self, _: &[&Array], ty: &TensorType) -> Array {

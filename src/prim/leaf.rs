@@ -1,10 +1,10 @@
 //! Inputs and parameters: tensors whose memory the engines bind.
 
 use crate::array::Array;
-use crate::graph::{Name, OpErrorKind, TensorType};
+use crate::graph::{Name, NodeId, OpErrorKind, TensorType};
 
 use super::attrs::named_variants;
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity};
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Vjp, arity, no_operands};
 
 /// A tensor that every run is given, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +62,14 @@ impl Primitive for Input {
         Cotangents::new()
     }
 
+    fn jvp(&self, _: &mut Jvp<'_>) -> Option<NodeId> {
+        None
+    }
+
+    fn batch(&self, _: &mut Batch<'_>) -> NodeId {
+        no_operands()
+    }
+
     fn eval(&self, _: &[&Array], _: &TensorType) -> Array {
         panic!("the value of input `{}` is bound by the engine", self.name)
     }
@@ -100,6 +108,14 @@ impl Primitive for Param {
 
     fn vjp(&self, _: &mut Vjp<'_>) -> Cotangents {
         Cotangents::new()
+    }
+
+    fn jvp(&self, _: &mut Jvp<'_>) -> Option<NodeId> {
+        None
+    }
+
+    fn batch(&self, _: &mut Batch<'_>) -> NodeId {
+        no_operands()
     }
 
     fn eval(&self, _: &[&Array], _: &TensorType) -> Array {

@@ -1,10 +1,10 @@
 //! A scalar function applied to each element. The functions themselves are in the table [`crate::scalar`].
 
 use crate::array::Array;
-use crate::graph::{OpErrorKind, TensorType};
+use crate::graph::{NodeId, OpErrorKind, TensorType};
 use crate::scalar::ScalarFn;
 
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Vjp, arity};
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Vjp, arity};
 
 /// A scalar function of each element. All operands have one shape; broadcasting is a node of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +45,14 @@ impl Primitive for Map {
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
         self.f.vjp(cx)
+    }
+
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        self.f.jvp(cx)
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(self.clone())
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

@@ -1,6 +1,7 @@
 //! The structural primitives: a closed set of operations, one file each.
 //!
-//! A file holds all facts of its operation, behind the trait [`Primitive`]: the shape rule, the VJP rule, the reference evaluation, what it means to the
+//! A file holds all facts of its operation, behind the trait [`Primitive`]: the shape rule, the rules of differentiation in reverse (VJP) and
+//! forward mode (JVP), the batching rule, the reference evaluation, what it means to the
 //! planner (its [`Lowering`]) and its attributes in the text form. Everything else in the system matches on [`Lowering`], which has fewer kinds than
 //! there are operations. To add an operation, write its file and add one line to the list of [`Op`] below.
 //!
@@ -21,6 +22,7 @@ mod map;
 mod pad;
 mod reduce;
 mod reshape;
+mod rules;
 mod scatter;
 mod slice;
 mod strided;
@@ -48,6 +50,8 @@ pub use map::Map;
 pub use pad::Pad;
 pub use reduce::{Reduce, Reduction};
 pub use reshape::Reshape;
+pub(crate) use rules::moved_axis;
+pub use rules::{Batch, Jvp, Tangents};
 pub use scatter::{Combine, Scatter};
 pub use slice::Slice;
 pub use strided::Strided;
@@ -75,6 +79,14 @@ pub trait Primitive: Sized {
 
     /// Emits the vector-Jacobian product: the cotangent of each operand, given the result's.
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents;
+
+    /// Emits the Jacobian-vector product: the tangent of the result, given the operands'. `None` if it is zero whatever they are. The result is a float
+    /// tensor.
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId>;
+
+    /// Emits the operation applied to every example of a batch; the result has the batch axis first. Operands without a batch axis should not be repeated
+    /// where the operation can do without.
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId;
 
     /// The value for these operands; `ty` is the result's type. Operands are as [`Primitive::infer`] accepts them.
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array;
@@ -220,6 +232,19 @@ macro_rules! ops {
                 match self { $(Op::$op(p) => p.vjp(cx),)* }
             }
 
+            /// Emits the Jacobian-vector product; `None` if it is zero.
+            pub fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+                match self { $(Op::$op(p) => p.jvp(cx),)* }
+            }
+
+            /// Emits the operation applied to every example of a batch.
+            ///
+            /// # Panics
+            /// For operations without operands.
+            pub fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+                match self { $(Op::$op(p) => p.batch(cx),)* }
+            }
+
             /// The value for these operands.
             ///
             /// # Panics
@@ -281,6 +306,11 @@ ops! {
     Gather,
     /// Slices combined in at places chosen by integers.
     Scatter,
+}
+
+/// The batching rule of operations without operands: there is none, because no operand can have a batch axis.
+pub(crate) fn no_operands() -> ! {
+    panic!("an operation without operands is the same for all examples of a batch")
 }
 
 /// Fails unless there are `expected` operands.

@@ -1,11 +1,13 @@
 //! Elements around and between those of the operand.
 
 use crate::array::Array;
-use crate::graph::{Dims, OpErrorKind, TensorType};
+use crate::graph::{Dims, NodeId, OpErrorKind, TensorType};
 
 use super::attrs::TextNumber;
+use super::rules::with_batch;
 use super::{
-    AttrError, Attrs, Cotangents, Lowering, Primitive, Slice, Strided, Vjp, arity, array, elements, with_element,
+    AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Slice, Strided, Vjp, arity, array, elements,
+    with_element,
 };
 
 /// The operand with `low` elements before, `high` behind and `interior` between its elements on each axis, all equal to one number.
@@ -87,6 +89,19 @@ impl Primitive for Pad {
         let step = (0..operand.shape.rank()).map(|axis| self.step(&operand, axis)).collect();
         let g = cx.emit.emit(Slice { start: self.low.clone(), len, step }.into(), &[cx.cotangent]);
         Cotangents::from_slice(&[Some(g)])
+    }
+
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        cx.linear(Pad { value: 0.0f64.to_bits(), ..self.clone() })
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(Pad {
+            low: with_batch(0, &self.low),
+            high: with_batch(0, &self.high),
+            interior: with_batch(0, &self.interior),
+            value: self.value,
+        })
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

@@ -7,9 +7,10 @@ use crate::graph::{DType, Dims, NodeId, OpErrorKind, Shape, TensorType};
 use crate::scalar::ScalarFn;
 
 use super::attrs::named_variants;
+use super::rules::behind_batch;
 use super::{
-    AttrError, Attrs, Concat, Cotangents, Emit, Lowering, Primitive, Slice, Strided, Vjp, arity, array, ascending,
-    elements,
+    AttrError, Attrs, Batch, Concat, Cotangents, Emit, Jvp, Lowering, Primitive, Slice, Strided, Vjp, arity, array,
+    ascending, elements,
 };
 
 /// How two elements combine.
@@ -59,6 +60,34 @@ pub struct Reduce {
     pub reduction: Reduction,
     /// The axes folded, ascending.
     pub axes: Dims,
+}
+
+impl Reduce {
+    /// Which elements of `x` attain the extreme, and, of the result's shape, how many do.
+    fn attained(&self, e: &mut dyn Emit, x: NodeId, extreme: NodeId) -> (NodeId, NodeId) {
+        let ty = e.ty(x);
+        let extreme = e.broadcast(extreme, ty.shape.clone(), self.axes.clone());
+        let equal = e.map(ScalarFn::Eq, &[x, extreme]);
+        // A NaN is the extreme, though it equals nothing.
+        let nan = e.map(ScalarFn::IsNan, &[x]);
+        let attained = e.map(ScalarFn::Or, &[equal, nan]);
+        let ones = e.cast(attained, ty.dtype);
+        (attained, e.sum(ones, self.axes.clone()))
+    }
+
+    /// For each element of `x` the product of all others that are folded with it.
+    fn products_of_others(&self, e: &mut dyn Emit, x: NodeId) -> NodeId {
+        let shape = e.graph().shape(x).clone();
+        let order = super::Transpose { permutation: axes_last_permutation(shape.rank(), &self.axes) };
+        let moved = e.transpose(x, order.permutation.clone());
+        let moved_shape = e.graph().shape(moved).clone();
+        let n = self.axes.iter().map(|&a| shape[a]).product();
+        let rows: usize = shape.without(&self.axes).numel();
+        let flat = e.reshape(moved, [rows, n].into());
+        let others = product_of_others(e, flat);
+        let others = e.reshape(others, moved_shape);
+        e.transpose(others, order.inverse())
+    }
 }
 
 /// The view of a tensor with `axes` moved behind the others.
@@ -193,32 +222,43 @@ impl Primitive for Reduce {
         let dx = match self.reduction {
             Reduction::Sum => g,
             Reduction::Max | Reduction::Min => {
-                let extreme = e.broadcast(cx.output, ty.shape.clone(), self.axes.clone());
-                let equal = e.map(ScalarFn::Eq, &[x, extreme]);
-                // A NaN is the extreme, though it equals nothing.
-                let nan = e.map(ScalarFn::IsNan, &[x]);
-                let attained = e.map(ScalarFn::Or, &[equal, nan]);
-                let ones = e.cast(attained, ty.dtype);
-                let count = e.sum(ones, self.axes.clone());
+                let (attained, count) = self.attained(e, x, cx.output);
                 let share = e.div(cx.cotangent, count);
                 let share = e.broadcast(share, ty.shape.clone(), self.axes.clone());
                 let zero = e.full(&ty, 0.0);
                 e.select(attained, share, zero)
             }
             Reduction::Prod => {
-                let order = super::Transpose { permutation: axes_last_permutation(ty.shape.rank(), &self.axes) };
-                let moved = e.transpose(x, order.permutation.clone());
-                let moved_shape = e.graph().shape(moved).clone();
-                let n = self.axes.iter().map(|&a| ty.shape[a]).product();
-                let rows: usize = ty.shape.without(&self.axes).numel();
-                let flat = e.reshape(moved, [rows, n].into());
-                let others = product_of_others(e, flat);
-                let others = e.reshape(others, moved_shape);
-                let others = e.transpose(others, order.inverse());
+                let others = self.products_of_others(e, x);
                 e.mul(g, others)
             }
         };
         Cotangents::from_slice(&[Some(dx)])
+    }
+
+    /// The sum of the tangents, their mean over all elements that attain the extreme, or their sum weighted with the products of the other elements.
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        let tangent = cx.tangents[0]?;
+        let (ty, x, output, e) = (cx.operand_ty(0), cx.operands[0], cx.output, &mut *cx.emit);
+        Some(match self.reduction {
+            Reduction::Sum => e.sum(tangent, self.axes.clone()),
+            Reduction::Max | Reduction::Min => {
+                let (attained, count) = self.attained(e, x, output);
+                let zero = e.full(&ty, 0.0);
+                let chosen = e.select(attained, tangent, zero);
+                let sum = e.sum(chosen, self.axes.clone());
+                e.div(sum, count)
+            }
+            Reduction::Prod => {
+                let others = self.products_of_others(e, x);
+                let parts = e.mul(tangent, others);
+                e.sum(parts, self.axes.clone())
+            }
+        })
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(Reduce { reduction: self.reduction, axes: behind_batch(&self.axes) })
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

@@ -1,9 +1,9 @@
 //! The same elements, in row-major order, in another shape.
 
 use crate::array::Array;
-use crate::graph::{OpErrorKind, Shape, TensorType};
+use crate::graph::{NodeId, OpErrorKind, Shape, TensorType};
 
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Strided, Vjp, arity};
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Strided, Vjp, arity};
 
 /// The same elements, in row-major order, in another shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +41,14 @@ impl Primitive for Reshape {
         let shape = cx.operand_ty(0).shape;
         let g = cx.emit.reshape(cx.cotangent, shape);
         Cotangents::from_slice(&[Some(g)])
+    }
+
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        cx.linear(self.clone())
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(Reshape { shape: cx.shape(&self.shape) })
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

@@ -1,13 +1,14 @@
 //! Slices combined in at places chosen by integers.
 
 use crate::array::Array;
-use crate::graph::{DType, Dims, OpErrorKind, TensorType};
+use crate::graph::{DType, Dims, NodeId, OpErrorKind, TensorType};
 use crate::scalar::ScalarFn;
 
 use super::attrs::named_variants;
 use super::gather::{GatherDims, indices, infer_choices};
 use super::{
-    AttrError, Attrs, Cotangents, Gather, Iota, Lowering, Primitive, Vjp, arity, array, elements, with_element,
+    AttrError, Attrs, Batch, Cotangents, Gather, Iota, Jvp, Lowering, Primitive, Vjp, arity, array, elements,
+    with_element,
 };
 
 /// How an update meets the element at its place.
@@ -96,6 +97,27 @@ impl Primitive for Scatter {
         let stays = e.broadcast(stays, shape, rest);
         let d_update = e.select(stays, d_update, zeros);
         Cotangents::from_slice(&[Some(d_x), None, Some(d_update)])
+    }
+
+    /// Linear in `x` and the updates together.
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        if self.combine == Combine::Add && cx.tangents[2].is_none() {
+            return cx.tangents[0];
+        }
+        let (x, index, update) = (cx.tangent(0), cx.operands[1], cx.tangent(2));
+        Some(cx.emit.emit(self.clone().into(), &[x, index, update]))
+    }
+
+    /// With batched indices there is one more shared axis. With the same indices for all examples, the batch axis goes along with what is updated whole.
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        if cx.batched[1] {
+            return cx.apply(Scatter { batch: self.batch + 1, combine: self.combine });
+        }
+        let (x, update) = (cx.with_batch_axis(0), cx.with_batch_axis(2));
+        let choices_end = cx.operand_ty(1).shape.rank();
+        let (x, update) = (cx.move_axis(x, 0, self.batch + 1), cx.move_axis(update, 0, choices_end));
+        let result = cx.emit.emit(self.clone().into(), &[x, cx.operands[1], update]);
+        cx.move_axis(result, self.batch + 1, 0)
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

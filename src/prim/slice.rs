@@ -1,9 +1,10 @@
 //! A rectangular part, with steps; a negative step reverses.
 
 use crate::array::Array;
-use crate::graph::{Dims, OpErrorKind, TensorType};
+use crate::graph::{Dims, NodeId, OpErrorKind, TensorType};
 
-use super::{AttrError, Attrs, Cotangents, Lowering, Pad, Primitive, Strided, Vjp, arity};
+use super::rules::with_batch;
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Pad, Primitive, Strided, Vjp, arity};
 
 /// `out[i] = in[start + i * step]` on every axis, `len` elements of each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -94,6 +95,18 @@ impl Primitive for Slice {
         }
         let g = cx.emit.emit(pad.into(), &[g]);
         Cotangents::from_slice(&[Some(g)])
+    }
+
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        cx.linear(self.clone())
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(Slice {
+            start: with_batch(0, &self.start),
+            len: with_batch(cx.size, &self.len),
+            step: with_batch(1, &self.step),
+        })
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

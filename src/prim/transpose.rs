@@ -3,9 +3,10 @@
 use smallvec::SmallVec;
 
 use crate::array::Array;
-use crate::graph::{Dims, OpErrorKind, TensorType};
+use crate::graph::{Dims, NodeId, OpErrorKind, TensorType};
 
-use super::{AttrError, Attrs, Cotangents, Lowering, Primitive, Strided, Vjp, arity};
+use super::rules::{behind_batch, with_batch};
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Strided, Vjp, arity};
 
 /// The operand with axis `permutation[i]` as its `i`-th.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +59,14 @@ impl Primitive for Transpose {
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
         let g = cx.emit.transpose(cx.cotangent, self.inverse());
         Cotangents::from_slice(&[Some(g)])
+    }
+
+    fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        cx.linear(self.clone())
+    }
+
+    fn batch(&self, cx: &mut Batch<'_>) -> NodeId {
+        cx.apply(Transpose { permutation: with_batch(0, &behind_batch(&self.permutation)) })
     }
 
     fn eval(&self, operands: &[&Array], ty: &TensorType) -> Array {

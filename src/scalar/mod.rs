@@ -10,7 +10,7 @@ pub mod math;
 mod number;
 
 use crate::graph::{DType, NodeId, OpErrorKind, Operands};
-use crate::prim::{Cotangents, Emit, Vjp};
+use crate::prim::{Cotangents, Emit, Jvp, Vjp};
 
 pub use lanes::{Lanes, Plain, Slow};
 pub(crate) use number::Number;
@@ -723,5 +723,20 @@ impl ScalarFn {
             return none(self.arity());
         }
         (self.record().derivative)(cx.emit, cx.cotangent, cx.output, &cx.operands)
+    }
+
+    /// Emits the tangent of the result. The Jacobian by each operand is diagonal, so the rule for cotangents is also the one for tangents; what it makes
+    /// for the other operands is left unused.
+    pub fn jvp(self, cx: &mut Jvp<'_>) -> Option<NodeId> {
+        let mut sum = None;
+        for (i, tangent) in cx.tangents.iter().enumerate() {
+            let Some(tangent) = *tangent else { continue };
+            let part = (self.record().derivative)(cx.emit, tangent, cx.output, &cx.operands)[i];
+            sum = match (sum, part) {
+                (Some(sum), Some(part)) => Some(cx.emit.add(sum, part)),
+                (one, other) => one.or(other),
+            };
+        }
+        sum
     }
 }
