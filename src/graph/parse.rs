@@ -10,7 +10,7 @@
 //! value     = word | string | "[" [ word { "," word } ] "]"
 //! type      = dtype "[" [ extent { "," extent } ] "]"
 //! name      = "%" word
-//! comment   = [ file ":" line ] { ( "vjp(" | "jvp(" | "vmap(" | "rewrite(" ) rule "%" number ")" }, in this order
+//! comment   = [ file ":" line ] [ "in(" composite ")" ] { ( "vjp(" | "jvp(" | "vmap(" | "rewrite(" ) rule "%" number ")" }, in this order
 //! ```
 //!
 //! Names need not be numbers, nor ascend: nodes are numbered in the order of their lines. A comment of another form is ignored. Operations, their
