@@ -40,8 +40,9 @@
 //!
 //! let program = g.program(&[("forward", forward), ("reverse", reverse)]);
 //! let mut run = program.compile(&Options::default())?;
-//! let of = |v: &[f64]| Array::new([v.len()], v.to_vec());
-//! let results = run.run(&[("x", of(&[0.1, -0.2, 0.3])?), ("v", of(&[1.0, 2.0, 3.0])?), ("u", of(&[0.5, -1.0])?)])?;
+//! let (xs, vs) = (Array::new([3], vec![0.1, -0.2, 0.3])?, Array::new([3], vec![1.0, 2.0, 3.0])?);
+//! let us = Array::new([2], vec![0.5, -1.0])?;
+//! let results = run.run(&[("x", &xs), ("v", &vs), ("u", &us)])?;
 //! let (forward, reverse) = (results.get("forward")?.get_f64(0), results.get("reverse")?.get_f64(0));
 //! assert!((forward - reverse).abs() < 1e-12);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
