@@ -93,13 +93,29 @@ const UNARY: &[Unary] = unary! {
     erfc: 2.65, 2.6, own!(erfc);
     lgamma: 1.95, 2.6, own!(lgamma);
     digamma: 2.2, 4.0, own!(digamma);
+    trigamma: 2.5, 3.3, own!(trigamma);
+    erf_inv: 5.0, 3.0, own!(erf_inv);
 };
+
+fn floored(x: f64, y: f64) -> f64 {
+    let r = x % y;
+    if r == 0.0 {
+        0.0f64.copysign(y)
+    } else if (r < 0.0) != (y < 0.0) {
+        r + y
+    } else {
+        r
+    }
+}
 
 const BINARY: &[Binary] = binary! {
     pow: 1.1, 1.1, f64::powf;
     atan2: 1.6, 1.4, f64::atan2;
     hypot: 1.05, 1.05, f64::hypot;
     logaddexp: 2.8, 1.6, |x, y| math::logaddexp(&mut Plain::<f64>::default(), x, y);
+    polygamma: 0.6, 12.0, |x, y| math::polygamma(&mut Plain::<f64>::default(), x, y);
+    fmod: 0.0, 0.0, |x, y| x % y;
+    floored_mod: 0.501, 0.501, floored;
 };
 
 /// A format as the tests see it.
@@ -146,6 +162,8 @@ fn scale(name: &str, x: f64, y: f64) -> f64 {
     match name {
         "lgamma" if x < 0.0 => math::lgamma(&mut Plain::<f64>::default(), -x).abs().max(1.0),
         "digamma" if x < 0.0 => math::digamma(&mut Plain::<f64>::default(), -x).abs().max(1.0),
+        "trigamma" if x < 0.0 => math::trigamma(&mut Plain::<f64>::default(), 1.0 - x),
+        "polygamma" if y < 0.0 => math::polygamma(&mut Plain::<f64>::default(), x, (y - y.round()).abs()).abs(),
         "logaddexp" => x.max(y).abs().max((-(x - y).abs()).exp().ln_1p()),
         _ => 0.0,
     }
@@ -456,6 +474,17 @@ const EXACT: &[(&str, f64, f64)] = &[
     ("digamma", -3.0, NAN),
     ("digamma", INF, INF),
     ("digamma", -INF, NAN),
+    ("trigamma", 0.0, INF),
+    ("trigamma", -0.0, INF),
+    ("trigamma", -3.0, INF),
+    ("trigamma", INF, 0.0),
+    ("trigamma", -INF, NAN),
+    ("erf_inv", 0.0, 0.0),
+    ("erf_inv", -0.0, -0.0),
+    ("erf_inv", 1.0, INF),
+    ("erf_inv", -1.0, -INF),
+    ("erf_inv", 1.5, NAN),
+    ("erf_inv", -INF, NAN),
 ];
 
 /// Exact values of the functions of two arguments.
@@ -555,6 +584,33 @@ const EXACT_PAIRS: &[(&str, f64, f64, f64)] = &[
     ("logaddexp", 1.0, NAN, NAN),
     ("logaddexp", NAN, INF, NAN),
     ("logaddexp", NAN, -INF, NAN),
+    ("polygamma", 0.0, 0.0, -INF),
+    ("polygamma", 1.0, -2.0, INF),
+    ("polygamma", 2.0, 0.0, NAN),
+    ("polygamma", 2.0, -2.0, NAN),
+    ("polygamma", 3.0, -2.0, INF),
+    ("polygamma", 2.0, INF, 0.0),
+    ("polygamma", 3.0, -INF, NAN),
+    ("polygamma", -1.0, 2.0, NAN),
+    ("polygamma", NAN, 2.0, NAN),
+    ("polygamma", 2.0, NAN, NAN),
+    ("fmod", 7.5, -2.0, 1.5),
+    ("fmod", -7.5, 2.0, -1.5),
+    ("fmod", -6.0, 2.0, -0.0),
+    ("fmod", 0.0, -1.0, 0.0),
+    ("fmod", 1.0, INF, 1.0),
+    ("fmod", INF, 1.0, NAN),
+    ("fmod", 1.0, 0.0, NAN),
+    ("fmod", NAN, 1.0, NAN),
+    ("fmod", 1.0, NAN, NAN),
+    ("floored_mod", 7.5, -2.0, -0.5),
+    ("floored_mod", -7.5, 2.0, 0.5),
+    ("floored_mod", -6.0, 2.0, 0.0),
+    ("floored_mod", 6.0, -2.0, -0.0),
+    ("floored_mod", -1.0, INF, INF),
+    ("floored_mod", 1.0, INF, 1.0),
+    ("floored_mod", INF, 1.0, NAN),
+    ("floored_mod", 1.0, 0.0, NAN),
 ];
 
 /// Equal bits, or both NaN.

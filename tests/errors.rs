@@ -141,13 +141,15 @@ fn arithmetic_that_does_not_fit() {
     refuses!(a * i, "mul", "do not broadcast");
     refuses!(a.slice(1, 0..2) / i, "div", "operand 1 is i32, expected f32");
     refuses!(a % t, "rem", "operand 1 is bool");
-    refuses!(a & t, "and", "operand 0 is f32, expected bool");
+    refuses!(a & t, "and", "operand 0 is f32, expected bool or an integer type");
     refuses!(t | a, "or", "operand 1 is f32, expected bool");
     refuses!(t ^ a, "xor", "expected bool");
     refuses!(!a, "not", "f32[2, 3]");
     refuses!(-t, "neg", "a number type");
     refuses!(i.exp(), "exp(i32[2])", "a float type");
-    refuses!(i.pow(2), "pow", "a float type");
+    refuses!(t.pow(t), "pow", "a number type");
+    refuses!(a << a, "shl", "an integer type");
+    refuses!(i >> 0.5, "0.5", "i32");
     refuses!(a.maximum(b), "max", "broadcast");
     refuses!(a.lt(d), "lt", "f64");
     refuses!(a.select(a, a), "select", "operand 0 is f32, expected bool");

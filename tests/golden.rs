@@ -1,6 +1,6 @@
 //! Every engine against NumPy and SciPy: values of each operation and the losses of a short training.
 //!
-//! The files are written by `golden/make.py`, which also says what their format is.
+//! The files are written by `golden/make.py`, which also says what their format is, and `golden/make_scalar.py`.
 
 mod engines;
 
@@ -48,7 +48,8 @@ fn array(text: &str) -> Array {
 
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
-    for line in include_str!("golden/ops.txt").lines() {
+    let text = [include_str!("golden/ops.txt"), include_str!("golden/scalar.txt")].join("\n");
+    for line in text.lines() {
         let Some((word, rest)) = line.split_once(' ') else { continue };
         match word {
             "#" => {}

@@ -83,6 +83,14 @@ fn scalar_functions() -> Vec<Row> {
                         g.try_push(Map { f }, x).unwrap().select(x[0], x[0] * x[0])
                     }));
                 }
+                Signature::Int => {
+                    let inputs = [operand(), operand()];
+                    rows.push(row(&name, &inputs, move |g, x| {
+                        let bits = [x[0].cast(DType::I32), x[1].cast(DType::I32)];
+                        let result = g.try_push(Map { f }, &bits).unwrap();
+                        result.gt(2).select(x[0] * x[1], x[0] + x[1])
+                    }));
+                }
                 Signature::Logic => {
                     let inputs = [operand(), operand()];
                     rows.push(row(&name, &inputs, move |g, x| {

@@ -1,6 +1,6 @@
 //! Arithmetic, comparisons and elementary functions of tensors.
 
-use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Sub};
+use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Shl, Shr, Sub};
 
 use crate::graph::{DType, TensorType};
 use crate::prim::Cast;
@@ -70,16 +70,17 @@ number_operands!(f64 f32 i64 i32);
 
 macro_rules! logic_operators {
     ($($trait:ident $method:ident $f:ident),*) => {$(
-        impl<'g> $trait for Tensor<'g> {
+        impl<'g, R: Operand<'g>> $trait<R> for Tensor<'g> {
             type Output = Tensor<'g>;
             #[track_caller]
-            fn $method(self, other: Tensor<'g>) -> Tensor<'g> {
+            fn $method(self, other: R) -> Tensor<'g> {
+                let other = other.beside(self);
                 Tensor::map(ScalarFn::$f, &[self, other])
             }
         }
     )*};
 }
-logic_operators!(BitAnd bitand And, BitOr bitor Or, BitXor bitxor Xor);
+logic_operators!(BitAnd bitand And, BitOr bitor Or, BitXor bitxor Xor, Shl shl Shl, Shr shr Shr);
 
 impl<'g> Neg for Tensor<'g> {
     type Output = Tensor<'g>;
@@ -121,8 +122,15 @@ unary_methods! {
     exp Exp;
     /// `e^x - 1`, accurate near 0.
     expm1 Expm1;
+    /// `2^x`.
+    exp2 Exp2;
     /// The natural logarithm.
+    #[doc(alias = "ln")]
     log Log;
+    /// The logarithm to base 2.
+    log2 Log2;
+    /// The logarithm to base 10.
+    log10 Log10;
     /// `ln(1 + x)`, accurate near 0.
     log1p Log1p;
     /// `ln(1 + e^x)`, without overflow.
@@ -135,12 +143,51 @@ unary_methods! {
     sqrt Sqrt;
     /// `1 / sqrt(x)`.
     rsqrt Rsqrt;
+    /// The cube root, of negative numbers too. The derivative at 0 is infinite.
+    cbrt Cbrt;
     /// The error function.
     erf Erf;
+    /// The complementary error function `1 - erf(x)`, with relative accuracy for large `x`.
+    erfc Erfc;
+    /// The inverse of the error function.
+    #[doc(alias = "erfinv")]
+    erf_inv ErfInv;
+    /// The logarithm of the magnitude of the gamma function.
+    #[doc(alias("gammaln", "loggamma"))]
+    lgamma Lgamma;
+    /// The derivative of [`Tensor::lgamma`].
+    #[doc(alias = "psi")]
+    digamma Digamma;
+    /// The derivative of [`Tensor::digamma`].
+    trigamma Trigamma;
     /// The sine of an angle in radians.
     sin Sin;
     /// The cosine of an angle in radians.
     cos Cos;
+    /// The tangent of an angle in radians.
+    tan Tan;
+    /// The inverse sine, from -pi/2 to pi/2. The derivative at -1 and 1 is infinite.
+    #[doc(alias = "arcsin")]
+    asin Asin;
+    /// The inverse cosine, from 0 to pi. The derivative at -1 and 1 is infinite.
+    #[doc(alias = "arccos")]
+    acos Acos;
+    /// The inverse tangent, from -pi/2 to pi/2.
+    #[doc(alias = "arctan")]
+    atan Atan;
+    /// The hyperbolic sine.
+    sinh Sinh;
+    /// The hyperbolic cosine.
+    cosh Cosh;
+    /// The inverse hyperbolic sine.
+    #[doc(alias = "arcsinh")]
+    asinh Asinh;
+    /// The inverse hyperbolic cosine. The derivative at 1 is infinite.
+    #[doc(alias = "arccosh")]
+    acosh Acosh;
+    /// The inverse hyperbolic tangent.
+    #[doc(alias = "arctanh")]
+    atanh Atanh;
     /// The largest integer not above the element. The derivative is 0.
     floor Floor;
     /// The smallest integer not below the element. The derivative is 0.
@@ -150,7 +197,14 @@ unary_methods! {
     /// The element without its fraction. The derivative is 0.
     trunc Trunc;
     /// Whether the element is NaN, as `bool`.
+    #[doc(alias = "isnan")]
     is_nan IsNan;
+    /// Whether the element is infinite, as `bool`.
+    #[doc(alias = "isinf")]
+    is_inf IsInf;
+    /// Whether the element is neither NaN nor infinite, as `bool`.
+    #[doc(alias = "isfinite")]
+    is_finite IsFinite;
     /// The tensor itself, which differentiation takes for a constant.
     stop_gradient StopGradient;
 }
@@ -176,8 +230,24 @@ binary_methods! {
     maximum Max;
     /// The smaller element; NaN if either is. Equal elements share the cotangent.
     minimum Min;
-    /// The element to the power of the other; floats only.
+    /// The element to the power of the other: for floats with the special cases of C99's annex F, for integers wrapping; a negative power of an integer is
+    /// rounded toward zero, so that it is 0 but for 1 and -1. The derivative by the exponent is 0 where the element is 0.
+    #[doc(alias = "power")]
     pow Pow;
+    /// The remainder of a division rounded down, with the sign of the divisor, as NumPy's `mod`; the operator `%` rounds toward zero and keeps the sign of
+    /// the element. Where the divisor is 0, integers give the element and floats NaN.
+    #[doc(alias("mod", "rem_euclid", "floor_mod"))]
+    modulo Mod;
+    /// The magnitude of the element with the sign of the other, which zeros and NaN have too.
+    copysign Copysign;
+    /// `sqrt(x^2 + y^2)`, without overflow. The derivatives where both are 0 are 0.
+    hypot Hypot;
+    /// The angle from -pi to pi of the point with the element as ordinate and the other as abscissa, with C99's special cases. The derivatives at the
+    /// origin are 0.
+    #[doc(alias = "arctan2")]
+    atan2 Atan2;
+    /// `ln(e^x + e^y)`, without overflow. Equal infinities share the cotangent.
+    logaddexp Logaddexp;
     /// `==`, as `bool`.
     eq Eq;
     /// `!=`, as `bool`.
@@ -207,6 +277,16 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn cast(self, dtype: DType) -> Tensor<'g> {
         if self.dtype() == dtype { self } else { self.builder.push(Cast { dtype }, &[self]) }
+    }
+
+    /// Derivative number `n` of [`Tensor::digamma`]; `n = 0` is that function itself.
+    ///
+    /// # Panics
+    /// If the element type is not a float type.
+    #[track_caller]
+    pub fn polygamma(self, n: u32) -> Tensor<'g> {
+        let n = f64::from(n).beside(self);
+        Tensor::map(ScalarFn::Polygamma, &[n, self])
     }
 
     /// The square of each element.

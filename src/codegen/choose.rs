@@ -198,7 +198,7 @@ fn weight(inst: &Inst) -> f64 {
     match inst {
         Inst::Const(_) | Inst::Fold { .. } => 0.0,
         Inst::Load { .. } | Inst::Counter(_) | Inst::Cast(_) => 1.0,
-        Inst::Map(ScalarFn::Div | ScalarFn::Sqrt | ScalarFn::Rsqrt | ScalarFn::Rem, _) => 4.0,
+        Inst::Map(ScalarFn::Div | ScalarFn::Sqrt | ScalarFn::Rsqrt | ScalarFn::Rem | ScalarFn::Mod, _) => 4.0,
         Inst::Map(f, _) if f.record().cost == Cost::Dear => 20.0,
         Inst::Map(..) => 1.0,
     }
@@ -267,7 +267,7 @@ impl Estimate<'_> {
         let lanes = self.vector.map_or(1.0, |v| f64::from(v.least_lanes()));
         let own = match &value.inst {
             Inst::Load { slot, index, .. } => return self.access(index, slot.index(), value.dtype),
-            Inst::Map(ScalarFn::Div | ScalarFn::Rem, _) if value.dtype.is_int() => {
+            Inst::Map(ScalarFn::Div | ScalarFn::Rem | ScalarFn::Mod, _) if value.dtype.is_int() => {
                 return 12.0 * if wide { lanes } else { 1.0 };
             }
             // Integers of 64 bits have no vector instructions for these.

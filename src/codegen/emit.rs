@@ -242,7 +242,7 @@ impl<'k, 'f, 'm> Emitter<'k, 'f, 'm> {
                     })
                     .collect();
                 match f.apply(&mut l, &args) {
-                    Lane::F(v) | Lane::I(v) => v,
+                    Lane::F(v) | Lane::I(v) | Lane::U(v) => v,
                     Lane::M(v) => {
                         is_mask = true;
                         v

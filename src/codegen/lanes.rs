@@ -9,7 +9,7 @@ use cranelift_frontend::FunctionBuilder;
 use cranelift_module::{Linkage, Module};
 use rustc_hash::FxHashMap;
 
-use crate::scalar::{Lanes, Slow};
+use crate::scalar::{Lanes, Slow, Slow2};
 
 use super::Symbols;
 
@@ -26,15 +26,19 @@ impl<'a> Calls<'a> {
         Calls { module, symbols, imported: FxHashMap::default() }
     }
 
-    fn slow(&mut self, b: &mut FunctionBuilder<'_>, slow: Slow, bits: u32) -> FuncRef {
-        *self.imported.entry((slow.name, bits)).or_insert_with(|| {
-            let name = format!("cotangent_{}_f{bits}", slow.name);
-            let (ty, address) = match bits {
-                32 => (types::F32, slow.f32 as *const u8),
-                _ => (types::F64, slow.f64 as *const u8),
-            };
+    /// A function of some floats of `bits` bits to one of them, imported from this program.
+    fn import(
+        &mut self,
+        b: &mut FunctionBuilder<'_>,
+        name: &'static str,
+        bits: u32,
+        (arity, address): (usize, *const u8),
+    ) -> FuncRef {
+        *self.imported.entry((name, bits)).or_insert_with(|| {
+            let name = format!("cotangent_{name}_f{bits}");
+            let ty = if bits == 32 { types::F32 } else { types::F64 };
             let mut signature = Signature::new(self.module.isa().default_call_conv());
-            signature.params.push(AbiParam::new(ty));
+            signature.params.resize(arity, AbiParam::new(ty));
             signature.returns.push(AbiParam::new(ty));
             let id = self
                 .module
@@ -131,6 +135,45 @@ impl Clif<'_, '_, '_> {
             });
         }
         result.expect("there is a lane")
+    }
+
+    /// The function at `address` where `rare` holds, elsewhere `fast`; it is called only if `rare` holds anywhere.
+    fn call_where(
+        &mut self,
+        rare: Value,
+        name: &'static str,
+        address: *const u8,
+        args: &[Value],
+        fast: Value,
+    ) -> Value {
+        let any = if self.wide() { self.b.ins().vany_true(rare) } else { rare };
+        let (call, done) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(call);
+        self.b.append_block_param(done, self.f());
+        self.b.ins().brif(any, call, &[], done, &[fast.into()]);
+
+        self.b.switch_to_block(call);
+        let function = self.calls.import(self.b, name, self.bits, (args.len(), address));
+        let values = self.each(self.float(), args, |c, x| {
+            let call = c.b.ins().call(function, x);
+            c.b.inst_results(call)[0]
+        });
+        let values = self.fselect(rare, values, fast);
+        self.b.ins().jump(done, &[values.into()]);
+
+        self.b.switch_to_block(done);
+        self.b.block_params(done)[0]
+    }
+
+    /// Quotient or remainder of single unsigned integers, with a divisor for which the machine does not trap.
+    fn divide_unsigned(&mut self, a: Value, b: Value, remainder: bool) -> Value {
+        let ty = self.int();
+        let (zero, one) = (self.b.ins().iconst(ty, 0), self.b.ins().iconst(ty, 1));
+        let by_zero = self.b.ins().icmp_imm_s(IntCC::Equal, b, 0);
+        let safe = self.b.ins().select(by_zero, one, b);
+        let (result, otherwise) =
+            if remainder { (self.b.ins().urem(a, safe), a) } else { (self.b.ins().udiv(a, safe), zero) };
+        self.b.ins().select(by_zero, otherwise, result)
     }
 
     /// Quotient or remainder of single integers, with a divisor for which the machine does not trap.
@@ -274,6 +317,27 @@ impl Lanes for Clif<'_, '_, '_> {
         self.each(self.int(), &[a, b], |c, x| c.divide(x[0], x[1], true))
     }
 
+    fn iudiv(&mut self, a: Value, b: Value) -> Value {
+        self.each(self.int(), &[a, b], |c, x| c.divide_unsigned(x[0], x[1], false))
+    }
+
+    fn iurem(&mut self, a: Value, b: Value) -> Value {
+        self.each(self.int(), &[a, b], |c, x| c.divide_unsigned(x[0], x[1], true))
+    }
+
+    // Vectors are shifted by one distance for all lanes, so lanes with their own are shifted one by one.
+    fn ishl_by(&mut self, a: Value, by: Value) -> Value {
+        self.each(self.int(), &[a, by], |c, x| c.b.ins().ishl(x[0], x[1]))
+    }
+
+    fn iushr_by(&mut self, a: Value, by: Value) -> Value {
+        self.each(self.int(), &[a, by], |c, x| c.b.ins().ushr(x[0], x[1]))
+    }
+
+    fn isshr_by(&mut self, a: Value, by: Value) -> Value {
+        self.each(self.int(), &[a, by], |c, x| c.b.ins().sshr(x[0], x[1]))
+    }
+
     fn ishl(&mut self, a: Value, by: u32) -> Value {
         self.b.ins().ishl_imm_u(a, i64::from(by))
     }
@@ -294,6 +358,10 @@ impl Lanes for Clif<'_, '_, '_> {
         self.b.ins().icmp(IntCC::SignedLessThan, a, b)
     }
 
+    fn iult(&mut self, a: Value, b: Value) -> Value {
+        self.b.ins().icmp(IntCC::UnsignedLessThan, a, b)
+    }
+
     fn iselect(&mut self, m: Value, a: Value, b: Value) -> Value {
         self.select(self.i(), m, a, b)
     }
@@ -311,22 +379,12 @@ impl Lanes for Clif<'_, '_, '_> {
     }
 
     fn rare(&mut self, rare: Value, slow: Slow, x: Value, fast: Value) -> Value {
-        let any = if self.wide() { self.b.ins().vany_true(rare) } else { rare };
-        let (call, done) = (self.b.create_block(), self.b.create_block());
-        self.b.set_cold_block(call);
-        self.b.append_block_param(done, self.f());
-        self.b.ins().brif(any, call, &[], done, &[fast.into()]);
+        let address = if self.bits == 32 { slow.f32 as *const u8 } else { slow.f64 as *const u8 };
+        self.call_where(rare, slow.name, address, &[x], fast)
+    }
 
-        self.b.switch_to_block(call);
-        let function = self.calls.slow(self.b, slow, self.bits);
-        let values = self.each(self.float(), &[x], |c, x| {
-            let call = c.b.ins().call(function, x);
-            c.b.inst_results(call)[0]
-        });
-        let values = self.fselect(rare, values, fast);
-        self.b.ins().jump(done, &[values.into()]);
-
-        self.b.switch_to_block(done);
-        self.b.block_params(done)[0]
+    fn rare2(&mut self, rare: Value, slow: Slow2, x: Value, y: Value, fast: Value) -> Value {
+        let address = if self.bits == 32 { slow.f32 as *const u8 } else { slow.f64 as *const u8 };
+        self.call_where(rare, slow.name, address, &[x, y], fast)
     }
 }

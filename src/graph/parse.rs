@@ -546,7 +546,9 @@ update "step \"count\"\n" = %2
             };
             let x = input("x", types::f64([2]));
             let c = input("c", types::bool([2]));
+            let i = input("i", types::i64([2]));
             let operands = match f.record().signature {
+                Signature::Int => vec![i; f.arity()],
                 Signature::Logic => vec![c; f.arity()],
                 Signature::Select => vec![c, x, x],
                 _ => vec![x; f.arity()],

@@ -157,7 +157,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "pow-of-integer",
         law: Law::Rounding,
-        doc: "x ^ n is a product, for n from -3 to 4 without 0.",
+        doc: "x ^ n is a product, for n from 1 to 4, or of floats from -3.",
         on: &["pow"],
         apply: pow_of_integer,
     },
@@ -395,7 +395,8 @@ fn product_with_reciprocal(r: &mut Rewriter<'_>, _: &Op, x: &[NodeId]) -> Option
 
 fn pow_of_integer(r: &mut Rewriter<'_>, _: &Op, x: &[NodeId]) -> Option<NodeId> {
     let n = r.splat(x[1])?;
-    if n.fract() != 0.0 || !(-3.0..=4.0).contains(&n) || n == 0.0 {
+    let least = if r.is_float(x[0]) { -3.0 } else { 1.0 };
+    if n.fract() != 0.0 || !(least..=4.0).contains(&n) || n == 0.0 {
         return None;
     }
     let square = |r: &mut Rewriter<'_>| r.mul(x[0], x[0]);

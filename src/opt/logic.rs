@@ -89,14 +89,14 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "logic-constant",
         law: Law::Exact,
-        doc: "and, or and xor with a constant.",
+        doc: "and, or and xor with a constant of which all bits are equal.",
         on: &["and", "or", "xor"],
         apply: logic_constant,
     },
     Rule {
         name: "logic-self",
         law: Law::Exact,
-        doc: "x and x, x or x are x; x xor x is false.",
+        doc: "x and x, x or x are x; x xor x is false, or 0.",
         on: &["and", "or", "xor"],
         apply: |r, op, x| match (x[0] == x[1], function(op)?) {
             (true, Xor) => Some(r.full_like(x[0], 0.0)),
@@ -228,7 +228,15 @@ fn compare_with_truth(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Nod
 
 fn logic_constant(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
     let (x, c) = r.with_splat(x[0], x[1])?;
-    match (function(op)?, r.splat(c)? != 0.0) {
+    let all_bits = match r.graph().ty(x).dtype {
+        DType::Bool => 1.0,
+        _ => -1.0,
+    };
+    let constant = r.splat(c)?;
+    if constant != 0.0 && constant != all_bits {
+        return None;
+    }
+    match (function(op)?, constant != 0.0) {
         (And, true) | (Or | Xor, false) => Some(x),
         (And, false) | (Or, true) => Some(c),
         (Xor, true) => Some(r.map(Not, &[x])),

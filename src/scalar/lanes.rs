@@ -9,7 +9,7 @@
 //!                      +-- (wider vectors)          a recorder of straight-line code for one target
 //! ```
 //!
-//! One value of a `Lanes` type stands for a group of lanes of one floating-point format (`F`), the signed integers of the same width (`I`) and
+//! One value of a `Lanes` type stands for a group of lanes of one floating-point format (`F`), the integers of the same width (`I`) and
 //! truth values (`M`). Every operation acts on each lane by itself. All of them are exactly defined: IEEE 754 round-to-nearest for floats, wrapping
 //! arithmetic for integers, so two implementations cannot differ.
 
@@ -19,7 +19,7 @@
 pub trait Lanes {
     /// Floating-point lanes.
     type F: Copy;
-    /// Signed integer lanes, as wide as the floats.
+    /// Integer lanes, as wide as the floats, signed unless an operation says otherwise.
     type I: Copy;
     /// Truth values, one for each lane.
     type M: Copy;
@@ -86,6 +86,10 @@ pub trait Lanes {
     fn idiv(&mut self, a: Self::I, b: Self::I) -> Self::I;
     /// `a - (a / b) * b` with [`Lanes::idiv`]'s quotient: the sign of `a`; `a` where `b` is 0.
     fn irem(&mut self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a / b` of unsigned integers; 0 where `b` is 0.
+    fn iudiv(&mut self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a - (a / b) * b` of unsigned integers; `a` where `b` is 0.
+    fn iurem(&mut self, a: Self::I, b: Self::I) -> Self::I;
     /// Bitwise and.
     fn iand(&mut self, a: Self::I, b: Self::I) -> Self::I;
     /// Bitwise or.
@@ -98,10 +102,18 @@ pub trait Lanes {
     fn iushr(&mut self, a: Self::I, by: u32) -> Self::I;
     /// `a >> by` with the sign shifted in, `0 <= by < bits`.
     fn isshr(&mut self, a: Self::I, by: u32) -> Self::I;
+    /// `a << by`, with `by` taken modulo the lane's width.
+    fn ishl_by(&mut self, a: Self::I, by: Self::I) -> Self::I;
+    /// `a >> by` with zeros shifted in and `by` taken modulo the lane's width.
+    fn iushr_by(&mut self, a: Self::I, by: Self::I) -> Self::I;
+    /// `a >> by` with the sign shifted in and `by` taken modulo the lane's width.
+    fn isshr_by(&mut self, a: Self::I, by: Self::I) -> Self::I;
     /// `a == b`.
     fn ieq(&mut self, a: Self::I, b: Self::I) -> Self::M;
     /// `a < b`, signed.
     fn ilt(&mut self, a: Self::I, b: Self::I) -> Self::M;
+    /// `a < b`, unsigned.
+    fn iult(&mut self, a: Self::I, b: Self::I) -> Self::M;
     /// `a` where `m`, else `b`.
     fn iselect(&mut self, m: Self::M, a: Self::I, b: Self::I) -> Self::I;
 
@@ -120,6 +132,8 @@ pub trait Lanes {
     /// the sine of a huge number; an implementation may branch around the calls when no lane needs them, and may call for all lanes when one does, so `slow`
     /// must take any number.
     fn rare(&mut self, rare: Self::M, slow: Slow, x: Self::F, fast: Self::F) -> Self::F;
+    /// [`Lanes::rare`] for a function of two arguments.
+    fn rare2(&mut self, rare: Self::M, slow: Slow2, x: Self::F, y: Self::F, fast: Self::F) -> Self::F;
 }
 
 /// A function computed one number at a time, by a call, for [`Lanes::rare`]. It takes any number: a call may serve lanes that are not rare.
@@ -131,6 +145,17 @@ pub struct Slow {
     pub f32: extern "C" fn(f32) -> f32,
     /// The function in double precision.
     pub f64: extern "C" fn(f64) -> f64,
+}
+
+/// A function of two arguments computed one number at a time, for [`Lanes::rare2`]. It takes any numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Slow2 {
+    /// A name of its own, by which compiled code imports it.
+    pub name: &'static str,
+    /// The function in single precision.
+    pub f32: extern "C" fn(f32, f32) -> f32,
+    /// The function in double precision.
+    pub f64: extern "C" fn(f64, f64) -> f64,
 }
 
 /// One lane of plain numbers of format `T`: what the interpreter computes with.
@@ -260,6 +285,14 @@ macro_rules! plain {
                 if b == 0 { a } else { a.wrapping_rem(b) }
             }
             #[inline]
+            fn iudiv(&mut self, a: $int, b: $int) -> $int {
+                (a as $uint).checked_div(b as $uint).unwrap_or(0) as $int
+            }
+            #[inline]
+            fn iurem(&mut self, a: $int, b: $int) -> $int {
+                (a as $uint).checked_rem(b as $uint).unwrap_or(a as $uint) as $int
+            }
+            #[inline]
             fn iand(&mut self, a: $int, b: $int) -> $int {
                 a & b
             }
@@ -284,12 +317,28 @@ macro_rules! plain {
                 a >> by
             }
             #[inline]
+            fn ishl_by(&mut self, a: $int, by: $int) -> $int {
+                a.wrapping_shl(by as u32)
+            }
+            #[inline]
+            fn iushr_by(&mut self, a: $int, by: $int) -> $int {
+                (a as $uint).wrapping_shr(by as u32) as $int
+            }
+            #[inline]
+            fn isshr_by(&mut self, a: $int, by: $int) -> $int {
+                a.wrapping_shr(by as u32)
+            }
+            #[inline]
             fn ieq(&mut self, a: $int, b: $int) -> bool {
                 a == b
             }
             #[inline]
             fn ilt(&mut self, a: $int, b: $int) -> bool {
                 a < b
+            }
+            #[inline]
+            fn iult(&mut self, a: $int, b: $int) -> bool {
+                (a as $uint) < b as $uint
             }
             #[inline]
             fn iselect(&mut self, m: bool, a: $int, b: $int) -> $int {
@@ -318,6 +367,10 @@ macro_rules! plain {
             #[inline]
             fn rare(&mut self, rare: bool, slow: Slow, x: $float, fast: $float) -> $float {
                 if rare { (slow.$float)(x) } else { fast }
+            }
+            #[inline]
+            fn rare2(&mut self, rare: bool, slow: Slow2, x: $float, y: $float, fast: $float) -> $float {
+                if rare { (slow.$float)(x, y) } else { fast }
             }
         }
     };

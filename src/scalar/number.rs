@@ -108,7 +108,7 @@ macro_rules! through_lanes {
                 .collect();
             match f.apply(&mut Plain::<$lane>::default(), &args) {
                 Value::F(v) => Number::$float(v),
-                Value::I(v) => Number::$int(v),
+                Value::I(v) | Value::U(v) => Number::$int(v),
                 Value::M(v) => Number::Bool(v),
             }
         }

@@ -162,7 +162,7 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
         Op::Cast(_) => Rounding::None,
         Op::Map(map) => match map.f {
             ScalarFn::Sub if repeated => Rounding::None,
-            ScalarFn::Add | ScalarFn::Sub | ScalarFn::Rem => {
+            ScalarFn::Add | ScalarFn::Sub | ScalarFn::Rem | ScalarFn::Mod => {
                 let terms = magnitudes(&Op::Map(crate::prim::Map { f: ScalarFn::Add }));
                 of_sum(terms, 2, grids[0].exponent.min(grids[1].exponent))
             }
@@ -270,7 +270,7 @@ fn check_points(op: &Op, operands: &[&Bounded], shadows: &[Array], factor: f64) 
     let apart = |i: usize| match op {
         // Zero is false and no divisor.
         Op::Cast(_) => Some((shadows[0].get_f64(i), operands[0].error[i])),
-        Op::Map(m) if matches!(m.f, ScalarFn::Rem | ScalarFn::Div) => {
+        Op::Map(m) if matches!(m.f, ScalarFn::Rem | ScalarFn::Mod | ScalarFn::Div) => {
             Some((shadows[1].get_f64(i), operands[1].error[i]))
         }
         Op::Map(m) if matches!(m.f, ScalarFn::Eq | ScalarFn::Ne) => {

@@ -197,12 +197,17 @@ impl Generator<'_> {
             Signature::Number => self.node(number),
             Signature::Float | Signature::Test => self.node(|t| t.dtype.is_float()),
             Signature::Compare | Signature::Select => self.node(|_| true),
-            Signature::Logic => self.node(|t| t.dtype == DType::Bool),
+            Signature::Int => self.node(|t| t.dtype.is_int()),
+            Signature::Logic => self.node(|t| !t.dtype.is_float()),
         };
         let x = match x {
             Some(x) => x,
             None => {
-                let dtype = if f.record().signature == Signature::Logic { DType::Bool } else { DType::F32 };
+                let dtype = match f.record().signature {
+                    Signature::Logic => self.draw.of(&[DType::Bool, DType::I32, DType::I64]),
+                    Signature::Int => self.draw.of(&[DType::I32, DType::I64]),
+                    _ => DType::F32,
+                };
                 let ty = TensorType::new(dtype, self.shape());
                 self.leaf(&ty)
             }

@@ -71,6 +71,20 @@ def asinh(x):
     return mp.asinh(x) if x > 0 else -mp.asinh(-x)
 
 
+def erf_inv(x):
+    # Newton's iteration on the complement, which keeps its digits near 1.
+    y = mp.erfinv(x) if abs(x) < 0.9 else mp.sign(x) * mp.sqrt(-mp.log(1 - abs(x)))
+    if abs(x) >= 0.9:
+        a, c = abs(y), 1 - abs(x)
+        for _ in range(60):
+            step = (mp.erfc(a) - c) / (2 / mp.sqrt(mp.pi) * mp.exp(-a * a))
+            a += step
+            if abs(step) < abs(a) * mpf(2) ** -200:
+                break
+        y = mp.sign(x) * a
+    return y
+
+
 BIG = 1e308
 # name: (function, domain, ranges that get more points)
 UNARY = {
@@ -109,10 +123,17 @@ BINARY = {
     "logaddexp": logaddexp,
 }
 
+# Functions that came later: they are written behind the others, whose arguments stay as they are.
+LATER = {
+    "trigamma": (lambda x: mp.psi(1, x), (-40, 1e15), [(0, 1), (1, 5), (3.9, 4.1), (9.9, 10.1), (5, 50), (-10, 0)]),
+    "erf_inv": (erf_inv, (-1, 1), [(-1, 1), (0.9, 1), (0.99, 1), (0.999, 1), (0.95, 0.98)]),
+}
+LATER_BINARY = {"polygamma": lambda n, x: mp.psi(int(n), x), "fmod": lambda x, y: mp.fmod(abs(x), abs(y)) * mp.sign(x)}
+
 
 def arguments(name, width, rng, count):
     """Arguments from the interesting ranges, and from all magnitudes."""
-    _, (lo, hi), ranges = UNARY[name]
+    _, (lo, hi), ranges = {**UNARY, **LATER}[name]
     top = 3.4e38 if width == 32 else BIG
     out = []
     for a, b in ranges:
@@ -139,7 +160,7 @@ def arguments(name, width, rng, count):
         if abs(x) > top:
             continue
         x = float_of(bits_of(x, width), width)
-        if lo < x < hi and x != 0 and not (name in ("lgamma", "digamma") and x < 0 and x == int(x)):
+        if lo < x < hi and x != 0 and not (name in ("lgamma", "digamma", "trigamma") and x < 0 and x == int(x)):
             good.add(x)
     return sorted(good)
 
@@ -162,6 +183,11 @@ def pairs(name, width, rng, count):
             else:
                 x, y = -rng.uniform(0, 20), float(rng.randrange(-60, 60))
             y = float(y)
+        elif name == "polygamma":
+            x = float(rng.choice((2, 2, 3, 4, 7, 20)))
+            y = (2.0 ** rng.uniform(-10, 10), rng.uniform(0, 30), rng.uniform(-20, 0), 2.0 ** rng.uniform(-3, 3))[kind]
+            if y == int(y):
+                continue
         elif name == "logaddexp":
             x = rng.uniform(-50, 50) if kind == 1 else rng.uniform(-3, 3)
             y = x + rng.uniform(-40, 40) if kind else rng.uniform(-1000, 1000)
@@ -197,6 +223,12 @@ def write(width, count, only=None):
         for name in (n for n in BINARY if only is None or n in only):
             for x, y in pairs(name, width, rng, count):
                 line(name, [x, y], BINARY[name](mpf(x), mpf(y)))
+        for name in LATER:
+            for x in arguments(name, width, rng, count):
+                line(name, [x], LATER[name][0](mpf(x)))
+        for name in LATER_BINARY:
+            for x, y in pairs(name, width, rng, count):
+                line(name, [x, y], LATER_BINARY[name](mpf(x), mpf(y)))
 
 
 write(64, 120)

@@ -1,7 +1,7 @@
 //! Inverse trigonometric functions.
 
 use super::trig::half_pi;
-use super::{addc, coef, copysign, eqc, fnma, greater, horner, lesser, ltc, put};
+use super::{addc, coef, eqc, fnma, greater, horner, lesser, ltc, put, signed};
 use crate::scalar::lanes::Lanes;
 
 /// The inverse of the sine, in [-pi/2, pi/2].
@@ -19,7 +19,7 @@ pub fn asin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let t = addc(l, t, -lo);
     let far = l.fsub(far, t);
     let y = l.fselect(small, p, far);
-    copysign(l, y, x)
+    signed(l, y, x)
 }
 
 /// The inverse of the cosine, in [0, pi].
@@ -30,7 +30,7 @@ pub fn acos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let (small, r, t) = asin_parts(l, x);
     let p = l.fadd(r, t);
     let (hi, lo, _) = half_pi(l);
-    let near = copysign(l, p, x);
+    let near = signed(l, p, x);
     let near = addc(l, near, -lo);
     let half = l.fconst(hi);
     let near = l.fsub(half, near);
@@ -58,7 +58,7 @@ pub fn atan<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let far = addc(l, p, lo);
     let far = addc(l, far, hi);
     let y = l.fselect(above, far, p);
-    copysign(l, y, x)
+    signed(l, y, x)
 }
 
 /// The angle of the point `(x, y)` from the positive x axis, in [-pi, pi]: [`atan`] of the smaller by the larger
@@ -93,7 +93,7 @@ pub fn atan2<L: Lanes>(l: &mut L, y: L::F, x: L::F) -> L::F {
     let rest = put(l, steep, lo, rest);
     let p = l.fadd(p, rest);
     let p = l.fadd(base, p);
-    let p = copysign(l, p, y);
+    let p = signed(l, p, y);
     let x_nan = l.fne(x, x);
     let y_nan = l.fne(y, y);
     let nan = l.mor(x_nan, y_nan);

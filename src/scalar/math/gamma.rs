@@ -151,6 +151,6 @@ extern "C" fn digamma_slow_f64(x: f64) -> f64 {
 }
 
 /// `x` less the nearest integer, which is exact; 0 for infinities.
-fn fraction(x: f64) -> f64 {
+pub(super) fn fraction(x: f64) -> f64 {
     if x.is_infinite() { 0.0 } else { x - x.round_ties_even() }
 }

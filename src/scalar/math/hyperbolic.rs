@@ -4,7 +4,7 @@ use std::f64::consts::{LN_2, LOG2_E};
 
 use super::exp::{exp_poly, power, reduce};
 use super::log::log1p;
-use super::{addc, bias, coef, copysign, fma_add, fma_by, horner, lesser, ltc, magic, mulc, pick, put};
+use super::{addc, bias, coef, fma_add, fma_by, horner, lesser, ltc, magic, mulc, pick, put, signed};
 use crate::scalar::lanes::Lanes;
 
 /// The hyperbolic tangent.
@@ -37,7 +37,7 @@ pub fn tanh<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 
     let below = ltc(l, a, 0.625);
     let y = l.fselect(below, small, large);
-    copysign(l, y, x)
+    signed(l, y, x)
 }
 
 /// The hyperbolic sine: a polynomial in `x^2` below 1; above, with `q = e^|x| / 4`, `2 (q - 1 / (16 q))`, which
@@ -55,7 +55,7 @@ pub fn sinh<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let large = l.fadd(y, y);
     let below = ltc(l, a, 1.0);
     let y = l.fselect(below, small, large);
-    copysign(l, y, x)
+    signed(l, y, x)
 }
 
 /// The hyperbolic cosine: with `q = e^|x| / 4` it is `2 (q + 1 / (16 q))`, which overflows only with the result.
@@ -81,7 +81,7 @@ pub fn asinh<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let u = l.fadd(a, s);
     let less = addc(l, a, -1.0);
     let y = log1p_or_log(l, a, u, less);
-    copysign(l, y, x)
+    signed(l, y, x)
 }
 
 /// The inverse of [`cosh`]: `log1p(t + sqrt(2 t + t^2))` with `t = x - 1`, and `log x + log 2` for large `x`.
@@ -112,7 +112,7 @@ pub fn atanh<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let y = mulc(l, y, 0.5);
     let outside = l.flt(one, a);
     let y = put(l, outside, f64::NAN, y);
-    copysign(l, y, x)
+    signed(l, y, x)
 }
 
 /// `(e^a / 4, e^-a / 4)` for `a` not negative, held to where twice their sum or difference is just infinite.

@@ -29,7 +29,9 @@ mod exp;
 mod gamma;
 mod hyperbolic;
 mod log;
+mod polygamma;
 mod pow;
+mod remainder;
 mod special;
 mod trig;
 
@@ -38,8 +40,10 @@ pub use exp::{exp, exp2, expm1, sigmoid};
 pub use gamma::{digamma, lgamma};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use log::{log, log1p, log2, log10, logaddexp, softplus};
+pub use polygamma::{polygamma, trigamma};
 pub use pow::{cbrt, hypot, pow, rsqrt};
-pub use special::{erf, erfc};
+pub use remainder::{floored_mod, fmod};
+pub use special::{erf, erf_inv, erfc};
 pub use trig::{cos, sin, tan};
 
 use super::lanes::Lanes;
@@ -64,15 +68,21 @@ pub fn fmin<L: Lanes>(l: &mut L, a: L::F, b: L::F) -> L::F {
     l.fselect(nan, a, m)
 }
 
+/// The magnitude of `a` with the sign of `x`, also for zeros and NaN. Exact.
+pub fn copysign<L: Lanes>(l: &mut L, a: L::F, x: L::F) -> L::F {
+    let a = l.fabs(a);
+    signed(l, a, x)
+}
+
 /// -1, 0 or 1 as `x` is below, at or above zero. Exact; `sign(-0) = 0`, NaN for NaN.
 pub fn sign<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let zero = l.fconst(0.0);
     let one = l.fconst(1.0);
-    let signed = copysign(l, one, x);
+    let unit = signed(l, one, x);
     let least = l.fconst(f64::INFINITY);
     let abs = l.fabs(x);
     let some = l.flt(zero, abs);
-    let y = l.fselect(some, signed, zero);
+    let y = l.fselect(some, unit, zero);
     let number = l.fle(abs, least);
     l.fselect(number, y, x)
 }
@@ -169,7 +179,7 @@ fn sign_bit<L: Lanes>(l: &mut L, x: L::F) -> L::I {
 }
 
 /// `a`, which must not be negative, with the sign of `x`.
-fn copysign<L: Lanes>(l: &mut L, a: L::F, x: L::F) -> L::F {
+fn signed<L: Lanes>(l: &mut L, a: L::F, x: L::F) -> L::F {
     let s = sign_bit(l, x);
     let a = l.to_bits(a);
     let y = l.ior(a, s);

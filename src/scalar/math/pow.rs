@@ -4,8 +4,7 @@ use super::double::{Double, add_ordered, constant, mul, product, sum, sum_ordere
 use super::exp::two_powers;
 use super::log::split;
 use super::{
-    addc, bias, clamp, coef, copysign, eqc, fma_add, fnma, greater, horner, lesser, ltc, magic, mulc, pick, put,
-    sign_bit,
+    addc, bias, clamp, coef, eqc, fma_add, fnma, greater, horner, lesser, ltc, magic, mulc, pick, put, sign_bit, signed,
 };
 use crate::scalar::lanes::Lanes;
 
@@ -58,7 +57,7 @@ pub fn cbrt<L: Lanes>(l: &mut L, x: L::F) -> L::F {
 
     let down = mulc(l, y, pick(l, 2f64.powi(-8), 2f64.powi(-18)));
     let y = l.fselect(tiny, down, y);
-    let y = copysign(l, y, x);
+    let y = signed(l, y, x);
     let finite = ltc(l, a, f64::INFINITY);
     let y = l.fselect(finite, y, x);
     let zero = eqc(l, x, 0.0);
