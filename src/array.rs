@@ -45,6 +45,12 @@ mod storage {
                 $($variant(&'a [$rust]),)*
             }
 
+            /// Borrowed elements that may be written, whose type is known at run time.
+            #[derive(Debug)]
+            pub enum StorageMut<'a> {
+                $($variant(&'a mut [$rust]),)*
+            }
+
             impl Storage {
                 pub fn zeros(dtype: DType, n: usize) -> Storage {
                     match dtype { $(DType::$variant => Storage::$variant(vec![Default::default(); n]),)* }
@@ -52,6 +58,10 @@ mod storage {
 
                 pub fn as_ref(&self) -> StorageRef<'_> {
                     match self { $(Storage::$variant(v) => StorageRef::$variant(v),)* }
+                }
+
+                pub fn as_mut(&mut self) -> StorageMut<'_> {
+                    match self { $(Storage::$variant(v) => StorageMut::$variant(v),)* }
                 }
 
                 pub fn as_mut_ptr(&mut self) -> *mut u8 {
@@ -86,6 +96,10 @@ mod storage {
                     StorageRef::$variant(elements)
                 }
 
+                fn wrap_mut(elements: &mut [$rust]) -> StorageMut<'_> {
+                    StorageMut::$variant(elements)
+                }
+
                 fn slice(storage: StorageRef<'_>) -> Option<&[$rust]> {
                     match storage {
                         StorageRef::$variant(v) => Some(v),
@@ -93,9 +107,9 @@ mod storage {
                     }
                 }
 
-                fn slice_mut(storage: &mut Storage) -> Option<&mut [$rust]> {
+                fn slice_mut(storage: StorageMut<'_>) -> Option<&mut [$rust]> {
                     match storage {
-                        Storage::$variant(v) => Some(v),
+                        StorageMut::$variant(v) => Some(v),
                         _ => None,
                     }
                 }
@@ -109,10 +123,12 @@ mod storage {
         fn wrap(elements: Vec<Self>) -> Storage;
         fn wrap_ref(elements: &[Self]) -> StorageRef<'_>;
         fn slice(storage: StorageRef<'_>) -> Option<&[Self]>;
-        fn slice_mut(storage: &mut Storage) -> Option<&mut [Self]>;
+        fn slice_mut(storage: StorageMut<'_>) -> Option<&mut [Self]>;
+        fn wrap_mut(elements: &mut [Self]) -> StorageMut<'_>;
     }
 }
-use storage::{Storage, StorageRef, Stored};
+use storage::{Storage, Stored};
+pub(crate) use storage::{StorageMut, StorageRef};
 
 /// A Rust type that arrays can hold: `bool`, `i32`, `i64`, `f32`, `f64`. Sealed.
 pub trait ArrayElement: Stored {}
@@ -211,7 +227,7 @@ impl Array {
     /// [`ArrayError::DType`] if the elements are not of type `T`.
     pub fn as_mut_slice<T: ArrayElement>(&mut self) -> Result<&mut [T], ArrayError> {
         let actual = self.dtype();
-        T::slice_mut(&mut self.data).ok_or(ArrayError::DType { actual, asked: T::DTYPE })
+        T::slice_mut(self.data.as_mut()).ok_or(ArrayError::DType { actual, asked: T::DTYPE })
     }
 
     /// The same elements in another shape.
@@ -255,6 +271,14 @@ impl Array {
             (Storage::F64(to), StorageRef::F64(from)) => to.copy_from_slice(from),
             _ => panic!("copy of {} elements to {}", other.dtype(), self.dtype()),
         }
+    }
+
+    pub(crate) fn storage(&self) -> StorageRef<'_> {
+        self.data.as_ref()
+    }
+
+    pub(crate) fn storage_mut(&mut self) -> StorageMut<'_> {
+        self.data.as_mut()
     }
 
     pub(crate) fn as_ptr(&self) -> *const u8 {

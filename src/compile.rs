@@ -143,6 +143,7 @@ fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, compiled: &C
     report.nodes_after = count_live(&optimized.graph);
     report.kernels = plan.steps.len();
     report.products = plan.steps.iter().filter(|s| matches!(s.action, Action::Product(_))).count();
+    report.routines = plan.routine_calls().count();
     report.distinct_kernels = plan.kernels.len();
     report.arena_bytes = plan.arena_bytes;
     let mut places: Vec<_> = plan.buffers.iter().filter(|b| !matches!(b.place, Place::Arena(_))).collect();

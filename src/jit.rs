@@ -168,7 +168,7 @@ pub(crate) struct Compiled {
 }
 
 // SAFETY: the pointers in the table lead to the arena and the constants, which the executable owns, to parameters, which are used under their lock, and
-// to inputs and outputs, which are set anew for each run.
+// to inputs and outputs, which are set anew for each run, and to descriptions of routines, which the plan owns and nobody changes.
 unsafe impl Send for Compiled {}
 
 impl Compiled {
@@ -182,6 +182,9 @@ impl Compiled {
         let mut table = vec![std::ptr::null_mut(); table_len(&plan)];
         for (i, constant) in plan.constants.iter().enumerate() {
             table[codegen::table_index(&plan, Place::Const(i)).0] = Array::as_ptr(constant).cast_mut();
+        }
+        for (i, call) in plan.routine_calls().enumerate() {
+            table[codegen::first_routine(&plan) + i] = Arc::as_ptr(&call.routine).cast_mut().cast();
         }
         let is_param = |b: &crate::plan::Buffer| matches!(b.place, Place::Param(_));
         let updates = plan.steps.iter().any(|s| s.written(&plan).any(|b| is_param(plan.buffer(b))));
@@ -209,7 +212,7 @@ impl Compiled {
         let known = "parameters are declared at compilation";
         // SAFETY (both calls): the table leads to live memory of the sizes that the plan was made for: the arena is as long as the plan says, inputs and
         // results have been checked against the graph's types, parameters keep theirs. Inputs and constants are only read. The plan's steps stay within
-        // their buffers. Nothing else touches parameters while their lock is held.
+        // their buffers. Routines are described by the plan. Nothing else touches parameters while their lock is held.
         if self.updates {
             let mut store = params.write();
             for (i, name) in self.plan.params.iter().enumerate() {

@@ -235,6 +235,17 @@ fn reductions_and_composites_that_do_not_fit() {
 }
 
 #[test]
+fn sorting_that_does_not_fit() {
+    let g = Builder::new();
+    let (x, i) = (g.input("x", f32([2, 3])), g.input("i", i32([2, 3])));
+    refuses!(x.argsort(2, false), "argsort(f32[2, 3])", "axis 2", "rank 2");
+    refuses!(x.sort(-3, true), "sort(f32[2, 3])", "axis -3");
+    refuses!(x.top_k(4, 1), "top_k(f32[2, 3])", "no 4 largest of the 3 elements of axis 1");
+    refuses!(i.median(1), "median(i32[2, 3])", "expected a float type");
+    refuses!(x.quantile(1.5, 0), "quantile(f32[2, 3])", "the quantile 1.5 of 2 elements");
+}
+
+#[test]
 fn leaves_and_programs_that_do_not_fit() {
     let g = Builder::new();
     let x = g.input("x", f32([2]));

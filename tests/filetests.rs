@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use cotangent::graph::{parse, verify};
 use cotangent::opt::{self, Level, OptOptions};
 use cotangent::prim::Op;
-use cotangent::{Array, DType, Graph, NodeId, TensorType, grad, interp};
+use cotangent::{Array, DType, Graph, NodeId, TensorType, grad, interp, plan};
 
 /// What a command makes of a graph.
 enum Step {
@@ -35,6 +35,12 @@ fn step(command: &str, args: &[&str], graph: Graph, values: &[(&str, &str)]) -> 
         ("print", ["without-origins"]) => Step::Text(graph.text().origins(false).to_string()),
         ("verify", []) => Step::Text(verify(&graph).map_or_else(|e| format!("{e}\n"), |()| "valid\n".to_owned())),
         ("graphviz", []) => Step::Text(graph.graphviz().to_string()),
+        ("plan", []) => {
+            let plan = plan::plan(&graph);
+            let faults = plan::check::check(&plan).err().unwrap_or_default();
+            let faults: String = faults.iter().map(|f| format!("{f}\n")).collect();
+            Step::Text(format!("{plan}{faults}"))
+        }
         ("optimize", args) => Step::Graph(optimized(&graph, args)?),
         ("grad", [loss, wrt @ ..]) => Step::Graph(append_gradients(graph, loss, wrt)?),
         ("run", []) => Step::Text(run(&graph, values, None)?),

@@ -1,8 +1,10 @@
 //! Every engine against NumPy and SciPy: values of each operation and the losses of a short training.
 //!
-//! The files are written by `golden/make.py`, which also says what their format is, and `golden/make_scalar.py`.
+//! The files are written by the scripts beside them; `golden/cases.py` says what their format is.
 
 mod engines;
+#[path = "golden/routines.rs"]
+mod routines;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -48,8 +50,9 @@ fn array(text: &str) -> Array {
 
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
-    let text = [include_str!("golden/ops.txt"), include_str!("golden/scalar.txt")].join("\n");
-    for line in text.lines() {
+    let files =
+        [include_str!("golden/ops.txt"), include_str!("golden/scalar.txt"), include_str!("golden/routines.txt")];
+    for line in files.into_iter().flat_map(str::lines) {
         let Some((word, rest)) = line.split_once(' ') else { continue };
         match word {
             "#" => {}
@@ -80,6 +83,9 @@ fn cases() -> Vec<Case> {
 /// The operation of a case.
 fn apply<'g>(g: &'g Builder, name: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
     let name = name.split(':').next().unwrap();
+    if let Some(y) = routines::apply(name, x) {
+        return y;
+    }
     if let Some(f) = ScalarFn::from_name(name) {
         return g.try_push(Map { f }, x).unwrap_or_else(|e| panic!("{e}"));
     }

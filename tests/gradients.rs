@@ -264,6 +264,22 @@ fn indexing() -> Vec<Row> {
     ]
 }
 
+fn sorting() -> Vec<Row> {
+    vec![
+        // The order has no derivative; what it chooses has.
+        unary("argsort", &apart(&[6]), |x| x.exp().take(x.argsort(0, false), 0).slice(0, 1..4)),
+        unary("sort", &apart(&[3, 4]), |x| x.sort(1, false).exp() * x),
+        unary("sort of the first axis, descending", &apart(&[5, 2]), |x| x.sort(0, true).sin() * x),
+        unary("sort of a middle axis", &apart(&[2, 5, 3]), |x| x.sort(1, true).exp().sin()),
+        unary("sort of one", &apart(&[3, 1]), |x| x.sort(1, true).exp()),
+        unary("sort of nothing", &apart(&[3, 0]), |x| x.sort(1, true).exp()),
+        unary("top_k", &apart(&[3, 5]), |x| x.top_k(2, 1).0.square()),
+        unary("top_k of the first axis", &apart(&[5, 3]), |x| x.top_k(3, 0).0.exp()),
+        unary("median", &apart(&[4, 5]), |x| x.median(0).exp() * x.median(1).slice(0, 0..1)),
+        unary("quantile", &apart(&[4, 5]), |x| x.quantile(0.3, 1).exp()),
+    ]
+}
+
 fn composites() -> Vec<Row> {
     let targets = Draw::new(5).uniform(&f64([3, 4]), 0.0, 1.0);
     vec![
@@ -297,7 +313,8 @@ fn composites() -> Vec<Row> {
 }
 
 fn table() -> Vec<Row> {
-    [scalar_functions(), movement(), reductions(), products(), indexing(), composites()].into_iter().flatten().collect()
+    let groups = [scalar_functions(), movement(), reductions(), products(), indexing(), sorting(), composites()];
+    groups.into_iter().flatten().collect()
 }
 
 fn check(rows: Vec<Row>) {
@@ -343,6 +360,11 @@ fn product_gradients() {
 #[test]
 fn indexing_gradients() {
     check(indexing());
+}
+
+#[test]
+fn sorting_gradients() {
+    check(sorting());
 }
 
 #[test]

@@ -75,6 +75,19 @@ fn a_step_of_kernels_allocates_nothing() {
 }
 
 #[test]
+fn a_step_of_routines_allocates_nothing() {
+    let g = Builder::new();
+    let x = g.input("x", f32([16, 40]));
+    let w = g.param("w", init::normal([40], 0.0, 1.0, 0));
+    // The largest elements, made small.
+    let loss = (x * w).top_k(5, 1).0.square().mean();
+    let mut step = Sgd::new(1e-3).minimize(loss).compile(&Options::default()).expect("the step compiles");
+    let x = Array::new([16, 40], (0..640).map(|i| (i * i % 7) as f32).collect()).expect("640 elements");
+    assert_eq!(ten_steps(&mut step, &[("x", x.view())]), (0, 0));
+    assert_eq!(step.report().routines, 1);
+}
+
+#[test]
 fn a_step_of_products_keeps_nothing() {
     let mut step = training_step(&Options::default());
     let x = Array::full(&f32([32, 48]), 0.5);

@@ -16,6 +16,7 @@ mod loss;
 mod movement;
 mod reduce;
 mod scope;
+mod sort;
 mod tensor;
 mod transform;
 

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   Plan --kernel--> one function for each different kernel, over a range of its outermost loop
-//!        --step--->  one function `step(table)` that calls them and the products in order
+//!        --step--->  one function `step(table)` that calls them, the products and the routines in order
 //! ```
 //!
 //! The table holds a pointer for each piece of memory: the arena, then the inputs, parameters, constants and outputs, in the plan's order
-//! ([`table_index`]). Scalar mathematics is written over the [`lanes`] of Cranelift values.
+//! ([`table_index`]), then one for each call of a routine ([`first_routine`]). Scalar mathematics is written over the [`lanes`] of Cranelift values.
 
 mod choose;
 mod convert;
@@ -58,9 +58,14 @@ pub(crate) fn table_index(plan: &Plan, place: Place) -> (usize, usize) {
     }
 }
 
+/// Position of the first routine in the table of pointers. Each call of a routine has an entry, which leads to the description of the routine.
+pub(crate) fn first_routine(plan: &Plan) -> usize {
+    1 + plan.inputs.len() + plan.params.len() + plan.constants.len() + plan.outputs.len()
+}
+
 /// Length of the table of pointers.
 pub(crate) fn table_len(plan: &Plan) -> usize {
-    1 + plan.inputs.len() + plan.params.len() + plan.constants.len() + plan.outputs.len()
+    first_routine(plan) + plan.routine_calls().count()
 }
 
 /// What is told of each function that is defined.

@@ -1,4 +1,4 @@
-//! The step: one function that runs all kernels and products of a plan in order.
+//! The step: one function that runs all kernels, products and routines of a plan in order.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -10,17 +10,17 @@ use cranelift_module::{FuncId, Linkage, Module};
 use rustc_hash::FxHashMap;
 
 use crate::graph::DType;
-use crate::plan::{Action, Alpha, BufferId, Matrix, Plan, Product};
-use crate::runtime::gemm;
+use crate::plan::{Action, Alpha, BufferId, Matrix, Plan, Product, RoutineCall};
+use crate::runtime::{gemm, routine};
 
 use super::loops::counting;
-use super::{Symbols, table_index};
+use super::{Symbols, first_routine, table_index};
 
 struct Step<'a, 'f> {
     plan: &'a Plan,
     b: FunctionBuilder<'f>,
     table: Clif,
-    /// The pointers that a kernel is given.
+    /// The pointers that a kernel or a routine is given.
     slots: StackSlot,
     /// The arena's pointer, once it has been loaded.
     arena: Option<Clif>,
@@ -40,22 +40,20 @@ pub(super) fn build(
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
     let table = b.block_params(entry)[0];
-    let most = plan.kernels.iter().map(|k| k.slots.len()).max().unwrap_or(0);
+    let of_kernels = plan.kernels.iter().map(|k| k.slots.len()).max().unwrap_or(0);
+    let most = plan.routine_calls().map(|c| c.buffers().count()).max().unwrap_or(0).max(of_kernels);
     let slots = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, most as u32 * 8, 3));
     let mut step = Step { plan, b, table, slots, arena: None };
     let mut imported: FxHashMap<FuncId, FuncRef> = FxHashMap::default();
+    let mut next_routine = first_routine(plan);
     for s in &plan.steps {
         match &s.action {
             Action::Kernel { kernel, args } => {
                 let id = kernels[kernel.index()];
                 let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
-                for (i, &arg) in args.iter().enumerate() {
-                    let pointer = step.pointer(arg);
-                    step.b.ins().stack_store(types::I64, pointer, step.slots, i as i32 * 8);
-                }
+                let slots = step.pointers(args.iter().copied());
                 let kernel = plan.kernel(*kernel);
                 let rows = if kernel.rows > 0 { kernel.loops[0] } else { 1 };
-                let slots = step.b.ins().stack_addr(types::I64, step.slots, 0);
                 let (begin, end) = (step.int(0), step.int(rows as i64));
                 step.b.ins().call(function, &[slots, begin, end]);
             }
@@ -63,6 +61,12 @@ pub(super) fn build(
                 let id = import_product(product.dtype, module, symbols);
                 let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
                 step.product(product, function);
+            }
+            Action::Routine(call) => {
+                let id = import_routine(module, symbols);
+                let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
+                step.routine(call, next_routine, function);
+                next_routine += 1;
             }
         }
     }
@@ -89,26 +93,56 @@ fn import_product(dtype: DType, module: &mut dyn Module, symbols: &mut Symbols) 
     module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
 }
 
+/// The function of the runtime that runs routines.
+fn import_routine(module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
+    let name = "cotangent_routine";
+    symbols.insert(name.to_owned(), routine::call as *const u8);
+    let pointer = AbiParam::new(module.target_config().pointer_type());
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params.extend([pointer, pointer]);
+    module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
+}
+
 impl Step<'_, '_> {
     fn int(&mut self, v: i64) -> Clif {
         self.b.ins().iconst(types::I64, v)
     }
 
-    /// Address of a buffer.
+    /// An entry of the table, which does not change during a step.
+    fn entry(&mut self, entry: usize) -> Clif {
+        let flags = MemFlagsData::trusted().with_readonly();
+        self.b.ins().load(types::I64, flags, self.table, (entry * 8) as i32)
+    }
+
+    /// Address of a buffer. The arena's pointer is kept; many others at once would only be spilled, and allocating registers to all of them takes more
+    /// than linear time.
     fn pointer(&mut self, buffer: BufferId) -> Clif {
         let (entry, bytes) = table_index(self.plan, self.plan.buffer(buffer).place);
-        // The table does not change during a step. The arena's pointer is kept; many others at once would only be spilled, and allocating registers to
-        // all of them takes more than linear time.
-        let load = |b: &mut FunctionBuilder<'_>, table: Clif| {
-            let flags = MemFlagsData::trusted().with_readonly();
-            b.ins().load(types::I64, flags, table, (entry * 8) as i32)
-        };
         let base = match (entry, self.arena) {
             (0, Some(arena)) => arena,
-            (0, None) => *self.arena.insert(load(&mut self.b, self.table)),
-            _ => load(&mut self.b, self.table),
+            (0, None) => {
+                let arena = self.entry(0);
+                *self.arena.insert(arena)
+            }
+            _ => self.entry(entry),
         };
         if bytes == 0 { base } else { self.b.ins().iadd_imm_s(base, bytes as i64) }
+    }
+
+    /// Stores the addresses of buffers one behind the other; returns where.
+    fn pointers(&mut self, buffers: impl Iterator<Item = BufferId>) -> Clif {
+        for (i, buffer) in buffers.enumerate() {
+            let pointer = self.pointer(buffer);
+            self.b.ins().stack_store(types::I64, pointer, self.slots, i as i32 * 8);
+        }
+        self.b.ins().stack_addr(types::I64, self.slots, 0)
+    }
+
+    /// Calls the routine that entry number `entry` of the table describes.
+    fn routine(&mut self, call: &RoutineCall, entry: usize, function: FuncRef) {
+        let pointers = self.pointers(call.buffers());
+        let description = self.entry(entry);
+        self.b.ins().call(function, &[description, pointers]);
     }
 
     fn product(&mut self, product: &Product, function: FuncRef) {

@@ -16,7 +16,7 @@ use crate::prim::{Extremum, cast_number, with_element};
 use crate::scalar::{Number, ScalarFn};
 
 use super::kernel::{Access, Affine, Fold, FoldKind, Index, Inst, Kernel, Store, StoreMode, ValueId};
-use super::{Action, Alpha, BufferId, Matrix, Place, Plan, Product};
+use super::{Action, Alpha, Buffer, BufferId, Matrix, Place, Plan, Product, RoutineCall};
 
 /// Each byte of memory that nothing has written: floats made of it are NaN, integers -1.
 pub const GARBAGE: u8 = 0xff;
@@ -53,6 +53,7 @@ pub fn run(plan: &Plan, inputs: &[ArrayView<'_>], params: &mut [Array]) -> Vec<A
         match &step.action {
             Action::Kernel { kernel, args } => memory.run_kernel(plan.kernel(*kernel), args),
             Action::Product(product) => memory.run_product(product),
+            Action::Routine(call) => memory.run_routine(call),
         }
     }
     for (param, bytes) in params.iter_mut().zip(&memory.params) {
@@ -192,6 +193,35 @@ impl Memory<'_> {
             unravel(row, &kernel.loops[..kernel.rows], &mut point.counters[..kernel.rows]);
             point.run_row();
         }
+    }
+
+    /// The workspace is spoilt rather than used, so that a value which lies there by mistake is gone.
+    fn run_routine(&mut self, call: &RoutineCall) {
+        let routine = &call.routine;
+        let operands: Vec<Array> = call.operands.iter().map(|&id| self.array(id)).collect();
+        let shaped = operands.into_iter().zip(&routine.operands);
+        let shaped: Result<Vec<Array>, _> = shaped.map(|(a, ty)| a.reshaped(ty.shape.clone())).collect();
+        let shaped = shaped.expect("operands fill their buffers");
+        call.workspace.iter().for_each(|&id| self.spoil(id));
+        let result = routine.op.eval(&shaped.iter().collect::<Vec<_>>(), &routine.ty);
+        assert_eq!(self.plan.buffer(call.result).len, routine.ty.shape.numel(), "the result fills its buffer");
+        with_element!(routine.ty.dtype, T => {
+            for (i, &x) in result.as_slice::<T>().expect("of the routine's type").iter().enumerate() {
+                self.write(call.result, i as isize, Number::from(x));
+            }
+        });
+    }
+
+    /// The value of a buffer.
+    fn array(&self, id: BufferId) -> Array {
+        let Buffer { dtype, len, .. } = *self.plan.buffer(id);
+        let mut bytes = Vec::with_capacity(len * dtype.size());
+        for i in 0..len {
+            let mut element = [0; 8];
+            self.read(id, i as isize).to_memory(&mut element[..dtype.size()]);
+            bytes.extend_from_slice(&element[..dtype.size()]);
+        }
+        array_of(dtype, &bytes)
     }
 
     fn run_product(&mut self, p: &Product) {

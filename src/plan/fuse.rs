@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::graph::{DType, Dims, Graph, NodeId, Shape, TensorType};
-use crate::prim::{Broadcast, Combine, Dot, Lowering, Op, Reduction, Reshape, Strided, Transpose};
+use crate::prim::{Broadcast, Combine, Dot, Lowering, Op, Reduction, Reshape, Strided, Transpose, Workspace};
 use crate::scalar::ScalarFn;
 
 use super::expr::{Expr, ExprId, Exprs};
@@ -55,6 +55,8 @@ pub(super) enum Kind {
         /// Axes of the index behind those.
         choices: usize,
     },
+    /// A call of a routine, its operands whole in memory.
+    Routine { node: NodeId, operands: SmallVec<[NodeId; 4]>, workspace: Workspace },
     /// Members have moved to another group.
     Merged(GroupId),
 }
@@ -272,6 +274,11 @@ impl Fused<'_> {
                 let level = self.level_above(&[base, index, update]);
                 self.begin(id, level, Kind::Scatter { node: id, combine, base, index, update, batch, choices })
             }
+            Lowering::Routine { workspace } => {
+                let operands: SmallVec<[NodeId; 4]> = operands.iter().map(|&o| self.whole_in_memory(o)).collect();
+                let level = operands.iter().map(|&o| self.level_of(o)).max().unwrap_or(0) + 1;
+                self.begin(id, level, Kind::Routine { node: id, operands, workspace })
+            }
         };
         self.defs[id.index()] = Some(expr);
     }
@@ -343,6 +350,17 @@ impl Fused<'_> {
             Expr::Leaf { source, view } => (*source, view.clone()),
             _ => panic!("a materialized node is a leaf"),
         }
+    }
+
+    /// The placed node whose memory holds a node's value, and nothing else, in row-major order. A view of another kind is copied.
+    fn whole_in_memory(&mut self, id: NodeId) -> NodeId {
+        let (source, view) = self.in_memory(id);
+        if view.is_contiguous() && self.graph.shape(source).numel() == view.shape.numel() {
+            return source;
+        }
+        let copy = self.place_map(id, self.def(id));
+        self.defs[id.index()] = Some(copy);
+        id
     }
 
     fn level_of(&self, node: NodeId) -> u32 {

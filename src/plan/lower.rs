@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::array::Array;
 use crate::graph::{DType, Dims, NodeId, Origin, Shape};
-use crate::prim::{Combine, Op, Strided};
+use crate::prim::{Combine, Op, Routine, Strided, Workspace};
 
 use super::build::{At, KernelBuilder, Read, may_alias, renumber, renumber_address};
 use super::expr::{Expr, ExprId};
@@ -15,7 +15,7 @@ use super::fuse::{Accumulate, Fused, Home, Kind, Scale};
 use super::group::{Coords, GroupId, Loops, Member, Reach, Role, address};
 use super::kernel::{Access, Affine, Choice, Index, Inst, Kernel, SCRATCH_ROWS, SlotId, StoreMode, ValueId};
 use super::product;
-use super::{Action, BufferId, KernelId, Place, Step};
+use super::{Action, BufferId, KernelId, Place, RoutineCall, Step};
 
 /// A row of a kernel's scratch memory is at most this many bytes, so that it stays in the first-level cache. Longer rows are kept in full buffers.
 const MAX_SCRATCH_ROW: usize = 16 << 10;
@@ -199,6 +199,7 @@ impl Lowerer<'_, '_> {
                         stored.insert(*n);
                     }
                 }
+                Kind::Routine { operands, .. } => stored.extend(operands.iter().copied()),
                 Kind::Merged(_) => {}
             }
         }
@@ -356,25 +357,9 @@ impl Lowerer<'_, '_> {
                     Some(Accumulate { scale: Scale::Node(n), .. }) => Some(self.buffer(*n)),
                     _ => None,
                 };
-                let c = match (&p.accumulate, self.target.get(&p.node).copied()) {
-                    (Some(a), _) => {
-                        let param = self.param_number(a.param);
-                        let buffer = self.new_buffer(p.node, Want::At(Place::Param(param)));
-                        self.out.in_place.push(CopyBack { from: buffer, param });
-                        buffer
-                    }
-                    (None, Some(param)) if p.lhs.0 != self.out.params[param] && p.rhs.0 != self.out.params[param] => {
-                        let buffer = self.new_buffer(p.node, Want::At(Place::Param(param)));
-                        self.out.in_place.push(CopyBack { from: buffer, param });
-                        buffer
-                    }
-                    (None, target) => {
-                        let buffer = self.buffer(p.node);
-                        if let Some(param) = target {
-                            self.out.copies.push(CopyBack { from: buffer, param });
-                        }
-                        buffer
-                    }
+                let c = match &p.accumulate {
+                    Some(a) => self.in_parameter(p.node, self.param_number(a.param)),
+                    None => self.result_of_call(p.node, &[p.lhs.0, p.rhs.0]),
                 };
                 let product = product::lower(self.fused.graph, p, lhs, rhs, c, scale);
                 let mut reads: SmallVec<[BufferId; 4]> = SmallVec::from_slice(&[lhs, rhs]);
@@ -387,6 +372,28 @@ impl Lowerer<'_, '_> {
                     origins: vec![self.origin(p.node)],
                     reads,
                     writes: SmallVec::from_slice(&[c]),
+                    level: group.level,
+                });
+            }
+            Kind::Routine { node, operands, workspace } => {
+                let graph = self.fused.graph;
+                let reads: SmallVec<[BufferId; 4]> = operands.iter().map(|&o| self.buffer(o)).collect();
+                let result = self.result_of_call(*node, operands);
+                let routine = Arc::new(Routine {
+                    op: graph.op(*node).clone(),
+                    operands: graph.operands(*node).iter().map(|&o| graph.ty(o).clone()).collect(),
+                    ty: graph.ty(*node).clone(),
+                    workspace: *workspace,
+                });
+                let Workspace { dtype, len } = *workspace;
+                let workspace = (len > 0).then(|| self.add_buffer(dtype, len, Want::Arena, None));
+                let writes = [result].into_iter().chain(workspace).collect();
+                let call = RoutineCall { routine, operands: reads.clone(), result, workspace };
+                self.out.steps.push(PendingStep {
+                    action: Action::Routine(Box::new(call)),
+                    origins: vec![self.origin(*node)],
+                    reads,
+                    writes,
                     level: group.level,
                 });
             }
@@ -449,7 +456,23 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    /// The buffer of a node that several kernels write; its update is copied.
+    /// A buffer for a node's value in the memory of a parameter, whose new value it is.
+    fn in_parameter(&mut self, node: NodeId, param: usize) -> BufferId {
+        let buffer = self.new_buffer(node, Want::At(Place::Param(param)));
+        self.out.in_place.push(CopyBack { from: buffer, param });
+        buffer
+    }
+
+    /// The buffer of a node that one call of the runtime computes from `operands`. A parameter's new value is computed in place unless the old one is an
+    /// operand.
+    fn result_of_call(&mut self, node: NodeId, operands: &[NodeId]) -> BufferId {
+        match self.target.get(&node).copied() {
+            Some(param) if !operands.contains(&self.out.params[param]) => self.in_parameter(node, param),
+            _ => self.copied_buffer(node),
+        }
+    }
+
+    /// The buffer of a node; if the node is a parameter's new value, that is copied in the end.
     fn copied_buffer(&mut self, node: NodeId) -> BufferId {
         let to = self.buffer(node);
         if let Some(&param) = self.target.get(&node) {

@@ -1,7 +1,7 @@
 //! The loop level: which kernels run, in which order, and where every value lies.
 //!
 //! ```text
-//!   Graph --fuse--> groups of nodes --lower--> kernels, products --schedule--> order --place--> Plan
+//!   Graph --fuse--> groups of nodes --lower--> kernels, products, routines --schedule--> order --place--> Plan
 //! ```
 //!
 //! A [`Plan`] says everything about a run but the instructions: code generation translates it, [`eval`](eval::run) runs it in plain Rust, and
@@ -24,8 +24,11 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::array::Array;
 use crate::graph::{DType, Dims, Graph, Name, NodeId, Origin, TensorType};
+use crate::prim::Routine;
 
 use kernel::Kernel;
 
@@ -104,17 +107,16 @@ pub struct Step {
 
 impl Step {
     /// The buffers that the step writes.
-    pub fn written<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = BufferId> + 'a {
-        let (args, product): (&[BufferId], _) = match &self.action {
-            Action::Kernel { args, .. } => (args, None),
-            Action::Product(p) => (&[], Some(p.c.buffer)),
+    pub fn written(&self, plan: &Plan) -> impl Iterator<Item = BufferId> + use<> {
+        let written: SmallVec<[BufferId; 4]> = match &self.action {
+            Action::Kernel { kernel, args } => {
+                let slots = plan.kernel(*kernel).slots.iter().zip(args);
+                slots.filter(|(s, _)| s.access != kernel::Access::Read).map(|(_, &b)| b).collect()
+            }
+            Action::Product(p) => SmallVec::from_slice(&[p.c.buffer]),
+            Action::Routine(call) => call.workspace.into_iter().chain([call.result]).collect(),
         };
-        let slots = match &self.action {
-            Action::Kernel { kernel, .. } => &plan.kernel(*kernel).slots[..],
-            Action::Product(_) => &[],
-        };
-        let by_kernel = slots.iter().zip(args).filter(|(s, _)| s.access != kernel::Access::Read).map(|(_, &b)| b);
-        by_kernel.chain(product)
+        written.into_iter()
     }
 }
 
@@ -130,6 +132,28 @@ pub enum Action {
     },
     /// Computes matrix products.
     Product(Box<Product>),
+    /// Calls a routine.
+    Routine(Box<RoutineCall>),
+}
+
+/// A call of a routine on whole buffers, which do not overlap.
+#[derive(Clone, Debug)]
+pub struct RoutineCall {
+    /// What is computed. Shared, because compiled code is given its address.
+    pub routine: Arc<Routine>,
+    /// The buffer of each operand.
+    pub operands: SmallVec<[BufferId; 4]>,
+    /// The buffer of the result.
+    pub result: BufferId,
+    /// The workspace, if the routine wants one. Its contents before and after the call are nobody's.
+    pub workspace: Option<BufferId>,
+}
+
+impl RoutineCall {
+    /// The buffers in the order in which the routine is given them: operands, result, workspace.
+    pub fn buffers(&self) -> impl Iterator<Item = BufferId> {
+        self.operands.iter().copied().chain([self.result]).chain(self.workspace)
+    }
 }
 
 /// Matrix products by a library: for every index of `loops`, `c = alpha * a b` or `c += alpha * a b`.
@@ -220,6 +244,14 @@ impl Plan {
     /// The kernel of this number.
     pub fn kernel(&self, id: KernelId) -> &Kernel {
         &self.kernels[id.index()]
+    }
+
+    /// The calls of routines, in order.
+    pub fn routine_calls(&self) -> impl Iterator<Item = &RoutineCall> {
+        self.steps.iter().filter_map(|s| match &s.action {
+            Action::Routine(call) => Some(&**call),
+            _ => None,
+        })
     }
 }
 

@@ -14,6 +14,7 @@
 //! steps
 //!   0  b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4]
 //!   1  k0 (b3, b5)
+//!   2  b6 = argsort (b5 f32[2, 4]) {axis=1, descending=false} workspace b7
 //! ```
 //!
 //! Row loops are called `r0 r1 ..`, inner loops `i0 i1 ..`; the loops of a product are called `l0 l1 ..`, its rows `i`, its columns `j` and the
@@ -23,7 +24,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::kernel::{Access, Affine, Fold, FoldKind, Index, Inst, Kernel, Slot, Store, StoreMode, ValueId};
-use super::{Action, Alpha, BufferId, KernelId, Matrix, Place, Plan, Product};
+use super::{Action, Alpha, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall};
 
 impl Display for BufferId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -118,6 +119,26 @@ impl Display for Action {
                 write!(f, ")")
             }
             Action::Product(product) => product.fmt(f),
+            Action::Routine(call) => call.fmt(f),
+        }
+    }
+}
+
+impl Display for RoutineCall {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let op = &self.routine.op;
+        write!(f, "{} = {} (", self.result, op.name())?;
+        for (i, (operand, ty)) in self.operands.iter().zip(&self.routine.operands).enumerate() {
+            write!(f, "{}{operand} {ty}", if i == 0 { "" } else { ", " })?;
+        }
+        write!(f, ")")?;
+        let attrs = op.attrs();
+        if !attrs.is_empty() {
+            write!(f, " {attrs}")?;
+        }
+        match self.workspace {
+            Some(workspace) => write!(f, " workspace {workspace}"),
+            None => Ok(()),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! What acts on each element by itself is not here but in the table of scalar functions, [`crate::scalar`]; [`Map`] applies one.
 
 mod arg_reduce;
+mod argsort;
 mod attrs;
 mod broadcast;
 mod cast;
@@ -22,6 +23,7 @@ mod map;
 mod pad;
 mod reduce;
 mod reshape;
+mod routine;
 mod rules;
 mod scatter;
 mod slice;
@@ -35,6 +37,7 @@ use crate::graph::{Name, NodeId, OpErrorKind, TensorType};
 use crate::scalar::ScalarFn;
 
 pub use arg_reduce::{ArgReduce, Extremum};
+pub use argsort::Argsort;
 pub use attrs::{AttrError, AttrValue, Attrs};
 pub use broadcast::Broadcast;
 pub use cast::Cast;
@@ -50,6 +53,7 @@ pub use map::Map;
 pub use pad::Pad;
 pub use reduce::{Reduce, Reduction};
 pub use reshape::Reshape;
+pub use routine::{Call, Routine, Workspace};
 pub(crate) use rules::moved_axis;
 pub use rules::{Batch, Jvp, Tangents};
 pub use scatter::{Combine, Scatter};
@@ -98,6 +102,12 @@ pub trait Primitive: Sized {
     fn view(&self, operand: &Strided) -> Option<Strided> {
         let _ = operand;
         None
+    }
+
+    /// Computes the result. Only for [`Lowering::Routine`], whose results have elements.
+    fn run(&self, call: Call<'_>) {
+        let _ = call;
+        panic!("{} is no routine", self.name());
     }
 
     /// The name that the operation declares, for inputs and parameters.
@@ -160,6 +170,11 @@ pub enum Lowering {
         batch: usize,
         /// How they are combined.
         combine: Combine,
+    },
+    /// A function of this library on whole tensors: [`Primitive::run`].
+    Routine {
+        /// The memory that it wants beside its operands and its result.
+        workspace: Workspace,
     },
 }
 
@@ -263,6 +278,11 @@ macro_rules! ops {
                 match self { $(Op::$op(p) => p.view(operand),)* }
             }
 
+            /// Computes the result of a routine.
+            pub fn run(&self, call: Call<'_>) {
+                match self { $(Op::$op(p) => p.run(call),)* }
+            }
+
             /// The name that the operation declares, for inputs and parameters.
             pub fn leaf_name(&self) -> Option<&Name> {
                 match self { $(Op::$op(p) => p.leaf_name(),)* }
@@ -288,6 +308,8 @@ ops! {
     Reduce,
     /// The position of an extreme element along an axis.
     ArgReduce,
+    /// The order of elements along an axis.
+    Argsort,
     /// Repetition along new axes.
     Broadcast,
     /// The same elements, in row-major order, in another shape.

@@ -10,6 +10,7 @@ mod executable;
 pub(crate) mod gemm;
 mod params;
 mod report;
+pub(crate) mod routine;
 
 pub(crate) use executable::{Backend, inputs_of};
 pub use executable::{Executable, Outputs, RunError};

@@ -23,10 +23,12 @@ pub struct Report {
     pub nodes_before: usize,
     /// Nodes after optimization.
     pub nodes_after: usize,
-    /// Calls in a step: compiled kernels and library calls.
+    /// Calls in a step: compiled kernels, matrix products and routines.
     pub kernels: usize,
     /// Of these, matrix products by library call.
     pub products: usize,
+    /// Of these, calls of routines.
+    pub routines: usize,
     /// Different kernels that were compiled; equal ones are compiled once.
     pub distinct_kernels: usize,
     /// Bytes of the arena that holds all intermediate values: the planned peak.
@@ -56,8 +58,8 @@ impl fmt::Display for Report {
         if self.kernels > 0 {
             writeln!(
                 f,
-                "kernels   {} ({} matrix products; {} compiled, {} bytes of code)",
-                self.kernels, self.products, self.distinct_kernels, self.code_bytes
+                "kernels   {} ({} matrix products, {} routines; {} compiled, {} bytes of code)",
+                self.kernels, self.products, self.routines, self.distinct_kernels, self.code_bytes
             )?;
             writeln!(
                 f,

@@ -65,6 +65,9 @@ pub enum Specials {
 /// The largest bound, as a share of the element's magnitude or of 1, of a well-conditioned result.
 const TOO_FAR: f64 = 1e-3;
 
+/// The patterns by which operands are moved at random: so many that terms of a short sum seldom cancel in all of them.
+const COINS: std::ops::Range<u32> = 4..10;
+
 /// Evaluates one operation on bounded operands. `repeated` says that both operands of a two-operand operation are the same node.
 ///
 /// # Errors
@@ -156,6 +159,8 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
             Rounding::None
         }
         Op::Gather(_) | Op::ArgReduce(_) => Rounding::None,
+        // All engines run the one function.
+        Op::Argsort(_) => Rounding::None,
         Op::Cast(_) if operands[0].value.dtype() == DType::F64 || !operands[0].value.dtype().is_float() => {
             if fits(grids[0].largest, grids[0].exponent) { Rounding::None } else { Rounding::OfResult(unit) }
         }
@@ -228,14 +233,14 @@ fn change(
     let elements = operands.iter().map(|o| o.error.len()).max().unwrap_or(0);
     check_points(op, operands, shadows, factor)?;
     // The place of an extreme hangs on each pair of elements: two places differ in a bit.
-    let places = if matches!(op, Op::ArgReduce(_)) { elements.max(1).ilog2() + 1 } else { 0 };
-    for pattern in 0..6 + 2 * places {
+    let places = if matches!(op, Op::ArgReduce(_) | Op::Argsort(_)) { elements.max(1).ilog2() + 1 } else { 0 };
+    for pattern in 0..COINS.end + 2 * places {
         let up = |operand: u64, element: u64| match pattern {
             0 => true,
             1 => false,
             2 | 3 => (operand + u64::from(pattern)).is_multiple_of(2),
-            4 | 5 => coin(pattern.into(), operand, element),
-            _ => (element >> ((pattern - 6) / 2)) % 2 == u64::from(pattern % 2),
+            _ if COINS.contains(&pattern) => coin(pattern.into(), operand, element),
+            _ => (element >> ((pattern - COINS.end) / 2)) % 2 == u64::from(pattern % 2),
         };
         let moved: Vec<Array> = shadows
             .iter()

@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 
 use crate::graph::{DType, Dims, NodeId, Shape, TensorType};
 use crate::prim::{
-    ArgReduce, Broadcast, Cast, Combine, Concat, Dot, Extremum, Gather, Iota, Map, OpKind, Pad, Reduce, Reduction,
-    Reshape, Scatter, Slice, Transpose,
+    ArgReduce, Argsort, Broadcast, Cast, Combine, Concat, Dot, Extremum, Gather, Iota, Map, OpKind, Pad, Reduce,
+    Reduction, Reshape, Scatter, Slice, Transpose,
 };
 use crate::scalar::{ScalarFn, Signature};
 
@@ -15,11 +15,11 @@ use super::generate::Generator;
 fn weight(kind: OpKind) -> usize {
     match kind {
         OpKind::Input | OpKind::Param | OpKind::Const | OpKind::Iota | OpKind::ArgReduce => 1,
-        OpKind::Cast | OpKind::Pad | OpKind::Concat | OpKind::Scatter => 2,
+        OpKind::Cast | OpKind::Pad | OpKind::Concat | OpKind::Scatter | OpKind::Argsort => 2,
         OpKind::Gather | OpKind::Slice | OpKind::Broadcast | OpKind::Reshape | OpKind::Transpose => 3,
         OpKind::Dot => 4,
         OpKind::Reduce => 5,
-        OpKind::Map => 16,
+        OpKind::Map => 24,
     }
 }
 
@@ -73,6 +73,12 @@ impl Generator<'_> {
                 let axis = self.draw.below(self.ty(x).shape.rank());
                 let extremum = self.draw.of(Extremum::ALL);
                 self.push(ArgReduce { extremum, axis }, &[x])
+            }
+            OpKind::Argsort => {
+                let x = self.node(|t| t.shape.rank() > 0)?;
+                let axis = self.draw.below(self.ty(x).shape.rank());
+                let descending = self.draw.chance(0.5);
+                self.push(Argsort { axis, descending }, &[x])
             }
             OpKind::Broadcast => {
                 let x = self.node(|t| t.shape.rank() < 4)?;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::graph::DType;
+use crate::graph::{DType, TensorType};
 use crate::plan::kernel::{Access, Kernel, SCRATCH_ROWS, SlotId, StoreMode};
 use crate::plan::print::show_buffer;
-use crate::plan::{ARENA_ALIGN, Action, Alpha, Buffer, BufferId, KernelId, Matrix, Place, Plan, Product};
+use crate::plan::{ARENA_ALIGN, Action, Alpha, Buffer, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall};
+use crate::prim::Workspace;
 
 use super::footprint::{Pairs, Region, covers, meet};
 use super::structure::{accesses, loaded_after_store, needs_old};
@@ -189,7 +190,7 @@ impl Walk<'_> {
         let known = |b: &BufferId| b.index() < plan.buffers.len();
         let known_kernel = |a: &Action| match a {
             Action::Kernel { kernel, .. } => kernel.index() < plan.kernels.len(),
-            Action::Product(_) => true,
+            Action::Product(_) | Action::Routine(_) => true,
         };
         let steps = plan.steps.iter().filter(|s| known_kernel(&s.action));
         let mut written = vec![false; plan.buffers.len()];
@@ -220,6 +221,12 @@ impl Walk<'_> {
             Action::Product(product) => {
                 if let Some(uses) = self.product_uses(product) {
                     self.overlaps_of_product(product);
+                    self.apply(&uses);
+                }
+            }
+            Action::Routine(call) => {
+                if let Some(uses) = self.routine_uses(call) {
+                    self.overlaps_of_routine(call);
                     self.apply(&uses);
                 }
             }
@@ -329,6 +336,55 @@ impl Walk<'_> {
         };
         uses.push(Use { buffer: p.c.buffer, access, facts: SlotFacts { needs, stores, range } });
         Some(uses)
+    }
+
+    fn routine_uses(&mut self, call: &RoutineCall) -> Option<Vec<Use>> {
+        let plan = self.plan;
+        let routine = &call.routine;
+        if call.operands.len() != routine.operands.len() {
+            self.fault(FaultKind::SlotCount { given: call.operands.len(), slots: routine.operands.len() });
+            return None;
+        }
+        if self.unknown(call.buffers()) {
+            return None;
+        }
+        let operands = call.operands.iter().zip(&routine.operands).map(|(&b, ty)| (b, Access::Read, ty.clone()));
+        let result = [(call.result, Access::Write, routine.ty.clone())];
+        let Workspace { dtype, len } = routine.workspace;
+        let workspace = call.workspace.map(|b| (b, Access::Scratch, TensorType::new(dtype, [len])));
+        if workspace.is_none() && len > 0 {
+            self.fault(FaultKind::NoWorkspace { len });
+        }
+        let mut uses = Vec::new();
+        for (buffer, access, ty) in operands.chain(result).chain(workspace) {
+            let Buffer { dtype, len, .. } = *plan.buffer(buffer);
+            if dtype != ty.dtype {
+                self.fault(FaultKind::SlotType { buffer, expected: ty.dtype, actual: dtype });
+            }
+            let whole = Region::strided(0, [(1, ty.shape.numel())]);
+            if len != ty.shape.numel() {
+                self.fault(FaultKind::RoutineBuffer { buffer, len, ty });
+            }
+            let range = whole.as_ref().map(|r| (r.min(), r.max()));
+            let (needs, stores) = if access == Access::Read { (whole, None) } else { (None, whole) };
+            let (needs, stores) = (needs.into_iter().collect(), stores.into_iter().collect());
+            uses.push(Use { buffer, access, facts: SlotFacts { needs, stores, range } });
+        }
+        Some(uses)
+    }
+
+    /// Buffers of a routine, some of which are written, do not overlap.
+    fn overlaps_of_routine(&mut self, call: &RoutineCall) {
+        let plan = self.plan;
+        let written = || call.workspace.into_iter().chain([call.result]);
+        for w in written() {
+            let others = call.operands.iter().copied().chain(written().filter(|&o| o < w));
+            for other in others {
+                if overlap(plan.buffer(w), plan.buffer(other)) {
+                    self.fault(FaultKind::Overlap { written: w, other });
+                }
+            }
+        }
     }
 
     /// Checks buffers of a kernel that overlap.

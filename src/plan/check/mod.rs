@@ -17,6 +17,7 @@
 //! - Steps name kernels and buffers that exist, with the types of the slots; every index stays inside its buffer; scratch buffers have room for
 //!   [`SCRATCH_ROWS`](super::kernel::SCRATCH_ROWS) rows; the matrices of products lie inside their buffers, and the elements of a result are different
 //!   places.
+//! - Routines are given buffers of their operands' and result's types and the workspace that they want, none of which overlaps one that is written.
 //! - Every read sees the buffer's own value: all elements read have been written, and no other buffer has been written over them since.
 //! - A buffer holds one value: no step writes it after another has read it. A step that changes a value in place writes a buffer of its own at the same
 //!   place.
@@ -38,7 +39,7 @@ use std::fmt;
 
 use super::kernel::{Access, SlotId, ValueId};
 use super::{BufferId, KernelId, Plan};
-use crate::graph::{DType, OpErrorKind};
+use crate::graph::{DType, OpErrorKind, TensorType};
 use crate::scalar::ScalarFn;
 
 /// Proves the properties that the module lists.
@@ -288,6 +289,22 @@ pub enum FaultKind {
         row: i128,
         /// Elements of the buffer.
         len: usize,
+    },
+    /// A routine without the workspace that it wants.
+    #[error("wants a workspace of {len} elements")]
+    NoWorkspace {
+        /// Elements.
+        len: usize,
+    },
+    /// A buffer that a routine's operand or result does not fill.
+    #[error("{buffer} has {len} elements, the routine wants {ty}")]
+    RoutineBuffer {
+        /// The buffer.
+        buffer: BufferId,
+        /// Elements of the buffer.
+        len: usize,
+        /// What lies there.
+        ty: TensorType,
     },
     /// A product of something else than floats.
     #[error("products are of floats, not of {0}")]

@@ -4,8 +4,8 @@ use super::*;
 use crate::graph::Dims;
 use crate::plan::kernel::*;
 use crate::plan::testing::*;
-use crate::plan::{Action, Alpha, Place, Product};
-use crate::prim::Extremum;
+use crate::plan::{Action, Alpha, Place, Product, RoutineCall};
+use crate::prim::{Argsort, Extremum, Lowering, Primitive, Routine};
 
 fn faults(plan: &Plan) -> Vec<FaultKind> {
     match check(plan) {
@@ -224,7 +224,7 @@ fn buffers_lie_in_the_arena_or_fill_their_array() {
 fn args(plan: &mut Plan, i: usize) -> &mut Vec<BufferId> {
     match &mut plan.steps[i].action {
         Action::Kernel { args, .. } => args,
-        Action::Product(_) => panic!("a step that runs a kernel"),
+        Action::Product(_) | Action::Routine(_) => panic!("a step that runs a kernel"),
     }
 }
 
@@ -232,7 +232,7 @@ fn args(plan: &mut Plan, i: usize) -> &mut Vec<BufferId> {
 fn factor(plan: &mut Plan) -> &mut Product {
     match &mut plan.steps[0].action {
         Action::Product(product) => product,
-        Action::Kernel { .. } => panic!("a step that computes a product"),
+        Action::Kernel { .. } | Action::Routine(_) => panic!("a step that computes a product"),
     }
 }
 
@@ -378,6 +378,47 @@ fn buffers_of_a_step_lie_apart_or_exactly_at_one_place() {
     let w = buffer(&mut p, DType::F32, 4, Place::Input(0));
     step(&mut p, Action::Product(product(x, w, y, [2, 2, 2]).into()));
     assert_eq!(faults(&p), [FaultKind::Overlap { written: B(1), other: B(0) }]);
+}
+
+/// A plan that sorts four numbers into an output, changed.
+fn changed_routine(change: impl FnOnce(&mut Plan, &mut RoutineCall)) -> Vec<FaultKind> {
+    let mut p = Plan::default();
+    let x = buffer(&mut p, DType::F32, 4, Place::Input(0));
+    let y = buffer(&mut p, DType::I32, 4, Place::Output(0));
+    let workspace = buffer(&mut p, DType::I64, 4, Place::Arena(0));
+    p.buffers[workspace as usize].node = None;
+    let (op, operand) = (Argsort { axis: 0, descending: false }, TensorType::new(DType::F32, [4]));
+    let ty = op.infer(&[&operand]).unwrap();
+    let Lowering::Routine { workspace: wanted } = op.lowering(&[&operand], &ty) else { panic!("argsort is a routine") };
+    let routine = Routine { op: op.into(), operands: vec![operand], ty, workspace: wanted };
+    let mut call = RoutineCall {
+        routine: routine.into(),
+        operands: [B(x)].into_iter().collect(),
+        result: B(y),
+        workspace: Some(B(workspace)),
+    };
+    change(&mut p, &mut call);
+    step(&mut p, Action::Routine(call.into()));
+    faults(&p)
+}
+
+#[test]
+fn routines_have_whole_buffers_of_their_types_that_lie_apart() {
+    assert_eq!(changed_routine(|_, _| {}), []);
+    assert_eq!(changed_routine(|_, c| c.workspace = None), [FaultKind::NoWorkspace { len: 4 }]);
+    assert_eq!(changed_routine(|_, c| c.operands.clear())[0], FaultKind::SlotCount { given: 0, slots: 1 });
+    assert_eq!(changed_routine(|_, c| c.result = B(9))[0], FaultKind::UnknownBuffer(B(9)));
+    let kinds = changed_routine(|p, _| p.buffers[2].len = 3);
+    let ty = TensorType::new(DType::I64, [4]);
+    assert_eq!(kinds, [FaultKind::RoutineBuffer { buffer: B(2), len: 3, ty }]);
+    let kinds = changed_routine(|p, _| p.buffers[0].dtype = DType::I32);
+    assert_eq!(kinds, [FaultKind::SlotType { buffer: B(0), expected: DType::F32, actual: DType::I32 }]);
+    let kinds = changed_routine(|p, _| p.buffers[0].place = Place::Arena(0));
+    assert_eq!(kinds[0], FaultKind::Overlap { written: B(2), other: B(0) });
+    let kinds = changed_routine(|p, _| p.buffers[0].place = Place::Arena(64));
+    assert!(
+        kinds.contains(&FaultKind::Unwritten(B(0))) || kinds.contains(&FaultKind::OutsideArena { end: 80, arena: 32 })
+    );
 }
 
 #[test]
