@@ -89,8 +89,9 @@ struct Readme;
 
 /// What most programs import.
 pub mod prelude {
-    pub use crate::build::{Builder, Init, Program, Tensor, init};
+    pub use crate::build::{Builder, INFER, Init, PadMode, Program, Tensor, init};
     pub use crate::graph::types::{bool, f32, f64, i32, i64};
+    pub use crate::prim::Combine;
     pub use crate::train::{Adam, AdamW, Optimizer, Rate, Sgd};
     pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, Stage, TensorType};
 }

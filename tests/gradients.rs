@@ -2,6 +2,8 @@
 //! second order; and the documented choices where a function has no derivative.
 
 mod engines;
+#[path = "gradients/shape.rs"]
+mod shape;
 
 use std::collections::BTreeSet;
 
@@ -170,8 +172,8 @@ fn reductions() -> Vec<Row> {
         rows.push(unary(&name("mean"), &x(&shape), move |x| x.mean_over(&a[..]).exp()));
         rows.push(unary(&name("sum that keeps axes"), &x(&shape), move |x| x / (x.square().sum_keep(&b[..]) + 1.0)));
         let (a, b) = (axes.to_vec(), axes.to_vec());
-        rows.push(unary(&name("variance"), &x(&shape), move |x| x.variance(&a[..]).exp()));
-        rows.push(unary(&name("logsumexp"), &x(&shape), move |x| x.logsumexp(&b[..])));
+        rows.push(unary(&name("variance"), &x(&shape), move |x| x.variance_over(&a[..], 0).exp()));
+        rows.push(unary(&name("logsumexp"), &x(&shape), move |x| x.logsumexp_over(&b[..])));
     }
     rows.extend([
         unary("sum of all", &x(&[3, 4]), |x| x.square().sum()),
@@ -313,8 +315,8 @@ fn composites() -> Vec<Row> {
 }
 
 fn table() -> Vec<Row> {
-    let groups = [scalar_functions(), movement(), reductions(), products(), indexing(), sorting(), composites()];
-    groups.into_iter().flatten().collect()
+    let own = [scalar_functions(), movement(), reductions(), products(), indexing(), sorting(), composites()];
+    own.into_iter().chain([shape::shapes(), shape::indexing(), shape::reductions()]).flatten().collect()
 }
 
 fn check(rows: Vec<Row>) {
@@ -370,6 +372,21 @@ fn sorting_gradients() {
 #[test]
 fn composite_gradients() {
     check(composites());
+}
+
+#[test]
+fn shape_gradients() {
+    check(shape::shapes());
+}
+
+#[test]
+fn more_indexing_gradients() {
+    check(shape::indexing());
+}
+
+#[test]
+fn more_reduction_gradients() {
+    check(shape::reductions());
 }
 
 #[test]

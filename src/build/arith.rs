@@ -267,6 +267,7 @@ impl<'g> Tensor<'g> {
     ///
     /// # Panics
     /// If this is not a `bool` tensor, or shapes or element types do not fit.
+    #[doc(alias = "where")]
     #[track_caller]
     pub fn select(self, a: Tensor<'g>, b: impl Operand<'g>) -> Tensor<'g> {
         let b = b.beside(a);

@@ -26,20 +26,6 @@ impl<'g> Tensor<'g> {
         0.5 * self * (1.0 + inner.tanh())
     }
 
-    /// `ln` of the sum of `e^x` over the given axes, which the result lacks. Shifted by the largest element, so that it neither overflows nor loses
-    /// small terms; -inf where all elements are -inf.
-    ///
-    /// # Panics
-    /// If there is no such axis, it has no elements, or the element type is not a float type.
-    #[track_caller]
-    pub fn logsumexp(self, axes: impl IntoAxes) -> Tensor<'g> {
-        let _scope = self.builder.scope("logsumexp", &[self]);
-        let axes = axes.into_axes();
-        let shift = self.shift(&axes[..]);
-        let sum = (self - self.keep_axes(shift, &axes[..])).exp().sum_over(&axes[..]);
-        sum.log() + shift
-    }
-
     /// `e^x` divided by its sum along `axis`. A row of which all elements are -inf gives NaN.
     ///
     /// # Panics
@@ -69,7 +55,7 @@ impl<'g> Tensor<'g> {
     /// not depend on it.
     #[track_caller]
     #[allow(clippy::eq_op, reason = "the difference of an infinity or NaN with itself is NaN")]
-    fn shift(self, axes: impl IntoAxes) -> Tensor<'g> {
+    pub(super) fn shift(self, axes: impl IntoAxes) -> Tensor<'g> {
         self.expect_float("softmax");
         let largest = self.stop_gradient().max_over(axes);
         let zero = self.builder.number(largest.ty(), 0.0);
@@ -85,18 +71,6 @@ impl<'g> Tensor<'g> {
     pub fn linear(self, weight: Tensor<'g>, bias: Tensor<'g>) -> Tensor<'g> {
         let _scope = self.builder.scope("linear", &[self, weight, bias]);
         self.dot(weight) + bias
-    }
-
-    /// The mean square distance from the mean (divided by the count) over the given axes, which the result lacks. The mean is subtracted first, so that a
-    /// large offset costs no digits.
-    ///
-    /// # Panics
-    /// If there is no such axis or the element type is not a float type.
-    #[track_caller]
-    pub fn variance(self, axes: impl IntoAxes) -> Tensor<'g> {
-        let _scope = self.builder.scope("variance", &[self]);
-        let axes = axes.into_axes();
-        (self - self.mean_keep(&axes[..])).square().mean_over(&axes[..])
     }
 
     /// Rows along the last axis shifted and scaled to mean 0 and variance 1: `(x - mean) / sqrt(variance + eps)`, with the variance divided by the count

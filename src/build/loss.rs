@@ -13,7 +13,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn cross_entropy(self, labels: Tensor<'g>) -> Tensor<'g> {
         let _scope = self.builder.scope("cross_entropy", &[self, labels]);
-        self.logsumexp(-1) - self.pick(labels)
+        self.logsumexp_of_logits() - self.pick(labels)
     }
 
     /// The mean of the squared differences over all elements.

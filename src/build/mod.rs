@@ -11,11 +11,15 @@
 
 mod arith;
 mod composite;
+pub mod indexing;
 pub mod init;
+mod joining;
 mod loss;
+mod matrix;
 mod movement;
 mod reduce;
 mod scope;
+mod slicing;
 mod sort;
 mod tensor;
 mod transform;
@@ -33,7 +37,9 @@ use crate::prim::{Const, Input, Iota, Op, Param, ParamKind};
 
 pub use arith::Operand;
 pub use init::Init;
+pub use movement::INFER;
 pub use reduce::IntoAxes;
+pub use slicing::PadMode;
 pub use tensor::Tensor;
 
 /// A graph under construction.

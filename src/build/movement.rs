@@ -1,28 +1,77 @@
-//! Movement of elements, products and indexing.
+//! Movement of elements: other shapes and other orders of the axes; and products.
+
+use std::ops::RangeBounds;
 
 use smallvec::SmallVec;
 
-use crate::graph::{DType, Dims, OpError, OpErrorKind, Shape, TensorType};
-use crate::prim::{Combine, Concat, Dot, Gather, Iota, Pad, Reshape, Scatter, Slice, Transpose};
+use crate::graph::{Dims, OpError, OpErrorKind, Shape};
+use crate::prim::{Dot, Reshape, Transpose};
 
+use super::slicing::resolve_range;
 use super::tensor::join;
-use super::{Builder, IntoAxes, Tensor};
+use super::{IntoAxes, Tensor};
+
+/// The extent, in a call of [`Tensor::reshape`], that follows from the count of elements. NumPy and PyTorch write -1.
+pub const INFER: usize = usize::MAX;
 
 impl<'g> Tensor<'g> {
-    /// The same elements, in row-major order, in another shape.
+    /// The same elements, in row-major order, in another shape. One extent may be [`INFER`]: it becomes what the count of elements and the other extents
+    /// leave.
+    ///
+    /// ```
+    /// # use cotangent::prelude::*;
+    /// # let g = Builder::new();
+    /// # let x = g.input("x", f32([4, 6]));
+    /// assert_eq!(x.reshape([2, INFER, 3]).shape()[..], [2, 4, 3]);
+    /// ```
     ///
     /// # Panics
-    /// If the element counts differ.
+    /// If the element counts differ, more than one extent is to be inferred, or no extent fits.
+    #[doc(alias = "view")]
     #[track_caller]
     pub fn reshape(self, shape: impl Into<Shape>) -> Tensor<'g> {
-        let shape = shape.into();
-        if self.shape() == shape { self } else { self.builder.push(Reshape { shape }, &[self]) }
+        let (from, mut shape) = (self.shape(), shape.into());
+        let open: Dims = (0..shape.rank()).filter(|&a| shape[a] == INFER).collect();
+        if let [axis] = open[..] {
+            let others = shape.without(&[axis]);
+            match from.numel().checked_div(others.checked_numel().unwrap_or(0)) {
+                Some(extent) if extent * others.numel() == from.numel() => {
+                    shape = shape.iter().map(|&d| if d == INFER { extent } else { d }).collect();
+                }
+                _ => {
+                    let why = format!("no extent in place {axis} gives the {} elements of {from}", from.numel());
+                    self.refuse("reshape", &[], OpErrorKind::Other(why))
+                }
+            }
+        } else if open.len() > 1 {
+            self.refuse("reshape", &[], OpErrorKind::Other(format!("axes {open:?} are all to be inferred")))
+        }
+        if from == shape { self } else { self.builder.push(Reshape { shape }, &[self]) }
+    }
+
+    /// The axes of the range made one; of all axes (`..`), a vector. A range of no axes makes a new axis of extent 1.
+    ///
+    /// # Panics
+    /// If the range leaves the axes.
+    #[doc(alias = "ravel")]
+    #[track_caller]
+    pub fn flatten(self, axes: impl RangeBounds<usize>) -> Tensor<'g> {
+        let shape = self.shape();
+        let range = resolve_range(&axes, shape.rank());
+        if range.start > range.end || range.end > shape.rank() {
+            let why = format!("axes {}..{} do not fit rank {}", range.start, range.end, shape.rank());
+            self.refuse("flatten", &[], OpErrorKind::Other(why))
+        }
+        let one = shape[range.clone()].iter().product();
+        let dims = shape[..range.start].iter().copied().chain([one]).chain(shape[range.end..].iter().copied());
+        self.reshape(dims.collect::<Shape>())
     }
 
     /// The tensor with axis `permutation[i]` as its `i`-th. Negative axes count from the last.
     ///
     /// # Panics
     /// If the list is not a permutation of the axes.
+    #[doc(alias = "permute")]
     #[track_caller]
     pub fn transpose(self, permutation: impl IntoAxes) -> Tensor<'g> {
         let permutation = self.axes("transpose", permutation);
@@ -33,12 +82,51 @@ impl<'g> Tensor<'g> {
     ///
     /// # Panics
     /// If there are fewer than two axes.
+    #[doc(alias = "matrix_transpose")]
     #[track_caller]
     pub fn t(self) -> Tensor<'g> {
+        let (last, before) = (self.axis("t", -1), self.axis("t", -2));
+        self.exchanged(last, before)
+    }
+
+    /// The tensor with two axes exchanged. Negative axes count from the last.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[doc(alias = "swapaxes")]
+    #[track_caller]
+    pub fn swap_axes(self, a: isize, b: isize) -> Tensor<'g> {
+        let (a, b) = (self.axis("swap_axes", a), self.axis("swap_axes", b));
+        self.exchanged(a, b)
+    }
+
+    #[track_caller]
+    fn exchanged(self, a: usize, b: usize) -> Tensor<'g> {
         let mut permutation: Dims = (0..self.rank()).collect();
-        let last = self.axis("t", -1);
-        let before = self.axis("t", -2);
-        permutation.swap(last, before);
+        permutation.swap(a, b);
+        self.permuted(permutation)
+    }
+
+    /// The tensor with axis `from` put at place `to` of the result, the others in their order. Negative numbers count from the last.
+    ///
+    /// # Panics
+    /// If there is no such axis or place.
+    #[doc(alias = "moveaxis")]
+    #[doc(alias = "movedim")]
+    #[track_caller]
+    pub fn move_axis(self, from: isize, to: isize) -> Tensor<'g> {
+        let (from, to) = (self.axis("move_axis", from), self.axis("move_axis", to));
+        let mut permutation: Dims = (0..self.rank()).filter(|&a| a != from).collect();
+        permutation.insert(to, from);
+        self.permuted(permutation)
+    }
+
+    /// The transpose by a known permutation; the tensor itself if that changes nothing.
+    #[track_caller]
+    pub(super) fn permuted(self, permutation: Dims) -> Tensor<'g> {
+        if permutation.iter().enumerate().all(|(i, &p)| i == p) {
+            return self;
+        }
         self.builder.push(Transpose { permutation }, &[self])
     }
 
@@ -46,18 +134,39 @@ impl<'g> Tensor<'g> {
     ///
     /// # Panics
     /// If the place is out of range.
+    #[doc(alias = "unsqueeze")]
     #[track_caller]
     pub fn expand(self, axis: isize) -> Tensor<'g> {
-        let mut shape: Dims = self.shape().iter().copied().collect();
-        let rank = shape.len();
-        let at = if axis < 0 { axis + rank as isize + 1 } else { axis };
-        match usize::try_from(at).ok().filter(|&a| a <= rank) {
-            Some(at) => shape.insert(at, 1),
-            None => {
-                let kind = OpErrorKind::Axis { axis, rank: rank + 1 };
-                self.builder.check(Err(OpError::new("expand", &[&self.ty()], kind)), &[self])
+        self.with_new_axes("expand", &[axis])
+    }
+
+    /// New axes of extent 1 at the given places of the result. Negative places count from the end of the result.
+    ///
+    /// # Panics
+    /// If a place is out of range or given twice.
+    #[doc(alias = "unsqueeze")]
+    #[track_caller]
+    pub fn expand_dims(self, axes: impl IntoAxes) -> Tensor<'g> {
+        self.with_new_axes("expand_dims", &axes.into_axes())
+    }
+
+    #[track_caller]
+    fn with_new_axes(self, op: &'static str, axes: &[isize]) -> Tensor<'g> {
+        let rank = self.rank() + axes.len();
+        let mut places = Dims::new();
+        for &axis in axes {
+            let at = if axis < 0 { axis + rank as isize } else { axis };
+            match usize::try_from(at).ok().filter(|&a| a < rank) {
+                Some(at) => places.push(at),
+                None => self.refuse(op, &[], OpErrorKind::Axis { axis, rank }),
             }
         }
+        places.sort_unstable();
+        if places.windows(2).any(|pair| pair[0] == pair[1]) {
+            self.refuse(op, &[], OpErrorKind::AxisOrder { axes: places })
+        }
+        let mut shape: Dims = self.shape().iter().copied().collect();
+        places.into_iter().for_each(|at| shape.insert(at, 1));
         self.reshape(&shape[..])
     }
 
@@ -70,79 +179,66 @@ impl<'g> Tensor<'g> {
         let _scope = self.builder.scope("squeeze", &[self]);
         let axes = self.axes("squeeze", axes);
         let shape = self.shape();
+        if let Some(&axis) = axes.iter().find(|&&a| shape[a] != 1) {
+            let why = format!("axis {axis} has extent {}, not 1", shape[axis]);
+            self.refuse("squeeze", &[], OpErrorKind::Other(why))
+        }
         self.reshape(shape.without(&axes))
     }
 
-    /// Elements `start..end` along `axis`.
+    /// Blocks of `block` by `block` pixels made channels: `[n, c, h, w]` becomes `[n, block * block * c, h / block, w / block]`. The place in the block is
+    /// the outer part of the channel number, as in ONNX's `SpaceToDepth`.
     ///
     /// # Panics
-    /// If there is no such axis or the range leaves it.
+    /// If the tensor has not four axes, or `block` is 0 or does not divide the last two extents.
     #[track_caller]
-    pub fn slice(self, axis: isize, range: std::ops::Range<usize>) -> Tensor<'g> {
-        self.slice_step(axis, range, 1)
+    pub fn space_to_depth(self, block: usize) -> Tensor<'g> {
+        let _scope = self.builder.scope("space_to_depth", &[self]);
+        let [n, c, h, w] = self.images("space_to_depth", block, |[_, _, h, w]| [h, w]);
+        let cut =
+            self.reshape([n, c, h / block, block, w / block, block]).permuted([0, 3, 5, 1, 2, 4].into_iter().collect());
+        cut.reshape([n, block * block * c, h / block, w / block])
     }
 
-    /// Every `step`-th of the elements `start..end` along `axis`. With a negative step they come in reverse order, from `end - 1` downwards.
+    /// The inverse of [`Tensor::space_to_depth`], ONNX's `DepthToSpace` in mode `DCR`.
     ///
     /// # Panics
-    /// If there is no such axis, the range leaves it, or the step is 0.
+    /// If the tensor has not four axes, or `block` is 0 or its square does not divide the second extent.
     #[track_caller]
-    pub fn slice_step(self, axis: isize, range: std::ops::Range<usize>, step: isize) -> Tensor<'g> {
-        let axis = self.axis("slice", axis);
+    pub fn depth_to_space(self, block: usize) -> Tensor<'g> {
+        let _scope = self.builder.scope("depth_to_space", &[self]);
+        let [n, c, h, w] = self.images("depth_to_space", block, |[_, c, _, _]| [c, c / block]);
+        let c = c / block / block;
+        let spread = self.reshape([n, block, block, c, h, w]).permuted([0, 3, 4, 1, 5, 2].into_iter().collect());
+        spread.reshape([n, c, h * block, w * block])
+    }
+
+    /// As [`Tensor::depth_to_space`], but with the place in the block as the inner part of the channel number, as in PyTorch and in ONNX's mode `CRD` (Shi et
+    /// al. 2016).
+    ///
+    /// # Panics
+    /// As [`Tensor::depth_to_space`].
+    #[track_caller]
+    pub fn pixel_shuffle(self, block: usize) -> Tensor<'g> {
+        let _scope = self.builder.scope("pixel_shuffle", &[self]);
+        let [n, c, h, w] = self.images("pixel_shuffle", block, |[_, c, _, _]| [c, c / block]);
+        let c = c / block / block;
+        let spread = self.reshape([n, c, block, block, h, w]).permuted([0, 1, 4, 2, 5, 3].into_iter().collect());
+        spread.reshape([n, c, h * block, w * block])
+    }
+
+    /// The extents of a batch of images, of which those that `cut` names are multiples of `block`.
+    #[track_caller]
+    fn images(self, op: &'static str, block: usize, cut: impl Fn([usize; 4]) -> [usize; 2]) -> [usize; 4] {
         let shape = self.shape();
-        let extent = shape[axis];
-        if step == 0 || range.start > range.end || range.end > extent {
-            let kind = OpErrorKind::Slice { axis, start: range.start, end: range.end, step, extent };
-            self.builder.check(Err(OpError::new("slice", &[&self.ty()], kind)), &[self])
+        let extents = <[usize; 4]>::try_from(&shape[..]).ok();
+        match extents.filter(|&e| block > 0 && cut(e).iter().all(|d| d.is_multiple_of(block))) {
+            Some(extents) => extents,
+            None => {
+                let why = format!("{shape} is no [n, c, h, w] that blocks of {block} by {block} divide");
+                self.refuse(op, &[], OpErrorKind::Other(why))
+            }
         }
-        let mut slice = Slice {
-            start: SmallVec::from_elem(0, shape.rank()),
-            len: shape.iter().copied().collect(),
-            step: SmallVec::from_elem(1, shape.rank()),
-        };
-        let count = range.len().div_ceil(step.unsigned_abs());
-        slice.len[axis] = count;
-        slice.step[axis] = step;
-        slice.start[axis] = if step < 0 && count > 0 { range.end - 1 } else { range.start };
-        self.builder.push(slice, &[self])
-    }
-
-    /// The elements along the given axes in reverse order.
-    ///
-    /// # Panics
-    /// If there is no such axis.
-    #[track_caller]
-    pub fn flip(self, axes: impl IntoAxes) -> Tensor<'g> {
-        let shape = self.shape();
-        let mut slice = Slice {
-            start: SmallVec::from_elem(0, shape.rank()),
-            len: shape.iter().copied().collect(),
-            step: SmallVec::from_elem(1, shape.rank()),
-        };
-        let axes = self.axes("flip", axes);
-        if axes.is_empty() {
-            return self;
-        }
-        for axis in axes {
-            slice.start[axis] = shape[axis].saturating_sub(1);
-            slice.step[axis] = -1;
-        }
-        self.builder.push(slice, &[self])
-    }
-
-    /// `value` around the elements: on axis `i`, `widths[i].0` times before and `widths[i].1` times behind.
-    ///
-    /// # Panics
-    /// If there is not one pair of widths for each axis.
-    #[track_caller]
-    pub fn pad(self, widths: &[(usize, usize)], value: f64) -> Tensor<'g> {
-        let pad = Pad {
-            low: widths.iter().map(|w| w.0).collect(),
-            high: widths.iter().map(|w| w.1).collect(),
-            interior: SmallVec::from_elem(0, widths.len()),
-            value: value.to_bits(),
-        };
-        self.builder.push(pad, &[self])
     }
 
     /// The product of matrices: the last axis of `self` with the last but one of `other`, or its only one. With more axes than two, the axes before the
@@ -196,114 +292,5 @@ impl<'g> Tensor<'g> {
             rhs_contract: contract.iter().map(|p| p.1).collect(),
         };
         self.builder.push_as("contract", dot, &[self, other])
-    }
-
-    /// Slices along `axis`, chosen by integers: `out[.., i.., ..] = self[.., index[i..], ..]`. The index's axes take the place of `axis`. Where an index is
-    /// negative or too large, the result is NaN (0 for integers, false for `bool`).
-    ///
-    /// # Panics
-    /// If there is no such axis, or the indices are not `i32` or `i64`.
-    #[track_caller]
-    pub fn take(self, index: Tensor<'g>, axis: isize) -> Tensor<'g> {
-        let _scope = self.builder.scope("take", &[self, index]);
-        let axis = self.axis("take", axis);
-        let rank = self.rank();
-        // The gather chooses from the first axis; the axes before it are put behind and back again.
-        let forward: Dims = (axis..rank).chain(0..axis).collect();
-        let moved = if axis == 0 { self } else { self.builder.push(Transpose { permutation: forward }, &[self]) };
-        let taken = self.builder.push(Gather::new(0), &[moved, index]);
-        if axis == 0 {
-            return taken;
-        }
-        let first = taken.rank() - axis;
-        let back: Dims = (first..taken.rank()).chain(0..first).collect();
-        self.builder.push(Transpose { permutation: back }, &[taken])
-    }
-
-    /// One element of the last axis for each of the others, chosen by integers: `out[b..] = self[b.., index[b..]]`. Where an index is negative or too
-    /// large, the result is NaN (0 for integers, false for `bool`).
-    ///
-    /// # Panics
-    /// If the index's shape is not that of `self` without its last axis, or its element type is not `i32` or `i64`.
-    #[track_caller]
-    pub fn pick(self, index: Tensor<'g>) -> Tensor<'g> {
-        let last = self.axis("pick", -1);
-        let shape = self.shape();
-        if index.shape()[..] != shape[..last] {
-            let kind = OpErrorKind::Shape { position: 1, expected: Shape::from(&shape[..last]), actual: index.shape() };
-            self.builder.check(Err(OpError::new("pick", &[&self.ty(), &index.ty()], kind)), &[self, index])
-        }
-        self.builder.push_as("pick", Gather::new(last), &[self, index])
-    }
-
-    /// `self` with each slice of `updates` added to the slice of the first axis that `index` chooses. Repeated indices add up; indices out of range are
-    /// dropped.
-    ///
-    /// # Panics
-    /// If the updates' shape is not the index's followed by that of one slice, or element types do not fit.
-    #[track_caller]
-    pub fn scatter_add(self, index: Tensor<'g>, updates: Tensor<'g>) -> Tensor<'g> {
-        self.builder.push_as("scatter_add", Scatter { batch: 0, combine: Combine::Add }, &[self, index, updates])
-    }
-
-    /// `self` with each slice of the first axis that `index` chooses replaced by that of `updates`. Of repeated indices the last counts; indices out of
-    /// range are dropped.
-    ///
-    /// # Panics
-    /// If the updates' shape is not the index's followed by that of one slice, or element types do not fit.
-    #[track_caller]
-    pub fn scatter_set(self, index: Tensor<'g>, updates: Tensor<'g>) -> Tensor<'g> {
-        self.builder.push_as("scatter_set", Scatter { batch: 0, combine: Combine::Set }, &[self, index, updates])
-    }
-
-    /// A new last axis of extent `classes` that holds 1 at the place that this integer tensor says and 0 elsewhere; all 0 for places out of range.
-    ///
-    /// # Panics
-    /// If the tensor does not hold integers.
-    #[track_caller]
-    pub fn one_hot(self, classes: usize, dtype: DType) -> Tensor<'g> {
-        let _scope = self.builder.scope("one_hot", &[self]);
-        if !self.dtype().is_int() {
-            let kind = OpErrorKind::DType { position: 0, expected: "i32 or i64".to_owned(), actual: self.dtype() };
-            self.builder.check(Err(OpError::new("one_hot", &[&self.ty()], kind)), &[self])
-        }
-        let place = self.builder.push(Iota { ty: TensorType::new(self.dtype(), [classes]), axis: 0 }, &[]);
-        self.expand(-1).eq(place).cast(dtype)
-    }
-}
-
-impl Builder {
-    /// Tensors one behind the other along `axis`. They agree in all other extents.
-    ///
-    /// # Panics
-    /// If the list is empty, there is no such axis, or shapes or element types differ.
-    #[track_caller]
-    pub fn concat<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
-        let Some(first) = tensors.first() else { panic!("concat: takes at least one tensor") };
-        let axis = first.axis("concat", axis);
-        self.push(Concat { axis }, tensors)
-    }
-
-    /// Tensors of one shape put side by side along a new axis at place `axis` of the result.
-    ///
-    /// # Panics
-    /// If the list is empty, the place is out of range, or shapes or element types differ.
-    #[track_caller]
-    pub fn stack<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
-        let Some(first) = tensors.first() else { panic!("stack: takes at least one tensor") };
-        let _scope = self.scope("stack", tensors);
-        let places = first.rank() + 1;
-        let from_front = if axis < 0 { axis + places as isize } else { axis };
-        let Some(at) = usize::try_from(from_front).ok().filter(|&a| a < places) else {
-            let kind = OpErrorKind::Axis { axis, rank: places };
-            self.check(Err(OpError::new("stack", &[&first.ty()], kind)), &[*first])
-        };
-        let mut expanded = Vec::with_capacity(tensors.len());
-        for tensor in tensors {
-            let mut shape: Dims = tensor.shape().iter().copied().collect();
-            shape.insert(at.min(shape.len()), 1);
-            expanded.push(tensor.reshape(&shape[..]));
-        }
-        self.push(Concat { axis: at }, &expanded)
     }
 }

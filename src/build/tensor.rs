@@ -50,6 +50,15 @@ impl<'g> Tensor<'g> {
         self.builder
     }
 
+    /// Panics at the caller's line: operation `op` of this tensor, and of others, does not fit.
+    #[track_caller]
+    pub(super) fn refuse(self, op: &'static str, others: &[Tensor<'g>], kind: OpErrorKind) -> ! {
+        let operands: SmallVec<[Tensor<'g>; 4]> = std::iter::once(self).chain(others.iter().copied()).collect();
+        let types: SmallVec<[TensorType; 4]> = operands.iter().map(|t| t.ty()).collect();
+        let error = OpError::new(op, &types.iter().collect::<SmallVec<[&TensorType; 4]>>(), kind);
+        match self.builder.check::<std::convert::Infallible>(Err(error), &operands) {}
+    }
+
     /// Applies a scalar function to each element; the operands broadcast.
     #[track_caller]
     pub(super) fn map(f: ScalarFn, operands: &[Tensor<'g>]) -> Tensor<'g> {
@@ -67,6 +76,8 @@ impl<'g> Tensor<'g> {
     ///
     /// # Panics
     /// If the shapes do not broadcast to `shape`.
+    #[doc(alias = "expand")]
+    #[doc(alias = "expand_as")]
     #[track_caller]
     pub fn broadcast_to(self, shape: impl Into<Shape>) -> Tensor<'g> {
         let (from, to) = (self.shape(), shape.into());

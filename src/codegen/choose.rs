@@ -152,7 +152,7 @@ fn candidate(kernel: &Kernel, dependencies: &Dependencies, dim: usize) -> Option
         let scratch = kernel.slots[store.slot.index()].access == Access::Scratch;
         let chosen = store.index.choice.is_some_and(|c| dependencies.varies(c.value, dim));
         // Elements that may meet are written one after the other. Apart they are if the loop moves the store by one element at a time.
-        let meets = kernel.serial || store.mode == StoreMode::Add || store.index.affine.coefs[dim] == 0;
+        let meets = kernel.serial || store.mode != StoreMode::Set || store.index.affine.coefs[dim] == 0;
         if meets && !(scratch && by_rows) && (store.index.affine.coefs[dim] != 1 || chosen) {
             return None;
         }

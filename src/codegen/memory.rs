@@ -222,9 +222,9 @@ impl Emitter<'_, '_, '_> {
         let (address, bytes) = self.displaced(address, bytes);
         let v = match mode {
             StoreMode::Set => v,
-            StoreMode::Add => {
+            StoreMode::Combine(f) => {
                 let old = self.b.ins().load(scalar_type(dtype), flags(), address, bytes);
-                self.sum(old, v, dtype, false)
+                self.combined(f, old, v, dtype, false)
             }
         };
         self.b.ins().store(flags(), v, address, bytes);
@@ -233,9 +233,9 @@ impl Emitter<'_, '_, '_> {
     fn store_vector(&mut self, v: Clif, dtype: DType, address: Clif, bytes: i64, mode: StoreMode) {
         let v = match mode {
             StoreMode::Set => v,
-            StoreMode::Add => {
+            StoreMode::Combine(f) => {
                 let old = self.load_vector(dtype, address, bytes);
-                self.sum(old, v, dtype, true)
+                self.combined(f, old, v, dtype, true)
             }
         };
         let (address, bytes) = self.displaced(address, bytes);
@@ -256,8 +256,8 @@ impl Emitter<'_, '_, '_> {
         }
     }
 
-    fn sum(&mut self, a: Clif, b: Clif, dtype: DType, wide: bool) -> Clif {
+    fn combined(&mut self, f: ScalarFn, a: Clif, b: Clif, dtype: DType, wide: bool) -> Clif {
         let operands = [(dtype, Parts::from_elem(a, 1)), (dtype, Parts::from_elem(b, 1))];
-        self.apply(ScalarFn::Add, &operands, wide)[0]
+        self.apply(f, &operands, wide)[0]
     }
 }

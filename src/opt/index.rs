@@ -21,6 +21,9 @@ fn scatter_to_select(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
     let &Op::Scatter(Scatter { batch, combine }) = op else {
         return None;
     };
+    if !matches!(combine, Combine::Set | Combine::Add) {
+        return None;
+    }
     let (target, index, update) = (x[0], x[1], x[2]);
     let zeros = r.is_splat(target, 0.0) || (combine == Combine::Add && r.is_zero(target));
     if !zeros || r.graph().shape(index).rank() != batch {

@@ -337,8 +337,8 @@ impl Point<'_, '_, '_> {
     fn store(&mut self, store: &Store) {
         let Some(at) = self.place(&store.index) else { return };
         let (id, mut value) = (self.args[store.slot.index()], self.value(store.value));
-        if store.mode == StoreMode::Add {
-            value = ScalarFn::Add.apply_numbers(&[self.memory.read(id, at), value]);
+        if let StoreMode::Combine(f) = store.mode {
+            value = f.apply_numbers(&[self.memory.read(id, at), value]);
         }
         self.memory.write(id, at, value);
     }
@@ -484,7 +484,7 @@ mod tests {
         match scatter {
             Some(combine) => {
                 let v = k.load(x, at(0, &[1]));
-                let mode = if combine == Combine::Add { StoreMode::Add } else { StoreMode::Set };
+                let mode = StoreMode::of(combine, DType::F32);
                 k.store_as(out, place, v, mode);
             }
             None => {
@@ -511,6 +511,9 @@ mod tests {
         assert_eq!(choose(None), [30.0, 10.0, -1.0, -1.0, 30.0]);
         assert_eq!(choose(Some(Combine::Set)), [20.0, 20.0, 50.0, 40.0, 50.0]);
         assert_eq!(choose(Some(Combine::Add)), [30.0, 20.0, 90.0, 40.0, 50.0]);
+        assert_eq!(choose(Some(Combine::Mul)), [200.0, 20.0, 15000.0, 40.0, 50.0]);
+        assert_eq!(choose(Some(Combine::Max)), [20.0, 20.0, 50.0, 40.0, 50.0]);
+        assert_eq!(choose(Some(Combine::Min)), [10.0, 20.0, 10.0, 40.0, 50.0]);
     }
 
     #[test]

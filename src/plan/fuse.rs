@@ -54,6 +54,8 @@ pub(super) enum Kind {
         batch: usize,
         /// Axes of the index behind those.
         choices: usize,
+        /// Whether sums are kept in double precision until all updates are in.
+        wide: bool,
     },
     /// A call of a routine, its operands whole in memory.
     Routine { node: NodeId, operands: SmallVec<[NodeId; 4]>, workspace: Workspace },
@@ -268,11 +270,11 @@ impl Fused<'_> {
                 let expr = self.exprs.push(expr, ty.dtype);
                 self.settle(id, expr)
             }
-            Lowering::Scatter { batch, combine } => {
+            Lowering::Scatter { batch, combine, wide } => {
                 let (base, index, update) = (self.def(operands[0]), self.def(operands[1]), self.def(operands[2]));
                 let choices = types[1].shape.rank() - batch;
                 let level = self.level_above(&[base, index, update]);
-                self.begin(id, level, Kind::Scatter { node: id, combine, base, index, update, batch, choices })
+                self.begin(id, level, Kind::Scatter { node: id, combine, base, index, update, batch, choices, wide })
             }
             Lowering::Routine { workspace } => {
                 let operands: SmallVec<[NodeId; 4]> = operands.iter().map(|&o| self.whole_in_memory(o)).collect();

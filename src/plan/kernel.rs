@@ -28,7 +28,7 @@
 //! The [checker](super::check) proves what these rules ask for.
 
 use crate::graph::{DType, Dims};
-use crate::prim::Extremum;
+use crate::prim::{Combine, Extremum};
 use crate::scalar::ScalarFn;
 
 /// Number of a value in its kernel.
@@ -58,9 +58,9 @@ impl SlotId {
 pub enum Access {
     /// It only reads.
     Read,
-    /// It writes; every element that it loads, or adds to, the same row has stored before. What it does not store to stays as it was.
+    /// It writes; every element that it loads, or combines with, the same row has stored before. What it does not store to stays as it was.
     Write,
-    /// It writes and needs what was there: it loads it, adds to it, or leaves some of it by a store whose choice may be out of range.
+    /// It writes and needs what was there: it loads it, combines with it, or leaves some of it by a store whose choice may be out of range.
     ReadWrite,
     /// Memory of one row's own: written and read again within the row, its contents forgotten afterwards. Its indices use the inner loops only. Code that
     /// does several rows at a time keeps their elements side by side: the buffer has room for [`SCRATCH_ROWS`] rows.
@@ -151,8 +151,15 @@ pub struct Value {
 pub enum StoreMode {
     /// It replaces it.
     Set,
-    /// It adds to it.
-    Add,
+    /// A scalar function (`add`, `mul`, `max`, `min`, `or`, `and`) of what is there and the value replaces it.
+    Combine(ScalarFn),
+}
+
+impl StoreMode {
+    /// How a scatter's updates of this type are stored.
+    pub fn of(combine: Combine, dtype: DType) -> StoreMode {
+        combine.function(dtype).map_or(StoreMode::Set, StoreMode::Combine)
+    }
 }
 
 /// A store of a value.

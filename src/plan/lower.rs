@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::array::Array;
 use crate::graph::{DType, Dims, NodeId, Origin, Shape};
-use crate::prim::{Combine, Op, Routine, Strided, Workspace};
+use crate::prim::{Op, Routine, Strided, Workspace};
 
 use super::build::{At, KernelBuilder, Read, may_alias, renumber, renumber_address};
 use super::expr::{Expr, ExprId};
@@ -415,44 +415,58 @@ impl Lowerer<'_, '_> {
                     self.elementwise(&region.shape, to, dtype, region.clone(), group.level, *node, value);
                 }
             }
-            Kind::Scatter { node, combine, base, index, update, batch, choices } => {
-                let (shape, dtype) = (self.fused.graph.shape(*node).clone(), self.fused.graph.ty(*node).dtype);
-                let to = self.copied_buffer(*node);
-                let base = *base;
-                let base_shape = shape.clone();
-                let value = move |b: &mut KernelBuilder, this: &mut Self| {
-                    let (_, coords) = Loops::over(&base_shape, &[]);
-                    this.read_memory(b, base, &coords, At::Row(0))
-                };
-                self.elementwise(&shape, to, dtype, Strided::contiguous(&shape), group.level, *node, value);
-                let operands = self.fused.graph.operands(*node);
-                let update_shape = self.fused.graph.shape(operands[2]).clone();
-                if update_shape.numel() == 0 {
-                    return;
-                }
-                let (loops, coords) = Loops::over(&update_shape, &[]);
-                let rows = loops.dims.len();
-                let mut b = KernelBuilder::new(loops.dims, rows, 1);
-                let index_coords: Coords = coords[..batch + choices].iter().cloned().collect();
-                let chosen = self.read_memory(&mut b, *index, &index_coords, At::Row(0));
-                let value = self.read_memory(&mut b, *update, &coords, At::Row(0));
-                let strides = shape.strides();
-                let by_axis: Dims<isize> = strides[..*batch]
-                    .iter()
-                    .copied()
-                    .chain(std::iter::repeat_n(0, *choices))
-                    .chain(strides[batch + 1..].iter().copied())
-                    .collect();
-                let affine = Affine { offset: 0, coefs: address(&by_axis, &coords, rows) };
-                let choice = Some(Choice { value: chosen, stride: strides[*batch], extent: shape[*batch] });
-                let slot = b.slot(to, dtype, Access::ReadWrite);
-                let mode = match combine {
-                    Combine::Set => StoreMode::Set,
-                    Combine::Add => StoreMode::Add,
-                };
-                b.store(slot, Index { affine, choice }, value, mode, At::Row(0));
-                self.add_kernel(b, true, group.level, vec![self.origin(*node)]);
-            }
+            Kind::Scatter { .. } => self.scatter(&group.kind, group.level),
+        }
+    }
+
+    /// A copy of the base, a serial kernel that combines the updates into it in row-major order, and for sums kept in double precision the way back.
+    fn scatter(&mut self, kind: &Kind, level: u32) {
+        let Kind::Scatter { node, combine, base, index, update, batch, choices, wide } = kind else {
+            panic!("called for scatters only");
+        };
+        let (shape, dtype) = (self.fused.graph.shape(*node).clone(), self.fused.graph.ty(*node).dtype);
+        let to = self.copied_buffer(*node);
+        let kept = if *wide { DType::F64 } else { dtype };
+        let sums = if *wide { self.add_buffer(kept, shape.numel(), Want::Arena, None) } else { to };
+        let widened = |b: &mut KernelBuilder, value: ValueId| match wide {
+            true => b.inst(Inst::Cast(value), kept, At::Row(0)),
+            false => value,
+        };
+        let whole = Strided::contiguous(&shape);
+        let (_, places) = Loops::over(&shape, &[]);
+        self.elementwise(&shape, sums, kept, whole.clone(), level, *node, |b, this| {
+            let value = this.read_memory(b, *base, &places, At::Row(0));
+            widened(b, value)
+        });
+        let operands = self.fused.graph.operands(*node);
+        let update_shape = self.fused.graph.shape(operands[2]).clone();
+        if update_shape.numel() > 0 {
+            let (loops, coords) = Loops::over(&update_shape, &[]);
+            let rows = loops.dims.len();
+            let mut b = KernelBuilder::new(loops.dims, rows, 1);
+            let index_coords: Coords = coords[..batch + choices].iter().cloned().collect();
+            let chosen = self.read_memory(&mut b, *index, &index_coords, At::Row(0));
+            let value = self.read_memory(&mut b, *update, &coords, At::Row(0));
+            let value = widened(&mut b, value);
+            let strides = shape.strides();
+            let by_axis: Dims<isize> = strides[..*batch]
+                .iter()
+                .copied()
+                .chain(std::iter::repeat_n(0, *choices))
+                .chain(strides[batch + 1..].iter().copied())
+                .collect();
+            let affine = Affine { offset: 0, coefs: address(&by_axis, &coords, rows) };
+            let choice = Some(Choice { value: chosen, stride: strides[*batch], extent: shape[*batch] });
+            let slot = b.slot(sums, kept, Access::ReadWrite);
+            b.store(slot, Index { affine, choice }, value, StoreMode::of(*combine, kept), At::Row(0));
+            self.add_kernel(b, true, level, vec![self.origin(*node)]);
+        }
+        if *wide {
+            self.elementwise(&shape, to, dtype, whole.clone(), level, *node, |b, _| {
+                let affine = Affine { offset: 0, coefs: address(&whole.strides, &places, b.loops().0.len()) };
+                let sum = b.load(sums, kept, affine, At::Row(0));
+                b.inst(Inst::Cast(sum), dtype, At::Row(0))
+            });
         }
     }
 

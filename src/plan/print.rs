@@ -286,7 +286,7 @@ pub(super) fn show_store(kernel: &Kernel, store: &Store) -> impl Display {
     fmt::from_fn(move |f| {
         let mode = match store.mode {
             StoreMode::Set => "store",
-            StoreMode::Add => "add",
+            StoreMode::Combine(f) => f.name(),
         };
         let index = show_index(kernel, &store.index);
         write!(f, "{mode} s{} {index} {}", store.slot.0, store.value)
@@ -298,6 +298,7 @@ mod tests {
     use super::super::testing::*;
     use super::*;
     use crate::graph::{DType, Dims};
+    use crate::scalar::ScalarFn;
 
     #[test]
     fn the_example_as_text() {
@@ -351,7 +352,7 @@ steps
         let v = k.inner(Inst::Load { slot: t, index, fill }, DType::F64);
         assert_eq!(show_value(&k.0, i).to_string(), "v0 = load s0 [-r0 + 7] : i32");
         assert_eq!(show_value(&k.0, v).to_string(), "v1 = load s1 [i0 - 2 + v0*5 of 9] else 0.5 : f64");
-        k.store_as(t, chosen(0, &[0, 0], i, 5, 9), v, StoreMode::Add);
+        k.store_as(t, chosen(0, &[0, 0], i, 5, 9), v, StoreMode::Combine(ScalarFn::Add));
         assert_eq!(show_store(&k.0, &k.0.phases[0].stores[0]).to_string(), "add s1 [0 + v0*5 of 9] v1");
 
         let mut p = product(0, 1, 2, [2, 3, 4]);

@@ -170,6 +170,8 @@ pub enum Lowering {
         batch: usize,
         /// How they are combined.
         combine: Combine,
+        /// Whether sums are kept in double precision until all updates are in.
+        wide: bool,
     },
     /// A function of this library on whole tensors: [`Primitive::run`].
     Routine {

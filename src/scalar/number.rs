@@ -38,6 +38,18 @@ macro_rules! number {
             fn from(value: $rust) -> Number {
                 Number::$variant(value)
             }
+        }
+
+        impl TryFrom<Number> for $rust {
+            type Error = DType;
+
+            /// The number, or its type if that is another one.
+            fn try_from(number: Number) -> Result<$rust, DType> {
+                match number {
+                    Number::$variant(value) => Ok(value),
+                    other => Err(other.dtype()),
+                }
+            }
         })*
     };
 }

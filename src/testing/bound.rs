@@ -204,7 +204,11 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
             of_sum(magnitudes(op), count, grids[0].exponent + grids[1].exponent)
         }
         Op::Scatter(scatter) => match scatter.combine {
-            Combine::Set => Rounding::None,
+            Combine::Set | Combine::Max | Combine::Min => Rounding::None,
+            Combine::Mul => {
+                let factors = operands[1].value.shape().numel() as f64;
+                Rounding::OfResult(unit * (1.0 + factors))
+            }
             Combine::Add => {
                 let absolute = [absolute(&operands[0].value), operands[1].value.clone(), absolute(&operands[2].value)];
                 let terms = op.eval(&absolute.iter().collect::<Vec<_>>(), &shadow_type(ty));

@@ -136,7 +136,16 @@ impl Generator<'_> {
                 let choices = self.ty(index).shape;
                 let shape: Shape = choices.iter().chain(&ty.shape[batch + 1..]).copied().collect();
                 let update = self.of_type(&TensorType::new(ty.dtype, shape))?;
-                let combine = if ty.dtype == DType::Bool { Combine::Set } else { self.draw.of(Combine::ALL) };
+                let fits: &[Combine] = match ty.dtype {
+                    DType::Bool => &[Combine::Set, Combine::Max, Combine::Min],
+                    _ => Combine::ALL,
+                };
+                let combine = self.draw.of(fits);
+                // The gradient of a product works on all pairs of updates.
+                let pairs = self.ty(update).shape.numel() * choices[batch..].iter().product::<usize>();
+                if combine == Combine::Mul && pairs > 4 * self.config.max_elements {
+                    return None;
+                }
                 self.push(Scatter { batch, combine }, &[x, index, update])
             }
         }

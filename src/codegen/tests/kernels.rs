@@ -144,7 +144,7 @@ fn scatter_adds_rows_in_order() {
         let n = columns as isize;
         let i = k.row(Inst::Load { slot: index, index: at(0, &[1, 0]), fill: 0 }, DType::I64);
         let v = k.load(x, at(0, &[n, 1]));
-        k.store_as(out, chosen(0, &[0, 1], i, n, 5), v, StoreMode::Add);
+        k.store_as(out, chosen(0, &[0, 1], i, n, 5), v, StoreMode::Combine(ScalarFn::Add));
         single.check(k);
     }
 }

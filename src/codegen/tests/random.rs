@@ -353,7 +353,8 @@ impl Maker<'_> {
         self.single.changes(numbers);
         let before = !scatter && self.d.chance(0.3);
         let access = if add || before || scatter { Access::ReadWrite } else { Access::Write };
-        let mode = if add { StoreMode::Add } else { StoreMode::Set };
+        let combine = self.d.of(&[ScalarFn::Add, ScalarFn::Add, ScalarFn::Max, ScalarFn::Min]);
+        let mode = if add { StoreMode::Combine(combine) } else { StoreMode::Set };
         let mut slot = self.k.slot(dtype, access);
         if before && dtype != DType::Bool {
             // In place: what was there is part of the new value. It is read through the same slot, or through another for the same memory.

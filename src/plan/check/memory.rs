@@ -132,7 +132,7 @@ fn facts(kernel: &Kernel) -> Vec<SlotFacts> {
             facts.range = Some((min.min(region.min()), max.max(region.max())));
             let reads = match at.store {
                 None => true,
-                Some(store) => store.mode == StoreMode::Add,
+                Some(store) => store.mode != StoreMode::Set,
             };
             if reads && needs_old(&at) && matches!(access, Access::Read | Access::ReadWrite) {
                 facts.needs.push(region);

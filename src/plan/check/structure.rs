@@ -243,10 +243,10 @@ impl Checker<'_> {
         if actual != slot.dtype {
             return Some(FaultKind::Type { expected: slot.dtype, actual });
         }
-        if store.mode == StoreMode::Add
-            && let Err(error) = ScalarFn::Add.result_dtype(&[actual, actual])
+        if let StoreMode::Combine(function) = store.mode
+            && !combines(function, actual)
         {
-            return Some(FaultKind::Operands(error));
+            return Some(FaultKind::FoldFunction { function, dtype: actual });
         }
         (slot.access == Access::Read).then_some(FaultKind::StoreToRead)
     }
@@ -258,10 +258,7 @@ impl Checker<'_> {
         let dtype = self.kernel.value(fold.value).dtype;
         match fold.kind {
             FoldKind::Combine(function, _) => {
-                use ScalarFn::{Add, And, Max, Min, Mul, Or};
-                let folds = matches!(function, Add | Mul | Max | Min | Or | And)
-                    && function.result_dtype(&[dtype, dtype]) == Ok(dtype);
-                (!folds).then_some(FaultKind::FoldFunction { function, dtype })
+                (!combines(function, dtype)).then_some(FaultKind::FoldFunction { function, dtype })
             }
             FoldKind::Position(_) => {
                 let count = self.kernel.inner_count();
@@ -291,7 +288,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Every load, and every store that adds, finds elements that the row has stored.
+    /// Every load, and every store that combines, finds elements that the row has stored.
     fn stored_before(&mut self, all: &[AccessAt<'_>]) {
         let kernel = self.kernel;
         for (i, access) in all.iter().enumerate() {
@@ -345,7 +342,13 @@ impl Checker<'_> {
 
 /// True if the access needs what was in the slot before the kernel, as far as it can tell by itself.
 pub(super) fn needs_old(access: &AccessAt<'_>) -> bool {
-    access.store.is_none_or(|s| s.mode == StoreMode::Add || s.index.choice.is_some())
+    access.store.is_none_or(|s| s.mode != StoreMode::Set || s.index.choice.is_some())
+}
+
+/// True for functions by which folds and stores combine elements of this type.
+fn combines(function: ScalarFn, dtype: DType) -> bool {
+    use ScalarFn::{Add, And, Max, Min, Mul, Or};
+    matches!(function, Add | Mul | Max | Min | Or | And) && function.result_dtype(&[dtype, dtype]) == Ok(dtype)
 }
 
 fn line(kernel: &Kernel, access: &AccessAt<'_>) -> String {

@@ -146,7 +146,7 @@ fn slots_are_used_as_declared() {
     // A sum into memory that the kernel claims not to read.
     let kinds = of_kernel(&[4], 1, &[Access::Write], |k, s| {
         let v = number(k);
-        k.store_as(s[0], at(0, &[1]), v, StoreMode::Add);
+        k.store_as(s[0], at(0, &[1]), v, StoreMode::Combine(ScalarFn::Add));
     });
     assert_eq!(kinds, [FaultKind::NotStoredYet]);
 }
@@ -198,7 +198,7 @@ fn points_store_apart_unless_they_choose() {
             let v = number(k);
             let i = k.inner(Inst::Const(0), DType::I32);
             let index = if choose { chosen(0, &[5, 0], i, 1, 5) } else { at(0, &[5, 0]) };
-            k.store_as(s[0], index, v, StoreMode::Add);
+            k.store_as(s[0], index, v, StoreMode::Combine(ScalarFn::Add));
         })
     };
     assert!(matches!(store(false)[..], [FaultKind::PointsMeet { .. }]));
