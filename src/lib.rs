@@ -47,6 +47,7 @@
 //! | compile and run | [`Program`], [`Options`], [`Executable`], [`Report`] |
 //! | read and set parameters | [`Params`] |
 //! | read data | [`data`] |
+//! | know what happens at ties, at 0, and out of range | [`choices`] |
 //! | read what the compiler did | [`Executable::dump`], [`dump`], [`graph`], [`opt`], [`plan`] |
 //!
 //! # Promises
@@ -59,6 +60,8 @@
 
 pub mod array;
 pub mod build;
+#[doc = include_str!("choices.md")]
+pub mod choices {}
 mod codegen;
 pub mod compile;
 pub mod data;

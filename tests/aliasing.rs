@@ -98,3 +98,22 @@ fn a_position_counts_along_its_own_axis() {
     let program = g.program(&[("sum", sum), ("first", first)]);
     check("argmax", &program, &[("x", random(&[rows, a, b], 5))]);
 }
+
+/// One value for two parameters is added in place to the one that it is a sum with, whichever is listed first.
+#[test]
+fn a_sum_for_two_parameters_accumulates_in_its_own() {
+    let g = Builder::new();
+    let (x, y) = (g.input("x", f32([N, N])), g.input("y", f32([N, N])));
+    let p = g.param("p", init::he([N, N], 0));
+    let other = g.param("other", init::he([N, N], 1));
+    let new = p + x.dot(y);
+    let inputs = [("x", random(&[N, N], 3)), ("y", random(&[N, N], 4))];
+    for updates in [[(p, new), (other, new)], [(other, new), (p, new)]] {
+        let program = g.program_with_updates(&[("loss", x.sum())], &updates);
+        check("a sum for two parameters", &program, &inputs);
+        let plan = cotangent::plan::plan(&program.graph);
+        let accumulates =
+            |s: &cotangent::plan::Step| matches!(&s.action, cotangent::plan::Action::Product(p) if p.accumulate);
+        assert_eq!(plan.steps.iter().filter(|s| accumulates(s)).count(), 1, "{plan}");
+    }
+}

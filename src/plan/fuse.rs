@@ -113,7 +113,7 @@ pub(super) struct Fused<'g> {
     /// The nodes that are outputs.
     outputs: FxHashSet<NodeId>,
     /// The parameters whose new values nodes are.
-    updated: FxHashMap<NodeId, NodeId>,
+    updated: FxHashMap<NodeId, SmallVec<[NodeId; 1]>>,
 }
 
 /// Groups the live nodes of the graph.
@@ -126,17 +126,19 @@ pub(super) fn fuse(graph: &Graph) -> Fused<'_> {
         defs: vec![None; graph.len()],
         live: graph.live(),
         outputs: graph.outputs().iter().map(|o| o.node).collect(),
-        updated: graph.updates().iter().map(|u| (u.value, u.param)).collect(),
+        updated: FxHashMap::default(),
     };
+    for update in graph.updates() {
+        fused.updated.entry(update.value).or_default().push(update.param);
+    }
     for id in graph.ids() {
         if !fused.live[id.index()] {
             continue;
         }
         fused.define(id);
         if fused.is_wanted(id) {
-            if let Some(&param) = fused.updated.get(&id)
-                && fused.accumulate_product(id, param)
-            {
+            let params = fused.updated.get(&id).cloned().unwrap_or_default();
+            if params.into_iter().any(|param| fused.accumulate_product(id, param)) {
                 continue;
             }
             fused.materialize(id);

@@ -192,6 +192,12 @@ pub enum FaultKind {
         /// Points of the inner loops.
         count: usize,
     },
+    /// A position that does not count along one loop, so that its order would depend on how the loops are nested.
+    #[error("a position counts along one inner loop, not along {loops}")]
+    FoldPositionLoops {
+        /// Inner loops of more than one turn.
+        loops: usize,
+    },
     /// A store to a slot that is declared as read only.
     #[error("a store to a read slot")]
     StoreToRead,

@@ -261,6 +261,10 @@ impl Checker<'_> {
                 (!combines(function, dtype)).then_some(FaultKind::FoldFunction { function, dtype })
             }
             FoldKind::Position(_) => {
+                let loops = self.kernel.loops[self.kernel.rows..].iter().filter(|&&n| n > 1).count();
+                if loops > 1 {
+                    return Some(FaultKind::FoldPositionLoops { loops });
+                }
                 let count = self.kernel.inner_count();
                 i32::try_from(count).is_err().then_some(FaultKind::FoldPositions { count })
             }

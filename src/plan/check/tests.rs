@@ -128,6 +128,14 @@ fn folds_combine_what_they_can() {
     let function = ScalarFn::Sub;
     assert_eq!(fold(FoldKind::Combine(function, 0)), [FaultKind::FoldFunction { function, dtype: DType::F32 }]);
     assert_eq!(fold(FoldKind::Position(Extremum::Max)), [FaultKind::FoldPositions { count: 1 << 33 }]);
+    let position = |loops: &[usize], rows: usize| {
+        of_kernel(loops, rows, &[], |k, _| {
+            let v = number(k);
+            k.fold(FoldKind::Position(Extremum::Max), v);
+        })
+    };
+    assert_eq!(position(&[4, 1, 5], 1), []);
+    assert_eq!(position(&[4, 3, 5], 1), [FaultKind::FoldPositionLoops { loops: 2 }]);
 }
 
 #[test]
