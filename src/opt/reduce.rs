@@ -269,6 +269,10 @@ fn map_of_broadcasts(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
         return None;
     }
     let shape = r.graph().shape(x[0]).clone();
+    // Of a repetition without elements nothing would be computed.
+    if shape.numel() == 0 {
+        return None;
+    }
     let small_shape = shape.without(&axes);
     let mut small = crate::graph::Operands::new();
     for &operand in x {
