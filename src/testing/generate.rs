@@ -11,7 +11,7 @@ use crate::array::Array;
 use crate::build::Program;
 use crate::graph::{DType, Dims, Graph, Name, NodeId, Origin, Shape, TensorType};
 use crate::interp::{self, Results};
-use crate::prim::{Broadcast, Const, Input, Op, OpKind, Param, ParamKind, Reduce, Reduction, Transpose};
+use crate::prim::{Broadcast, Const, Input, Op, OpKind, Param, ParamKind, Reduce, Reduction, Reshape, Transpose};
 use crate::scalar::ScalarFn;
 
 use super::bound::{self, Bounded, IllConditioned, Specials};
@@ -426,6 +426,11 @@ impl<'c> Generator<'c> {
         }
     }
 
+    /// Gives parameter `p` a new value.
+    pub(super) fn update(&mut self, p: NodeId, value: NodeId) {
+        self.graph.add_update(p, value).expect("a parameter has one update, typed like it");
+    }
+
     /// Makes some nodes results, and gives some parameters new values.
     fn choose_results(&mut self) {
         let usable: Vec<NodeId> = self.graph.ids().filter(|id| self.values[id.index()].is_some()).collect();
@@ -447,8 +452,21 @@ impl<'c> Generator<'c> {
             if free && self.draw.chance(0.4) {
                 // Another parameter may be among the candidates: updates are stored after everything has been read.
                 let ty = self.ty(p);
-                let value = self.node(|t| *t == ty).expect("the parameter itself fits");
+                let turned = |t: &TensorType| t.dtype == ty.dtype && t.shape.numel() == ty.shape.numel() && *t != ty;
+                let view = if self.draw.chance(0.4) { self.node(turned) } else { None };
+                let shape = ty.shape.clone();
+                let view = view.and_then(|x| self.push(Reshape { shape }, &[x]));
+                let value = view.or_else(|| self.node(|t| *t == ty)).expect("the parameter itself fits");
                 self.graph.add_update(p, value).expect("an update is typed like its parameter");
+            }
+        }
+        // New values are seen by outputs too, in other shapes.
+        for update in self.graph.updates().to_vec() {
+            let shape = Shape::from([self.graph.shape(update.value).numel()]);
+            if self.draw.chance(0.2)
+                && let Some(view) = self.push(Reshape { shape }, &[update.value])
+            {
+                self.graph.add_output(format!("view{}", update.param), view).expect("names are distinct");
             }
         }
     }

@@ -344,7 +344,9 @@ impl Generator<'_> {
 
     /// One of the chains of operations that nets are made of.
     fn chain(&mut self) -> Option<NodeId> {
-        match self.draw.below(5) {
+        match self.draw.below(7) {
+            6 => self.accumulation(),
+            5 => self.position_beside_fold(),
             0 => self.softmax(),
             1 => self.normalization(),
             2 => self.layer(),
@@ -450,6 +452,45 @@ impl Generator<'_> {
         let picked = self.push(gather, &[x, labels])?;
         let losses = self.map(ScalarFn::Sub, &[log, picked])?;
         self.sum_all(losses)
+    }
+
+    /// `p + s a b` as the new value of a new parameter: a product that is large enough to be added in place.
+    fn accumulation(&mut self) -> Option<NodeId> {
+        let dtype = self.draw.of(&[DType::F32, DType::F64]);
+        let [m, k, n] = [(); 3].map(|_| self.draw.between(11, 20));
+        let (a, b) = (self.of_type(&TensorType::new(dtype, [m, k]))?, self.of_type(&TensorType::new(dtype, [k, n]))?);
+        let mut term = self.push(Dot::matmul(2), &[a, b])?;
+        if self.draw.chance(0.7) {
+            let scale = match self.draw.chance(0.5) {
+                true => self.scalar(dtype, 0.125),
+                false => self.leaf(&TensorType::new(dtype, [])),
+            };
+            let scale = self.broadcast(scale, [m, n].into(), [0, 1].into_iter().collect())?;
+            term = self.map(ScalarFn::Mul, &[term, scale])?;
+        }
+        let p = self.draw.uniform(&TensorType::new(dtype, [m, n]), -2.0, 2.0);
+        let p = self.param(p);
+        let f = self.draw.of(&[ScalarFn::Add, ScalarFn::Sub]);
+        let value = self.map(f, &[p, term])?;
+        self.update(p, value);
+        Some(value)
+    }
+
+    /// A position and a fold of the same elements, over the same axis or others.
+    fn position_beside_fold(&mut self) -> Option<NodeId> {
+        let x = self.node(|t| t.dtype != DType::Bool && t.shape.rank() > 0 && t.shape.numel() > 1)?;
+        let ty = self.ty(x);
+        let axis = self.draw.below(ty.shape.rank());
+        let extremum = self.draw.of(Extremum::ALL);
+        let position = self.push(ArgReduce { extremum, axis }, &[x])?;
+        let reduction = self.draw.of(&[Reduction::Sum, Reduction::Max, Reduction::Min]);
+        let axes = if self.draw.chance(0.5) { Dims::from_slice(&[axis]) } else { self.some_axes(ty.shape.rank()) };
+        let folded = self.fold(reduction, x, &axes)?;
+        if axes[..] != [axis] {
+            return Some(folded);
+        }
+        let position = self.push(Cast { dtype: ty.dtype }, &[position])?;
+        self.map(ScalarFn::Add, &[position, folded])
     }
 
     /// Sums of neighbours along the last axis: shifted slices added up, as a convolution has them.
