@@ -6,8 +6,10 @@
 //!
 //! Cost: time and new nodes are linear in the nodes walked over. The walk is a loop, not a recursion.
 
+use smallvec::SmallVec;
+
 use crate::graph::{DType, Graph, NodeId, Origin, TensorType};
-use crate::prim::{Emit, Op, Vjp};
+use crate::prim::{Emit, Op, Taken, Vjp};
 
 /// Why a gradient cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +95,7 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
     }
     let end = results.iter().map(|r| r.0.index() + 1).max().unwrap_or(0);
     let mut cotangents: Vec<Option<NodeId>> = vec![None; end];
+    let mut taken: Vec<Option<Taken>> = vec![None; end];
     for &(node, cotangent) in results {
         if graph.ty(node) != graph.ty(cotangent) {
             let (expected, given) = (graph.ty(node).clone(), graph.ty(cotangent).clone());
@@ -114,10 +117,23 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
         let op = graph.op(node).clone();
         let origin = graph.node(node).origin.with_vjp(op.name(), node);
         let mut emit = Appender::new(graph, origin);
-        let parts = op.vjp(&mut Vjp { emit: &mut emit, operands: operands.clone(), output: node, cotangent });
+        let mut cx = Vjp {
+            emit: &mut emit,
+            operands: operands.clone(),
+            output: node,
+            cotangent,
+            taken: taken[index].take(),
+            operands_taken: SmallVec::new(),
+        };
+        let parts = op.vjp(&mut cx);
+        let operands_taken = cx.operands_taken;
         debug_assert_eq!(parts.len(), operands.len(), "{} gives one cotangent for each operand", op.name());
-        for (&operand, part) in operands.iter().zip(parts) {
+        for (i, (&operand, part)) in operands.iter().zip(parts).enumerate() {
             if let Some(part) = part.filter(|_| depends[operand.index()]) {
+                let of_part = operands_taken.get(i).cloned().flatten();
+                let so_far = taken[operand.index()].take();
+                let is_first = cotangents[operand.index()].is_none();
+                taken[operand.index()] = if is_first { of_part } else { Taken::or(so_far, of_part) };
                 accumulate(graph, &mut cotangents, operand, part, "sum");
             }
         }

@@ -197,6 +197,21 @@ fn clamped_at_the_bounds() {
 #[test]
 fn the_branch_not_taken() {
     point(&[-1.0, 2.0], |x| x.gt(0.0).select(x * x, x * 0.5), &[-0.5, 4.0], &[0.5, 4.0]);
+    // What is not taken may be anything, and have any derivative.
+    point(&[0.0, 1.0], |x| x.gt(0.0).select(x.log(), x), &[0.0, 0.0], &[1.0, 1.0]);
+    point(&[0.0, 4.0], |x| x.gt(0.0).select(x.sqrt() * 3.0, x), &[0.0, 6.0], &[1.0, 0.75]);
+    point(&[-1.0, 2.0], |x| x.gt(0.0).select((x.log() * 2.0).exp(), x * 0.0), &[0.0, 4.0], &[0.0, 4.0]);
+    point(&[NAN, 2.0], |x| x.is_nan().select(x * 0.0, x * x).masked_fill(x.is_nan(), 0.0), &[0.0, 4.0], &[0.0, 4.0]);
+    // A cotangent that happens to be 0 still has a derivative.
+    point(
+        &[1.0],
+        |x| {
+            let [d] = x.builder().grad((x.gt(0.0).select(x.square(), x) - 1.0).square().sum(), [x]);
+            d
+        },
+        &[0.0],
+        &[8.0],
+    );
     // What has no gradient may be anything.
     point(&[-1.0, 4.0], |x| x.gt(0.0).select(x.stop_gradient().sqrt(), x), &[-1.0, 2.0], &[1.0, 0.0]);
 }

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::array::Array;
 use crate::graph::{DType, Dims, Graph, NodeId, Operands, Shape, TensorType};
 use crate::scalar::ScalarFn;
 
-use super::{Broadcast, Cast, Const, Dot, Map, Op, Reduce, Reduction, Reshape, Transpose};
+use super::{Broadcast, Cast, Const, Dot, Map, Op, Reduce, Reduction, Reshape, Taken, Transpose};
 
 /// A graph under construction.
 ///
@@ -139,6 +141,10 @@ pub struct Vjp<'a> {
     pub output: NodeId,
     /// The cotangent of the result: the derivative of the final scalar by each of its elements. Of the result's type.
     pub cotangent: NodeId,
+    /// Where the cotangent can differ from 0; `None` for everywhere.
+    pub taken: Option<Taken>,
+    /// The same for the operands' cotangents, if the rule knows it.
+    pub operands_taken: SmallVec<[Option<Taken>; 3]>,
 }
 
 impl Vjp<'_> {

@@ -1,10 +1,12 @@
 //! A scalar function applied to each element. The functions themselves are in the table [`crate::scalar`].
 
+use smallvec::SmallVec;
+
 use crate::array::Array;
 use crate::graph::{NodeId, OpErrorKind, TensorType};
 use crate::scalar::ScalarFn;
 
-use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Vjp, arity};
+use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Taken, Vjp, arity};
 
 /// A scalar function of each element. All operands have one shape; broadcasting is a node of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +46,23 @@ impl Primitive for Map {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Cotangents {
-        self.f.vjp(cx)
+        let mut parts = self.f.vjp(cx);
+        if self.f == ScalarFn::Select {
+            let (condition, outer) = (cx.operands[0], &cx.taken);
+            let branch = |holds: bool| Some(Taken::and(outer, condition, holds));
+            cx.operands_taken = [None, branch(true), branch(false)].into_iter().collect();
+            return parts;
+        }
+        let Some(taken) = &cx.taken else { return parts };
+        cx.operands_taken = SmallVec::from_elem(Some(taken.clone()), parts.len());
+        if !self.f.passes_zeros() && parts.iter().any(Option::is_some) {
+            let taken = taken.emit(cx.emit);
+            for part in parts.iter_mut().flatten() {
+                let zero = cx.emit.full_like(*part, 0.0);
+                *part = cx.emit.select(taken, *part, zero);
+            }
+        }
+        parts
     }
 
     fn jvp(&self, cx: &mut Jvp<'_>) -> Option<NodeId> {

@@ -28,6 +28,7 @@ mod rules;
 mod scatter;
 mod slice;
 mod strided;
+mod taken;
 mod transpose;
 
 use smallvec::SmallVec;
@@ -59,6 +60,7 @@ pub use rules::{Batch, Jvp, Tangents};
 pub use scatter::{Combine, Scatter};
 pub use slice::Slice;
 pub use strided::Strided;
+pub use taken::Taken;
 pub use transpose::Transpose;
 
 /// One cotangent for each operand; `None` where the operand has none (an integer, or no influence).

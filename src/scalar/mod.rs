@@ -192,6 +192,12 @@ impl ScalarFn {
         }
     }
 
+    /// True if a cotangent of 0 gives cotangents of 0, whatever the operands are: the derivative does not multiply by anything that they could make infinite.
+    pub(crate) fn passes_zeros(self) -> bool {
+        use ScalarFn::{Add, Max, Min, Neg, Select, StopGradient, Sub};
+        matches!(self, Add | Sub | Neg | Max | Min | Select | StopGradient)
+    }
+
     /// Emits the cotangents of the operands.
     pub fn vjp(self, cx: &mut Vjp<'_>) -> Cotangents {
         if !cx.emit.ty(cx.output).dtype.is_float() {
