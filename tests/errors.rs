@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
+use cotangent::build::TriangularOptions;
 use cotangent::graph::{Dims, GraphError, OpError, OpErrorKind, Origin};
 use cotangent::prelude::*;
 use cotangent::prim::{ArgReduce, Cast, Combine, Concat, Dot, Extremum, Gather, Iota, Map, Op, Pad};
@@ -232,6 +233,40 @@ fn reductions_and_composites_that_do_not_fit() {
     refuses!(a.bce_with_logits(i), "bce_with_logits(f32[2, 3], i32[2])", "operand 1");
     refuses!(a.linear(a, a), "linear(f32[2, 3], f32[2, 3], f32[2, 3]): dot(f32[2, 3], f32[2, 3])");
     refuses!(a.variance_over(7, 0), "variance(f32[2, 3])", "axis 7");
+}
+
+#[test]
+fn einsums_that_do_not_fit() {
+    let g = Builder::new();
+    let (x, y, v) = (g.input("x", f32([2, 3])), g.input("y", f32([4, 3])), g.input("v", i32([3])));
+    refuses!(g.einsum("ij,jk->ik", &[x, y]), "einsum(f32[2, 3], f32[4, 3])", "`ij,jk->ik`", "index `j` has extent 3");
+    refuses!(g.einsum("ij,jk->ik", &[x, y]), "but 4 in operand 1, whose shape is [4, 3]", "operand 1: input");
+    refuses!(g.einsum("ij,j&->i", &[x, y]), "unexpected `&` at position 4");
+    refuses!(g.einsum("i.j->i", &[x]), "unexpected `.` at position 1");
+    refuses!(g.einsum("...i...->i", &[x]), "a second ellipsis at position 4");
+    refuses!(g.einsum("ij->ij", &[x, y]), "names 1 operands, 2 are given");
+    refuses!(g.einsum("ij,i->j", &[x, y]), "operand 1 at position 3 has 1 axes, its shape is [4, 3]");
+    refuses!(g.einsum("ii->i", &[x]), "index `i` has extent 2, but 3 in operand 0");
+    refuses!(g.einsum("ij->k", &[x]), "`k` at position 4 of the result is in no operand");
+    refuses!(g.einsum("ij->ii", &[x]), "`i` at position 5 is twice in the result");
+    refuses!(g.einsum("...j->j", &[x]), "no ellipsis for the 1 axes");
+    refuses!(g.einsum("ij,j->i", &[x, v]), "operand 1 is i32, expected f32");
+    assert!(g.try_einsum("", &[]).is_err());
+}
+
+#[test]
+fn linear_algebra_that_does_not_fit() {
+    let g = Builder::new();
+    let (x, a, i) = (g.input("x", f32([2, 3])), g.input("a", f32([3, 3])), g.input("i", i32([3, 3])));
+    let options = TriangularOptions::default();
+    refuses!(x.cholesky(), "cholesky(f32[2, 3])", "not one of square matrices");
+    refuses!(i.cholesky(), "cholesky(i32[3, 3])", "expected a float type");
+    refuses!(x.det(), "det(f32[2, 3])", "not one of square matrices");
+    refuses!(x.inverse(), "inverse(f32[2, 3])", "not one of square matrices");
+    refuses!(a.solve(x), "solve(f32[3, 3], f32[2, 3])", "have 3 rows, the right side has 2");
+    refuses!(a.triangular_solve(x, options), "triangular_solve(f32[3, 3], f32[2, 3])", "right side has 2");
+    refuses!(a.cumsum(2), "cumsum(f32[3, 3])", "axis 2");
+    refuses!(a.recurrence(x, 0, false), "recurrence(f32[2, 3], f32[3, 3])", "has shape [3, 3], expected [2, 3]");
 }
 
 #[test]

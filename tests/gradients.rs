@@ -7,10 +7,11 @@ mod shape;
 
 use std::collections::BTreeSet;
 
+use cotangent::build::{CumulativeOptions, TriangularOptions};
 use cotangent::graph::Dims;
 use cotangent::interp;
 use cotangent::prelude::*;
-use cotangent::prim::{Combine, Gather, Map, Op, OpKind, Pad, Scatter};
+use cotangent::prim::{Combine, Gather, Map, Op, OpKind, Pad, Reduction, Scatter};
 use cotangent::scalar::{ScalarFn, Signature};
 use cotangent::testing::{Draw, Tolerance, check_gradient, compare};
 use engines::engines;
@@ -266,6 +267,121 @@ fn indexing() -> Vec<Row> {
     ]
 }
 
+fn linear_algebra() -> Vec<Row> {
+    /// A symmetric positive definite matrix made of any.
+    fn definite<'g>(g: &'g Builder, x: Tensor<'g>) -> Tensor<'g> {
+        let n = x.shape()[x.rank() - 1];
+        let identity = g.iota(i32([n, n]), 0).eq(g.iota(i32([n, n]), 1)).cast(DType::F64);
+        x.dot(x.t()) + identity
+    }
+    fn regular<'g>(g: &'g Builder, x: Tensor<'g>) -> Tensor<'g> {
+        let n = x.shape()[x.rank() - 1];
+        let identity = g.iota(i32([n, n]), 0).eq(g.iota(i32([n, n]), 1)).cast(DType::F64);
+        x * 0.3 + identity * 2.0
+    }
+    let mut rows = Vec::new();
+    for shape in [&[3, 3][..], &[1, 1], &[2, 3, 3], &[0, 0], &[2, 1, 2, 2]] {
+        let name = |op: &str| format!("{op} {shape:?}");
+        let (a, columns) = (x(shape), x(&[shape[shape.len() - 1], 2]));
+        rows.push(row(&name("cholesky"), std::slice::from_ref(&a), |g, x| definite(g, x[0]).cholesky().sin()));
+        // The derivative is by the lower triangle, which alone is read.
+        rows.push(row(&name("cholesky of a lower triangle"), std::slice::from_ref(&a), |g, x| {
+            let n = x[0].shape()[x[0].rank() - 1] as f64;
+            (regular(g, x[0]) + regular(g, x[0] * 0.0) * n).cholesky().sin()
+        }));
+        rows.push(row(&name("logdet"), std::slice::from_ref(&a), |g, x| definite(g, x[0]).logdet().sin()));
+        rows.push(row(&name("inverse"), std::slice::from_ref(&a), |g, x| regular(g, x[0]).inverse().sin()));
+        rows.push(row(&name("det"), std::slice::from_ref(&a), |_, x| (x[0] + 0.1).det().sin()));
+        rows.push(row(&name("slogdet"), std::slice::from_ref(&a), |_, x| (x[0] + 0.1).slogdet().1.sin()));
+        rows.push(row(&name("solve"), &[a.clone(), columns.clone()], |g, x| regular(g, x[0]).solve(x[1]).sin()));
+        for upper in [false, true] {
+            for (transpose, unit, right) in [(false, false, false), (true, false, true), (false, true, true)] {
+                let options = TriangularOptions { upper, transpose, unit, right };
+                rows.push(row(&name(&format!("{options:?}")), &[a.clone(), columns.clone()], move |g, x| {
+                    let b = if right { x[1].t() } else { x[1] };
+                    regular(g, x[0]).triangular_solve(b, options).sin()
+                }));
+            }
+        }
+    }
+    rows.push(row("solve for a vector", &[x(&[3, 3]), x(&[3])], |g, x| regular(g, x[0]).solve(x[1]).sin()));
+    rows.push(row("solve with matrices that broadcast", &[x(&[2, 1, 2, 2]), x(&[3, 2, 1])], |g, x| {
+        regular(g, x[0]).solve(x[1]).sin()
+    }));
+    rows
+}
+
+fn einsums() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let cases: &[(&str, &[&[usize]])] = &[
+        ("ij,jk->ik", &[&[3, 4], &[4, 2]]),
+        ("ii->i", &[&[3, 3]]),
+        ("iij,j->ij", &[&[2, 2, 3], &[3]]),
+        ("...ij,...jk->...ki", &[&[2, 1, 3, 2], &[3, 2, 2]]),
+        ("ij,jk->ik", &[&[3, 1], &[4, 2]]),
+        ("ab,bc,cd->", &[&[2, 3], &[3, 2], &[2, 3]]),
+        ("ij,ij->i", &[&[2, 3], &[2, 3]]),
+        ("i,j", &[&[2], &[0]]),
+    ];
+    for &(specification, shapes) in cases {
+        let seed = |i: usize, s: &[usize]| between(s, -1.0 - i as f64, 1.0);
+        let inputs: Vec<Array> = shapes.iter().enumerate().map(|(i, s)| seed(i, s)).collect();
+        rows.push(row(&format!("einsum {specification}"), &inputs, |g, x| g.einsum(specification, x).sin()));
+    }
+    rows.extend([
+        row("kron", &[x(&[2, 2]), x(&[3])], |_, x| x[0].kron(x[1]).sin()),
+        row("outer", &[x(&[2, 2]), x(&[3])], |_, x| x[0].outer(x[1]).sin()),
+        row("inner", &[x(&[2, 3]), x(&[4, 3])], |_, x| x[0].inner(x[1]).sin()),
+        row("vdot", &[x(&[2, 3]), x(&[3, 2])], |_, x| x[0].vdot(x[1]).sin()),
+        row("matmul", &[x(&[2, 3]), x(&[4, 3, 2])], |_, x| x[0].matmul(x[1]).sin()),
+        row("tensordot", &[x(&[2, 3, 4]), x(&[4, 3, 2])], |_, x| x[0].tensordot(x[1], &[(1, 1), (-1, 0)]).sin()),
+    ]);
+    rows
+}
+
+fn cumulative() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let shape = [2, 4, 3];
+    for &reduction in Reduction::ALL {
+        for axis in 0..3 {
+            for (exclusive, reverse) in [(false, false), (false, true), (true, false), (true, true)] {
+                let options = CumulativeOptions { exclusive, reverse };
+                let name = format!("{reduction:?} along {axis}, {options:?}");
+                // Where an exclusive fold of nothing is infinite, its sine is NaN.
+                let begin = usize::from(exclusive && matches!(reduction, Reduction::Max | Reduction::Min));
+                let point = if begin == 1 || reduction != Reduction::Prod { apart(&shape) } else { x(&shape) };
+                rows.push(unary(&name, &point, move |x| {
+                    let folded = x.cumulative(reduction, axis as isize, options);
+                    let end = shape[axis];
+                    let part = if reverse { 0..end - begin } else { begin..end };
+                    folded.slice(axis as isize, part).sin()
+                }));
+            }
+        }
+    }
+    let zeros = Array::new([2, 5], vec![0.0, 1.5, -2.0, 0.0, 0.5, 1.0, 0.0, 3.0, -1.0, 2.0f64]).unwrap();
+    rows.extend([
+        unary("cumprod with zeros", &zeros, |x| x.cumprod(1).sin()),
+        unary("cumprod with zeros, reverse", &zeros, |x| {
+            x.cumulative(Reduction::Prod, 1, CumulativeOptions { exclusive: false, reverse: true }).sin()
+        }),
+        unary("cumsum of nothing", &x(&[3, 0]), |x| x.cumsum(1).exp()),
+        unary("cumprod of one", &x(&[3, 1]), |x| x.cumprod(1).exp()),
+        unary("cummax of one", &x(&[1, 3]), |x| x.cummax(0).exp()),
+        unary("cummin", &apart(&[3, 4]), |x| x.cummin(1) * x),
+        unary("logcumsumexp", &x(&[3, 4]), |x| x.logcumsumexp(1).sin()),
+        unary("logcumsumexp of large numbers", &between(&[4, 2], 998.0, 1002.0), |x| x.logcumsumexp(0).sin()),
+        row("recurrence", &[x(&[3, 4]), between(&[3, 4], -1.0, 1.0)], |_, x| x[0].recurrence(x[1], 1, false).sin()),
+        row("recurrence of the first axis, reverse", &[x(&[4, 2]), between(&[4, 2], -1.0, 1.0)], |_, x| {
+            x[0].recurrence(x[1], 0, true).sin()
+        }),
+        row("recurrence of one factor", &[x(&[5]), between(&[], -1.0, 1.0)], |_, x| {
+            x[0].recurrence(x[1].broadcast_to([5]), 0, false).sin()
+        }),
+    ]);
+    rows
+}
+
 fn sorting() -> Vec<Row> {
     vec![
         // The order has no derivative; what it chooses has.
@@ -315,8 +431,19 @@ fn composites() -> Vec<Row> {
 }
 
 fn table() -> Vec<Row> {
-    let own = [scalar_functions(), movement(), reductions(), products(), indexing(), sorting(), composites()];
-    own.into_iter().chain([shape::shapes(), shape::indexing(), shape::reductions()]).flatten().collect()
+    let groups = [
+        scalar_functions(),
+        movement(),
+        reductions(),
+        products(),
+        indexing(),
+        sorting(),
+        cumulative(),
+        linear_algebra(),
+        einsums(),
+        composites(),
+    ];
+    groups.into_iter().chain([shape::shapes(), shape::indexing(), shape::reductions()]).flatten().collect()
 }
 
 fn check(rows: Vec<Row>) {
@@ -362,6 +489,21 @@ fn product_gradients() {
 #[test]
 fn indexing_gradients() {
     check(indexing());
+}
+
+#[test]
+fn cumulative_gradients() {
+    check(cumulative());
+}
+
+#[test]
+fn linear_algebra_gradients() {
+    check(linear_algebra());
+}
+
+#[test]
+fn einsum_gradients() {
+    check(einsums());
 }
 
 #[test]

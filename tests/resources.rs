@@ -88,6 +88,19 @@ fn a_step_of_routines_allocates_nothing() {
 }
 
 #[test]
+fn a_step_of_factorizations_allocates_nothing() {
+    let g = Builder::new();
+    let x = g.input("x", f32([2, 6, 6]));
+    let w = g.param("w", init::normal([6, 1], 0.0, 1.0, 0));
+    let definite = x.matmul(x.t()) + g.einsum("i,j->ij", &[g.ones(f32([6])), g.iota(f32([6]), 0)]) * 0.01;
+    let loss = (definite.solve(w).cumsum(1) + definite.cholesky() - w).square().mean() * 1e-3;
+    let mut step = Sgd::new(1e-3).minimize(loss).compile(&Options::default()).expect("the step compiles");
+    let x = Array::new([2, 6, 6], (0..72).map(|i| (i * i % 7) as f32 + if i % 7 == 0 { 9.0 } else { 0.0 }).collect());
+    assert_eq!(ten_steps(&mut step, &[("x", x.expect("72 elements").view())]), (0, 0));
+    assert!(step.report().routines >= 5 && step.report().products == 0, "{}", step.report());
+}
+
+#[test]
 fn a_step_of_products_keeps_nothing() {
     let mut step = training_step(&Options::default());
     let x = Array::full(&f32([32, 48]), 0.5);

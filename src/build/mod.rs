@@ -11,12 +11,16 @@
 
 mod arith;
 mod composite;
+mod cumulative;
+mod einsum;
 pub mod indexing;
 pub mod init;
 mod joining;
+mod linalg;
 mod loss;
 mod matrix;
 mod movement;
+mod products;
 mod reduce;
 mod scope;
 mod slicing;
@@ -36,7 +40,9 @@ use crate::graph::{Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Operan
 use crate::prim::{Const, Input, Iota, Op, Param, ParamKind};
 
 pub use arith::Operand;
+pub use cumulative::CumulativeOptions;
 pub use init::Init;
+pub use linalg::TriangularOptions;
 pub use movement::INFER;
 pub use reduce::IntoAxes;
 pub use slicing::PadMode;

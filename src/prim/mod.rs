@@ -12,15 +12,20 @@ mod argsort;
 mod attrs;
 mod broadcast;
 mod cast;
+mod cholesky;
 mod concat;
 mod constant;
+mod cumulative;
 mod dot;
 mod emit;
 mod gather;
 mod iota;
 mod leaf;
+mod lu;
 mod map;
+mod matrices;
 mod pad;
+mod recurrence;
 mod reduce;
 mod reshape;
 mod routine;
@@ -30,6 +35,7 @@ mod slice;
 mod strided;
 mod taken;
 mod transpose;
+mod triangular_solve;
 
 use smallvec::SmallVec;
 
@@ -43,15 +49,19 @@ pub use attrs::{AttrError, AttrValue, Attrs};
 pub use broadcast::Broadcast;
 pub use cast::Cast;
 pub(crate) use cast::cast_number;
+pub use cholesky::Cholesky;
 pub use concat::Concat;
 pub use constant::Const;
+pub use cumulative::Cumulative;
 pub use dot::Dot;
 pub use emit::{Emit, Vjp};
 pub use gather::Gather;
 pub use iota::Iota;
 pub use leaf::{Input, Param, ParamKind};
+pub use lu::Lu;
 pub use map::Map;
 pub use pad::Pad;
+pub use recurrence::Recurrence;
 pub use reduce::{Reduce, Reduction};
 pub use reshape::Reshape;
 pub use routine::{Call, Routine, Workspace};
@@ -62,6 +72,7 @@ pub use slice::Slice;
 pub use strided::Strided;
 pub use taken::Taken;
 pub use transpose::Transpose;
+pub use triangular_solve::TriangularSolve;
 
 /// One cotangent for each operand; `None` where the operand has none (an integer, or no influence).
 pub type Cotangents = SmallVec<[Option<NodeId>; 3]>;
@@ -314,6 +325,16 @@ ops! {
     ArgReduce,
     /// The order of elements along an axis.
     Argsort,
+    /// Folds of all beginnings of an axis.
+    Cumulative,
+    /// A linear recurrence along an axis.
+    Recurrence,
+    /// Cholesky factors.
+    Cholesky,
+    /// LU factors with row exchanges.
+    Lu,
+    /// Solutions of triangular systems.
+    TriangularSolve,
     /// Repetition along new axes.
     Broadcast,
     /// The same elements, in row-major order, in another shape.

@@ -160,7 +160,8 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
         }
         Op::Gather(_) | Op::ArgReduce(_) => Rounding::None,
         // All engines run the one function.
-        Op::Argsort(_) => Rounding::None,
+        Op::Argsort(_) | Op::Cumulative(_) | Op::Recurrence(_) => Rounding::None,
+        Op::Cholesky(_) | Op::Lu(_) | Op::TriangularSolve(_) => Rounding::None,
         Op::Cast(_) if operands[0].value.dtype() == DType::F64 || !operands[0].value.dtype().is_float() => {
             if fits(grids[0].largest, grids[0].exponent) { Rounding::None } else { Rounding::OfResult(unit) }
         }

@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 
 use crate::graph::{DType, Dims, NodeId, Shape, TensorType};
 use crate::prim::{
-    ArgReduce, Argsort, Broadcast, Cast, Combine, Concat, Dot, Extremum, Gather, Iota, Map, OpKind, Pad, Reduce,
-    Reduction, Reshape, Scatter, Slice, Transpose,
+    ArgReduce, Argsort, Broadcast, Cast, Cholesky, Combine, Concat, Cumulative, Dot, Extremum, Gather, Iota, Lu, Map,
+    OpKind, Pad, Recurrence, Reduce, Reduction, Reshape, Scatter, Slice, Transpose, TriangularSolve,
 };
 use crate::scalar::{ScalarFn, Signature};
 
@@ -16,10 +16,12 @@ fn weight(kind: OpKind) -> usize {
     match kind {
         OpKind::Input | OpKind::Param | OpKind::Const | OpKind::Iota | OpKind::ArgReduce => 1,
         OpKind::Cast | OpKind::Pad | OpKind::Concat | OpKind::Scatter | OpKind::Argsort => 2,
+        OpKind::Cumulative | OpKind::Recurrence => 2,
+        OpKind::Cholesky | OpKind::Lu | OpKind::TriangularSolve => 1,
         OpKind::Gather | OpKind::Slice | OpKind::Broadcast | OpKind::Reshape | OpKind::Transpose => 3,
         OpKind::Dot => 4,
         OpKind::Reduce => 5,
-        OpKind::Map => 24,
+        OpKind::Map => 36,
     }
 }
 
@@ -79,6 +81,26 @@ impl Generator<'_> {
                 let axis = self.draw.below(self.ty(x).shape.rank());
                 let descending = self.draw.chance(0.5);
                 self.push(Argsort { axis, descending }, &[x])
+            }
+            OpKind::Cholesky | OpKind::Lu | OpKind::TriangularSolve => self.grow_matrices(kind),
+            OpKind::Cumulative => {
+                let x = self.node(|t| t.shape.rank() > 0)?;
+                let ty = self.ty(x);
+                let axis = self.draw.below(ty.shape.rank());
+                let fits: &[Reduction] = match ty.dtype {
+                    DType::Bool => &[Reduction::Max, Reduction::Min],
+                    _ => Reduction::ALL,
+                };
+                let (reduction, reverse) = (self.draw.of(fits), self.draw.chance(0.4));
+                self.push(Cumulative { reduction, axis, reverse }, &[x])
+            }
+            OpKind::Recurrence => {
+                let b = self.node(|t| t.dtype.is_float() && t.shape.rank() > 0)?;
+                let ty = self.ty(b);
+                let axis = self.draw.below(ty.shape.rank());
+                let reverse = self.draw.chance(0.4);
+                let a = self.of_type(&ty)?;
+                self.push(Recurrence { axis, reverse }, &[a, b])
             }
             OpKind::Broadcast => {
                 let x = self.node(|t| t.shape.rank() < 4)?;
@@ -270,6 +292,34 @@ impl Generator<'_> {
             slice.step.push(step);
         }
         self.push(slice, &[x])
+    }
+
+    /// Factors of matrices, or the solution of triangular systems: of random matrices with large elements on the diagonal.
+    fn grow_matrices(&mut self, kind: OpKind) -> Option<NodeId> {
+        let n = self.draw.of(&[0, 1, 2, 3, 4, 5, 17]);
+        let batch: Vec<usize> = if self.draw.chance(0.3) { vec![self.draw.between(1, 3)] } else { vec![] };
+        let shape: Shape = batch.iter().copied().chain([n, n]).collect();
+        let dtype = self.draw.of(&[DType::F32, DType::F64]);
+        let ty = TensorType::new(dtype, shape.clone());
+        let mut place = 0;
+        let value = self.draw.fill(&ty, |d| {
+            let (row, column) = (place / n % n, place % n);
+            place += 1;
+            let x = d.below(9) as f64 / 4.0 - 1.0;
+            if row == column { x + 2.0 * n as f64 } else { x }
+        });
+        let a = self.leaf_with(value);
+        match kind {
+            OpKind::Cholesky => self.push(Cholesky, &[a]),
+            OpKind::Lu => self.push(Lu, &[a]),
+            _ => {
+                let columns = self.extent();
+                let b =
+                    self.of_type(&TensorType::new(dtype, batch.into_iter().chain([n, columns]).collect::<Shape>()))?;
+                let [lower, transpose, unit] = [0.5, 0.5, 0.3].map(|p| self.draw.chance(p));
+                self.push(TriangularSolve { lower, transpose, unit }, &[a, b])
+            }
+        }
     }
 
     fn grow_dot(&mut self) -> Option<NodeId> {
