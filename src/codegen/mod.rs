@@ -103,7 +103,7 @@ pub(crate) fn define(
     signature.params.push(AbiParam::new(pointer));
     let id = module.declare_function("step", Linkage::Export, &signature).map_err(Box::new)?;
     context.func.signature = signature;
-    step::build(plan, &kernels, &mut context.func, &mut builder, module, symbols);
+    step::build(plan, &kernels, &mut context.func, &mut builder, module, symbols)?;
     finish(id, "step", &mut context, module, observer)?;
     Ok(id)
 }

@@ -1,19 +1,18 @@
 //! The step: one function that runs all kernels, products and routines of a plan in order.
 
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    AbiParam, FuncRef, Function, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData, StackSlotKind,
+    AbiParam, FuncRef, Function, GlobalValue, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData,
+    StackSlotKind,
 };
 use cranelift_codegen::ir::{Value as Clif, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use cranelift_module::{FuncId, Linkage, Module};
+use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
 use rustc_hash::FxHashMap;
 
 use crate::graph::DType;
-use crate::plan::{Action, Alpha, BufferId, Matrix, Plan, Product, RoutineCall};
+use crate::plan::{Action, Alpha, BufferId, Plan, Product, RoutineCall};
 use crate::runtime::{gemm, routine};
 
-use super::loops::counting;
 use super::{Symbols, first_routine, table_index};
 
 struct Step<'a, 'f> {
@@ -34,7 +33,7 @@ pub(super) fn build(
     context: &mut FunctionBuilderContext,
     module: &mut dyn Module,
     symbols: &mut Symbols,
-) {
+) -> Result<(), Box<ModuleError>> {
     let mut b = FunctionBuilder::new(function, context);
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
@@ -46,6 +45,7 @@ pub(super) fn build(
     let mut step = Step { plan, b, table, slots, arena: None };
     let mut imported: FxHashMap<FuncId, FuncRef> = FxHashMap::default();
     let mut next_routine = first_routine(plan);
+    let mut tables = Tables::default();
     for s in &plan.steps {
         match &s.action {
             Action::Kernel { kernel, args } => {
@@ -60,7 +60,10 @@ pub(super) fn build(
             Action::Product(product) => {
                 let id = import_product(product.dtype, module, symbols);
                 let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
-                step.product(product, function);
+                let table = gemm::Table::new(&product.axes, product.accumulate);
+                let data = tables.define(&table, module)?;
+                let data = module.declare_data_in_func(data, step.b.func);
+                step.product(product, table.chunks(), data, function);
             }
             Action::Routine(call) => {
                 let id = import_routine(module, symbols);
@@ -73,23 +76,21 @@ pub(super) fn build(
     step.b.ins().return_(&[]);
     step.b.seal_all_blocks();
     step.b.finalize(module.target_config());
+    Ok(())
 }
 
 /// The function of the runtime that multiplies matrices of this type.
 fn import_product(dtype: DType, module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
     let (name, address) = match dtype {
-        DType::F64 => ("cotangent_gemm_f64", gemm::gemm_f64 as *const u8),
-        _ => ("cotangent_gemm_f32", gemm::gemm_f32 as *const u8),
+        DType::F64 => ("cotangent_gemm_f64", gemm::multiply_f64 as *const u8),
+        _ => ("cotangent_gemm_f32", gemm::multiply_f32 as *const u8),
     };
     symbols.insert(name.to_owned(), address);
-    let pointer = module.target_config().pointer_type();
-    let mut signature = Signature::new(module.isa().default_call_conv());
+    let pointer = AbiParam::new(module.target_config().pointer_type());
     let int = AbiParam::new(types::I64);
-    signature.params.extend([int; 3]);
-    for _ in 0..3 {
-        signature.params.extend([AbiParam::new(pointer), int, int]);
-    }
-    signature.params.extend([AbiParam::new(types::F64), int]);
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params.extend([pointer; 5]);
+    signature.params.extend([AbiParam::new(types::F64), int, int]);
     module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
 }
 
@@ -101,6 +102,27 @@ fn import_routine(module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params.extend([pointer, pointer]);
     module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
+}
+
+/// Tables of products in the module's memory; equal ones are one.
+#[derive(Default)]
+struct Tables(FxHashMap<Vec<usize>, DataId>);
+
+impl Tables {
+    fn define(&mut self, table: &gemm::Table, module: &mut dyn Module) -> Result<DataId, Box<ModuleError>> {
+        let words = table.words();
+        if let Some(&id) = self.0.get(&words) {
+            return Ok(id);
+        }
+        let name = format!("product_{}", self.0.len());
+        let id = module.declare_data(&name, Linkage::Local, false, false).map_err(Box::new)?;
+        let mut data = DataDescription::new();
+        data.set_align(align_of::<usize>() as u64);
+        data.define(words.iter().flat_map(|w| w.to_ne_bytes()).collect());
+        module.define_data(id, &data).map_err(Box::new)?;
+        self.0.insert(words, id);
+        Ok(id)
+    }
 }
 
 impl Step<'_, '_> {
@@ -145,7 +167,8 @@ impl Step<'_, '_> {
         self.b.ins().call(function, &[description, pointers]);
     }
 
-    fn product(&mut self, product: &Product, function: FuncRef) {
+    /// Calls `function` for all chunks of a product, which `table` describes.
+    fn product(&mut self, product: &Product, chunks: usize, table: GlobalValue, function: FuncRef) {
         let alpha = match product.alpha {
             Alpha::Const(v) => self.b.ins().f64const(v),
             Alpha::Buffer { buffer, sign } => {
@@ -160,56 +183,18 @@ impl Step<'_, '_> {
                 if sign < 0.0 { self.b.ins().fneg(v) } else { v }
             }
         };
-        let pointers = [&product.a, &product.b, &product.c].map(|m| self.pointer(m.buffer));
-        let accumulate = self.int(product.accumulate.into());
-        self.loops(product, function, alpha, pointers, accumulate, 0);
-    }
-
-    /// Emits the loops of a product from number `d` on, and the call in the innermost.
-    fn loops(
-        &mut self,
-        product: &Product,
-        function: FuncRef,
-        alpha: Clif,
-        pointers: [Clif; 3],
-        accumulate: Clif,
-        d: usize,
-    ) {
         let size = product.dtype.size() as i64;
-        let matrices = [&product.a, &product.b, &product.c];
-        if d == product.loops.len() {
-            let mut args: Vec<Clif> = [product.m, product.n, product.k].iter().map(|&v| self.int(v as i64)).collect();
-            for (Matrix { offset, row, column, .. }, pointer) in matrices.into_iter().zip(pointers) {
-                args.push(self.b.ins().iadd_imm_s(pointer, *offset as i64 * size));
-                args.push(self.int(*row as i64));
-                args.push(self.int(*column as i64));
-            }
-            args.extend([alpha, accumulate]);
-            self.b.ins().call(function, &args);
-            return;
+        let mut args = vec![self.b.ins().symbol_value(types::I64, table)];
+        for matrix in [product.a, product.b, product.c] {
+            let pointer = self.pointer(matrix.buffer);
+            args.push(self.b.ins().iadd_imm_s(pointer, matrix.offset as i64 * size));
         }
-        let (start, end) = (self.int(0), self.int(product.loops[d] as i64));
-        let stands_still = product.c.loops[d] == 0;
-        counting(
-            self,
-            |s| &mut s.b,
-            (start, end, 1),
-            true,
-            |s, counter| {
-                let mut moved = pointers;
-                for (pointer, matrix) in moved.iter_mut().zip(matrices) {
-                    let bytes = s.b.ins().imul_imm_s(counter, matrix.loops[d] as i64 * size);
-                    *pointer = s.b.ins().iadd(*pointer, bytes);
-                }
-                let accumulate = if stands_still {
-                    let later = s.b.ins().icmp_imm_s(IntCC::NotEqual, counter, 0);
-                    let later = s.b.ins().uextend(types::I64, later);
-                    s.b.ins().bor(accumulate, later)
-                } else {
-                    accumulate
-                };
-                s.loops(product, function, alpha, moved, accumulate, d + 1);
-            },
-        );
+        args.push(match product.workspace {
+            Some(workspace) => self.pointer(workspace),
+            None => self.int(0),
+        });
+        let (first, end) = (self.int(0), self.int(chunks as i64));
+        args.extend([alpha, first, end]);
+        self.b.ins().call(function, &args);
     }
 }

@@ -16,7 +16,7 @@ use crate::prim::{Extremum, cast_number, with_element};
 use crate::scalar::{Number, ScalarFn};
 
 use super::kernel::{Access, Affine, Fold, FoldKind, Index, Inst, Kernel, Store, StoreMode, ValueId};
-use super::{Action, Alpha, Buffer, BufferId, Matrix, Place, Plan, Product, RoutineCall};
+use super::{Action, Alpha, Axes, Axis, Buffer, BufferId, Place, Plan, Product, RoutineCall};
 
 /// Each byte of memory that nothing has written: floats made of it are NaN, integers -1.
 pub const GARBAGE: u8 = 0xff;
@@ -225,45 +225,34 @@ impl Memory<'_> {
     }
 
     fn run_product(&mut self, p: &Product) {
-        let at = |matrix: &Matrix, turn: &[usize], row: usize, column: usize| {
-            let moved: isize = matrix.loops.iter().zip(turn).map(|(&s, &n)| s * n as isize).sum();
-            matrix.offset + moved + row as isize * matrix.row + column as isize * matrix.column
-        };
+        if let Some(workspace) = p.workspace {
+            self.spoil(workspace);
+        }
         let alpha = match p.alpha {
             Alpha::Const(alpha) => cast_number(alpha.into(), p.dtype).to_f64(),
             Alpha::Buffer { buffer, sign } => sign * self.read(buffer, 0).to_f64(),
         };
-        // Loops along which `c` stands still have one turn here, and are summed over within it.
-        let still = |d: usize| p.c.loops[d] == 0;
-        let split = |sums: bool| -> Dims {
-            let extents = p.loops.iter().enumerate();
-            extents.map(|(d, &n)| if still(d) == sums { n } else { 1 }).collect()
+        let Axes { batch, rows, columns, contracted } = &p.axes;
+        let results: Vec<Axis> = [&batch[..], rows, columns].concat();
+        let (mut at, mut step) = (Dims::from_elem(0, results.len()), Dims::from_elem(0, contracted.len()));
+        let extents = |axes: &[Axis]| axes.iter().map(|x| x.extent).collect::<Dims>();
+        let (outer, inner) = (extents(&results), extents(contracted));
+        let place = |axes: &[Axis], index: &[usize], stride: fn(&Axis) -> isize| -> isize {
+            axes.iter().zip(index).map(|(x, &i)| stride(x) * i as isize).sum()
         };
-        let (moving, summed) = (split(false), split(true));
-        let (turns, sums) = (moving.iter().product::<usize>(), summed.iter().product::<usize>());
-        if sums == 0 {
-            return;
-        }
-        let (mut outer, mut turn) = (Dims::from_elem(0, p.loops.len()), Dims::from_elem(0, p.loops.len()));
-        for t in 0..turns {
-            unravel(t, &moving, &mut outer);
-            for i in 0..p.m {
-                for j in 0..p.n {
-                    let mut sum = 0.0;
-                    for s in 0..sums {
-                        unravel(s, &summed, &mut turn);
-                        turn.iter_mut().zip(&outer).for_each(|(t, o)| *t += o);
-                        for k in 0..p.k {
-                            let a = self.read(p.a.buffer, at(&p.a, &turn, i, k)).to_f64();
-                            let b = self.read(p.b.buffer, at(&p.b, &turn, k, j)).to_f64();
-                            sum += a * b;
-                        }
-                    }
-                    let c = at(&p.c, &outer, i, j);
-                    let before = if p.accumulate { self.read(p.c.buffer, c).to_f64() } else { 0.0 };
-                    self.write(p.c.buffer, c, cast_number((before + alpha * sum).into(), p.dtype));
-                }
+        for n in 0..outer.iter().product() {
+            unravel(n, &outer, &mut at);
+            let [a, b, c] = [|x: &Axis| x.a, |x: &Axis| x.b, |x: &Axis| x.c].map(|side| place(&results, &at, side));
+            let mut sum = 0.0;
+            for k in 0..inner.iter().product() {
+                unravel(k, &inner, &mut step);
+                let a = p.a.offset + a + place(contracted, &step, |x| x.a);
+                let b = p.b.offset + b + place(contracted, &step, |x| x.b);
+                sum += self.read(p.a.buffer, a).to_f64() * self.read(p.b.buffer, b).to_f64();
             }
+            let c = p.c.offset + c;
+            let before = if p.accumulate { self.read(p.c.buffer, c).to_f64() } else { 0.0 };
+            self.write(p.c.buffer, c, cast_number((before + alpha * sum).into(), p.dtype));
         }
     }
 }
@@ -548,16 +537,14 @@ mod tests {
     }
 
     #[test]
-    fn products_accumulate_and_sum_over_loops_where_the_result_stands_still() {
+    fn products_accumulate_and_sum_over_several_axes() {
         let mut p = Plan::default();
         let a = buffer(&mut p, DType::F32, 4, Place::Input(0));
         let b = buffer(&mut p, DType::F32, 4, Place::Input(1));
         let c = buffer(&mut p, DType::F32, 1, Place::Param(0));
         let lr = buffer(&mut p, DType::F32, 1, Place::Param(1));
         let mut product = product(a, b, c, [1, 2, 1]);
-        product.loops = Dims::from_slice(&[2]);
-        (product.a.loops, product.b.loops) = (Dims::from_slice(&[2]), Dims::from_slice(&[2]));
-        product.c.loops = Dims::from_slice(&[0]);
+        product.axes.contracted.insert(0, Axis { extent: 2, a: 2, b: 2, c: 0 });
         product.accumulate = true;
         product.alpha = Alpha::Buffer { buffer: BufferId(lr), sign: -1.0 };
         step(&mut p, Action::Product(Box::new(product)));

@@ -22,7 +22,7 @@ use super::kernel::FoldKind;
 const MAX_WEIGHT: u32 = 1500;
 /// A group has no more members than this, for the same reason.
 const MAX_MEMBERS: usize = 96;
-/// Products of at most this many multiplications are folds, which fuse, rather than library calls, which cost a call.
+/// Products of at most this many multiplications are folds, which fuse, rather than calls of the runtime.
 const SMALL_PRODUCT: usize = 1024;
 
 /// Where a placed node's value comes from.
@@ -39,7 +39,7 @@ pub(super) enum Home {
 pub(super) enum Kind {
     /// A loop nest.
     Loops(Loops),
-    /// A matrix product by a library.
+    /// A matrix product.
     Product(Box<ProductGroup>),
     /// Operands copied into regions.
     Assemble { node: NodeId, fill: Option<f64>, regions: Vec<(ExprId, Strided)> },
@@ -602,7 +602,7 @@ impl Fused<'_> {
         self.leaf(node)
     }
 
-    /// Places a dot: as a product by library, or, if it is small or of integers, as a fold of the product of its operands.
+    /// Places a dot: as a matrix product, or, if it is small or of integers, as a fold of the product of its operands.
     fn place_dot(&mut self, id: NodeId, dot: &Dot, lhs: NodeId, rhs: NodeId) -> ExprId {
         let (l, r, ty) = (self.graph.ty(lhs).clone(), self.graph.ty(rhs).clone(), self.graph.ty(id).clone());
         let k: usize = dot.lhs_contract.iter().map(|&a| l.shape[a]).product();

@@ -361,17 +361,21 @@ impl Lowerer<'_, '_> {
                     Some(a) => self.in_parameter(p.node, self.param_number(a.param)),
                     None => self.result_of_call(p.node, &[p.lhs.0, p.rhs.0]),
                 };
-                let product = product::lower(self.fused.graph, p, lhs, rhs, c, scale);
+                let dtype = self.fused.graph.ty(p.node).dtype;
+                let graph = self.fused.graph;
+                let scratch = |len| self.add_buffer(dtype, len, Want::Arena, None);
+                let product = product::lower(graph, p, [lhs, rhs, c], scale, scratch);
                 let mut reads: SmallVec<[BufferId; 4]> = SmallVec::from_slice(&[lhs, rhs]);
                 reads.extend(scale);
                 if let Some(a) = &p.accumulate {
                     reads.push(self.buffer(a.param));
                 }
+                let writes = [c].into_iter().chain(product.workspace).collect();
                 self.out.steps.push(PendingStep {
                     action: Action::Product(Box::new(product)),
                     origins: vec![self.origin(p.node)],
                     reads,
-                    writes: SmallVec::from_slice(&[c]),
+                    writes,
                     level: group.level,
                 });
             }

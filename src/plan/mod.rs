@@ -27,9 +27,10 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::array::Array;
-use crate::graph::{DType, Dims, Graph, Name, NodeId, Origin, TensorType};
+use crate::graph::{DType, Graph, Name, NodeId, Origin, TensorType};
 use crate::prim::Routine;
 
+pub use crate::runtime::gemm::{Axes, Axis};
 use kernel::Kernel;
 
 /// Number of a buffer in its plan.
@@ -113,7 +114,7 @@ impl Step {
                 let slots = plan.kernel(*kernel).slots.iter().zip(args);
                 slots.filter(|(s, _)| s.access != kernel::Access::Read).map(|(_, &b)| b).collect()
             }
-            Action::Product(p) => SmallVec::from_slice(&[p.c.buffer]),
+            Action::Product(p) => p.workspace.into_iter().chain([p.c.buffer]).collect(),
             Action::Routine(call) => call.workspace.into_iter().chain([call.result]).collect(),
         };
         written.into_iter()
@@ -156,46 +157,36 @@ impl RoutineCall {
     }
 }
 
-/// Matrix products by a library: for every index of `loops`, `c = alpha * a b` or `c += alpha * a b`.
+/// Matrix products: for every index of the batch axes, `c = alpha * a b` or `c += alpha * a b`.
 ///
-/// Strides are in elements. The matrix at index `i` of the loops begins at `offset + sum(i[d] * loops[d])`.
+/// Strides are in elements. The element of a matrix at an index of the axes is at `offset + sum(index[d] * stride[d])`.
 #[derive(Clone, Debug)]
 pub struct Product {
     /// `f32` or `f64`.
     pub dtype: DType,
-    /// Rows of `a` and `c`.
-    pub m: usize,
-    /// Columns of `b` and `c`.
-    pub n: usize,
-    /// Columns of `a`, rows of `b`.
-    pub k: usize,
     /// The left factor.
     pub a: Matrix,
     /// The right factor.
     pub b: Matrix,
     /// The result. Read too if `accumulate`.
     pub c: Matrix,
-    /// Extents of the loops around the product. A loop along which `c` stands still sums up: from its second turn on the product is added to `c`.
-    pub loops: Dims,
+    /// The axes with their strides. Rows have stride 0 in `b`, columns in `a` and contracted axes in `c`.
+    pub axes: Axes,
     /// What the product is multiplied with.
     pub alpha: Alpha,
     /// Whether the product is added to what `c` holds.
     pub accumulate: bool,
+    /// Scratch memory, if the product takes any.
+    pub workspace: Option<BufferId>,
 }
 
 /// A matrix in a buffer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matrix {
     /// The buffer.
     pub buffer: BufferId,
     /// Place of the first element.
     pub offset: isize,
-    /// Distance of two rows.
-    pub row: isize,
-    /// Distance of two columns.
-    pub column: isize,
-    /// Distance of two turns of each loop.
-    pub loops: Dims<isize>,
 }
 
 /// The factor of a product.

@@ -1,7 +1,7 @@
 //! Plans and kernels as text.
 //!
 //! ```text
-//! plan: 3 steps, 2 kernels, arena 320 bytes, live 320 bytes
+//! plan: 3 steps, 2 kernels, arena 1344 bytes, live 1344 bytes
 //! buffers
 //!   b0 f32 x 6 in input `x`  ; %0
 //!   b3 f32 x 8 in arena at 0  ; %3
@@ -12,7 +12,7 @@
 //!   phase 1
 //!     row    v1 = fold 0.0 : f32
 //! steps
-//!   0  b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4]
+//!   0  b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4] workspace b7
 //!   1  k0 (b3, b5)
 //!   2  b6 = argsort (b5 f32[2, 4]) {axis=1, descending=false} workspace b7
 //! ```
@@ -24,7 +24,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::kernel::{Access, Affine, Fold, FoldKind, Index, Inst, Kernel, Slot, Store, StoreMode, ValueId};
-use super::{Action, Alpha, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall};
+use super::{Action, Alpha, Axes, Axis, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall};
 
 impl Display for BufferId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -145,14 +145,26 @@ impl Display for RoutineCall {
 
 impl Display for Product {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let matrix = |m: &Matrix, row: &'static str, column: &'static str| {
-            let mut terms: Vec<(isize, String)> = Vec::new();
-            terms.extend(m.loops.iter().enumerate().map(|(d, &s)| (s, format!("l{d}"))));
-            terms.extend([(m.row, row.to_owned()), (m.column, column.to_owned())]);
+        let Axes { batch, rows, columns, contracted } = &self.axes;
+        // Each matrix has the axes of two families behind those of the batch.
+        let (i, j, k) = (("i", rows), ("j", columns), ("k", contracted));
+        let matrix = |m: &Matrix, outer, inner, stride: fn(&Axis) -> isize| {
+            let families: [(&str, &Vec<Axis>); 3] = [("l", batch), outer, inner];
+            let terms = families.iter().flat_map(|(letter, axes)| {
+                axes.iter().enumerate().map(move |(d, axis)| {
+                    let name =
+                        if axes.len() == 1 && *letter != "l" { (*letter).to_owned() } else { format!("{letter}{d}") };
+                    (stride(axis), name)
+                })
+            });
             format!("{}[{}]", m.buffer, linear(m.offset, terms))
         };
+        let extents = |axes: &[Axis]| match axes {
+            [] => "1".to_owned(),
+            _ => axes.iter().map(|x| x.extent.to_string()).collect::<Vec<_>>().join("*"),
+        };
         let sign = if self.accumulate { "+=" } else { "=" };
-        write!(f, "{} {sign} ", matrix(&self.c, "i", "j"))?;
+        write!(f, "{} {sign} ", matrix(&self.c, i, j, |x| x.c))?;
         match self.alpha {
             Alpha::Const(1.0) => {}
             Alpha::Const(alpha) => write!(f, "{alpha:?} * ")?,
@@ -160,12 +172,12 @@ impl Display for Product {
                 write!(f, "{}{buffer}[0] * ", if sign < 0.0 { "-" } else { "" })?;
             }
         }
-        let (a, b) = (matrix(&self.a, "i", "k"), matrix(&self.b, "k", "j"));
-        write!(f, "{a} {b}  {} [{} x {} x {}]", self.dtype, self.m, self.k, self.n)?;
-        if self.loops.is_empty() {
-            return Ok(());
+        let (a, b) = (matrix(&self.a, i, k, |x| x.a), matrix(&self.b, k, j, |x| x.b));
+        write!(f, "{a} {b}  {} [{} x {} x {}]", self.dtype, extents(rows), extents(contracted), extents(columns))?;
+        if !batch.is_empty() {
+            write!(f, " batch {:?}", batch.iter().map(|x| x.extent).collect::<Vec<_>>())?;
         }
-        write!(f, " loops {:?}", &self.loops[..])
+        self.workspace.map_or(Ok(()), |w| write!(f, " workspace {w}"))
     }
 }
 
@@ -297,13 +309,13 @@ pub(super) fn show_store(kernel: &Kernel, store: &Store) -> impl Display {
 mod tests {
     use super::super::testing::*;
     use super::*;
-    use crate::graph::{DType, Dims};
+    use crate::graph::DType;
     use crate::scalar::ScalarFn;
 
     #[test]
     fn the_example_as_text() {
         let expected = "\
-plan: 3 steps, 2 kernels, arena 320 bytes, live 320 bytes
+plan: 3 steps, 2 kernels, arena 1344 bytes, live 1344 bytes
 buffers
   b0 f32 x 6 in input `x0`  ; %0
   b1 f32 x 12 in parameter `w0`  ; %1
@@ -312,6 +324,7 @@ buffers
   b4 f32 x 64 in arena at 64
   b5 f32 x 8 in output `y0`  ; %5
   b6 f32 x 12 in parameter `w0`  ; %6
+  b7 f32 x 256 in arena at 320
 kernel k0 rows [2] inner [4] slots s0: read f32, s1: write f32, s2: scratch f32
   phase 0
     inner  v0 = load s0 [r0*4 + i0] : f32
@@ -335,7 +348,7 @@ kernel k1 rows [12] inner [] slots s0: read f32, s1: read f32, s2: write f32
     inner  v2 = add v0 v1 : f32
     inner  store s2 [r0] v2
 steps
-  0  b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4]
+  0  b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4] workspace b7
   1  k0 (b3, b5, b4)
   2  k1 (b1, b2, b6)
 ";
@@ -356,14 +369,15 @@ steps
         assert_eq!(show_store(&k.0, &k.0.phases[0].stores[0]).to_string(), "add s1 [0 + v0*5 of 9] v1");
 
         let mut p = product(0, 1, 2, [2, 3, 4]);
-        p.loops = Dims::from_slice(&[5]);
-        (p.a.loops, p.b.loops, p.c.loops) = (Dims::from_slice(&[6]), Dims::from_slice(&[0]), Dims::from_slice(&[-8]));
+        p.axes.batch = vec![Axis { extent: 5, a: 6, b: 0, c: -8 }];
+        p.axes.contracted.insert(0, Axis { extent: 7, a: 30, b: 1, c: 0 });
+        p.workspace = Some(BufferId(4));
         p.c.offset = 32;
         p.accumulate = true;
         p.alpha = Alpha::Buffer { buffer: BufferId(9), sign: -1.0 };
         assert_eq!(
             p.to_string(),
-            "b2[-l0*8 + i*4 + j + 32] += -b9[0] * b0[l0*6 + i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4] loops [5]"
+            "b2[-l0*8 + i*4 + j + 32] += -b9[0] * b0[l0*6 + i*3 + k0*30 + k1] b1[k0 + k1*4 + j]  f32 [2 x 7*3 x 4] batch [5] workspace b4"
         );
     }
 }

@@ -1,28 +1,17 @@
-//! Matrix products: any contraction as loops around a library call.
+//! Matrix products: any contraction as axes of a product.
 //!
 //! The axes of a dot fall into four families: batch, rows (free axes of the left operand), columns (free axes of the right one) and contracted. Within a
-//! family, neighbouring axes that step through memory like one axis are joined. Of each of the last three families the longest axis is the library's m, n
-//! or k; all other axes become loops. Transposes are strides, so nothing is copied.
-
-use smallvec::SmallVec;
+//! family, neighbouring axes that step through memory like one axis are joined. Transposes are strides, so nothing is copied.
 
 use crate::graph::{Dims, Graph};
+use crate::runtime::gemm::workspace_len;
 
 use super::fuse::{ProductGroup, Scale};
-use super::{Alpha, BufferId, Matrix, Product};
-
-/// An axis of a contraction: its extent and the steps that it takes through the three matrices.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    extent: usize,
-    a: isize,
-    b: isize,
-    c: isize,
-}
+use super::{Alpha, Axes, Axis, BufferId, Matrix, Product};
 
 /// Drops axes of extent 1 and joins neighbours that step like one axis through all three matrices.
-fn join(axes: impl IntoIterator<Item = Axis>) -> SmallVec<[Axis; 4]> {
-    let mut joined: SmallVec<[Axis; 4]> = SmallVec::new();
+fn join(axes: impl IntoIterator<Item = Axis>) -> Vec<Axis> {
+    let mut joined: Vec<Axis> = Vec::new();
     for axis in axes.into_iter().filter(|x| x.extent != 1) {
         let n = axis.extent as isize;
         match joined.last_mut() {
@@ -35,23 +24,8 @@ fn join(axes: impl IntoIterator<Item = Axis>) -> SmallVec<[Axis; 4]> {
     joined
 }
 
-/// Takes the longest axis out of a family.
-fn take_longest(axes: &mut SmallVec<[Axis; 4]>) -> Axis {
-    match (0..axes.len()).max_by_key(|&i| axes[i].extent) {
-        Some(i) => axes.remove(i),
-        None => Axis { extent: 1, a: 0, b: 0, c: 0 },
-    }
-}
-
-/// The product of a group, whose operands and result lie in these buffers.
-pub(super) fn lower(
-    graph: &Graph,
-    group: &ProductGroup,
-    lhs: BufferId,
-    rhs: BufferId,
-    result: BufferId,
-    scale: Option<BufferId>,
-) -> Product {
+/// The axes of a group's product, whose result is row-major.
+fn axes(group: &ProductGroup) -> Axes {
     let (dot, a, b) = (&group.dot, &group.lhs.1, &group.rhs.1);
     let (lhs_free, rhs_free) = (dot.lhs_free(a.shape.rank()), dot.rhs_free(b.shape.rank()));
     let batch_extents = dot.lhs_batch.iter().map(|&x| a.shape[x]);
@@ -60,27 +34,48 @@ pub(super) fn lower(
 
     let batches = dot.lhs_batch.len();
     let batch = dot.lhs_batch.iter().zip(&dot.rhs_batch).enumerate();
-    let batch = join(batch.map(|(i, (&x, &y))| Axis { extent: a.shape[x], a: a.strides[x], b: b.strides[y], c: c[i] }));
-    let rows = lhs_free.iter().enumerate();
-    let mut rows = join(rows.map(|(i, &x)| Axis { extent: a.shape[x], a: a.strides[x], b: 0, c: c[batches + i] }));
-    let columns = rhs_free.iter().enumerate();
+    let batch = batch.map(|(i, (&x, &y))| Axis { extent: a.shape[x], a: a.strides[x], b: b.strides[y], c: c[i] });
+    // A batch axis along which one factor stands still counts rows or columns of the other.
+    let (mut rows, mut columns, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+    for axis in batch {
+        match axis {
+            Axis { b: 0, .. } => rows.push(axis),
+            Axis { a: 0, .. } => columns.push(axis),
+            _ => rest.push(axis),
+        }
+    }
+    rows.extend((0..).zip(&lhs_free).map(|(i, &x): (usize, _)| Axis {
+        extent: a.shape[x],
+        a: a.strides[x],
+        b: 0,
+        c: c[batches + i],
+    }));
     let first = batches + lhs_free.len();
-    let mut columns = join(columns.map(|(i, &x)| Axis { extent: b.shape[x], a: 0, b: b.strides[x], c: c[first + i] }));
+    columns.extend((0..).zip(&rhs_free).map(|(i, &x): (usize, _)| Axis {
+        extent: b.shape[x],
+        a: 0,
+        b: b.strides[x],
+        c: c[first + i],
+    }));
     let contracted = dot.lhs_contract.iter().zip(&dot.rhs_contract);
-    let mut contracted =
-        join(contracted.map(|(&x, &y)| Axis { extent: a.shape[x], a: a.strides[x], b: b.strides[y], c: 0 }));
+    let mut contracted: Vec<Axis> =
+        contracted.map(|(&x, &y)| Axis { extent: a.shape[x], a: a.strides[x], b: b.strides[y], c: 0 }).collect();
+    // Sums run through memory, as far as one order serves both factors.
+    contracted.sort_by_key(|x| {
+        std::cmp::Reverse((x.a.unsigned_abs().min(x.b.unsigned_abs()), x.a.unsigned_abs().max(x.b.unsigned_abs())))
+    });
+    Axes { batch: join(rest), rows: join(rows), columns: join(columns), contracted: join(contracted) }
+}
 
-    let m = take_longest(&mut rows);
-    let n = take_longest(&mut columns);
-    let k = take_longest(&mut contracted);
-    let loops: SmallVec<[Axis; 4]> = batch.into_iter().chain(rows).chain(columns).chain(contracted).collect();
-    let matrix = |buffer, offset, row, column, step: fn(&Axis) -> isize| Matrix {
-        buffer,
-        offset,
-        row,
-        column,
-        loops: loops.iter().map(step).collect(),
-    };
+/// The product of a group, whose operands and result lie in these buffers. `scratch` makes a buffer of so many elements.
+pub(super) fn lower(
+    graph: &Graph,
+    group: &ProductGroup,
+    [lhs, rhs, result]: [BufferId; 3],
+    scale: Option<BufferId>,
+    scratch: impl FnOnce(usize) -> BufferId,
+) -> Product {
+    let axes = axes(group);
     let (accumulate, alpha) = match &group.accumulate {
         None => (false, Alpha::Const(1.0)),
         Some(x) => (
@@ -92,16 +87,15 @@ pub(super) fn lower(
             },
         ),
     };
+    let workspace = Some(workspace_len(&axes)).filter(|&len| len > 0).map(scratch);
     Product {
         dtype: graph.ty(group.node).dtype,
-        m: m.extent,
-        n: n.extent,
-        k: k.extent,
-        a: matrix(lhs, a.offset, m.a, k.a, |x| x.a),
-        b: matrix(rhs, b.offset, k.b, n.b, |x| x.b),
-        c: matrix(result, 0, m.c, n.c, |x| x.c),
-        loops: loops.iter().map(|x| x.extent).collect(),
+        a: Matrix { buffer: lhs, offset: group.lhs.1.offset },
+        b: Matrix { buffer: rhs, offset: group.rhs.1.offset },
+        c: Matrix { buffer: result, offset: 0 },
+        axes,
         alpha,
         accumulate,
+        workspace,
     }
 }

@@ -7,7 +7,9 @@ use crate::graph::{DType, Dims, NodeId, Origin, TensorType};
 use crate::scalar::ScalarFn;
 
 use super::kernel::*;
-use super::{Action, Alpha, Buffer, BufferId, KernelId, Matrix, Place, Plan, Product, Step};
+use crate::runtime::gemm::workspace_len;
+
+use super::{ARENA_ALIGN, Action, Alpha, Axes, Axis, Buffer, BufferId, KernelId, Matrix, Place, Plan, Product, Step};
 
 pub fn affine(offset: isize, coefs: &[isize]) -> Affine {
     Affine { offset, coefs: Dims::from_slice(coefs) }
@@ -145,24 +147,23 @@ pub fn copy(n: usize, to: isize) -> Kernel {
 
 /// The row-major product of matrices `a b` in buffers of those numbers.
 pub fn product(a: u32, b: u32, c: u32, [m, k, n]: [usize; 3]) -> Product {
-    let matrix = |buffer, row: usize| Matrix {
-        buffer: BufferId(buffer),
-        offset: 0,
-        row: row as isize,
-        column: 1,
-        loops: Dims::new(),
+    let matrix = |buffer| Matrix { buffer: BufferId(buffer), offset: 0 };
+    let axis = |extent, [a, b, c]: [usize; 3]| vec![Axis { extent, a: a as isize, b: b as isize, c: c as isize }];
+    let axes = Axes {
+        batch: Vec::new(),
+        rows: axis(m, [k, 0, n]),
+        columns: axis(n, [0, 1, 1]),
+        contracted: axis(k, [1, n, 0]),
     };
     Product {
         dtype: DType::F32,
-        m,
-        n,
-        k,
-        a: matrix(a, k),
-        b: matrix(b, n),
-        c: matrix(c, n),
-        loops: Dims::new(),
+        a: matrix(a),
+        b: matrix(b),
+        c: matrix(c),
+        axes,
         alpha: Alpha::Const(1.0),
         accumulate: false,
+        workspace: None,
     }
 }
 
@@ -202,6 +203,18 @@ pub fn call(plan: &mut Plan, kernel: Kernel, args: &[u32]) {
     step(plan, action);
 }
 
+/// Adds a step that multiplies, in a workspace behind what the arena has.
+pub fn multiply(plan: &mut Plan, mut product: Product) {
+    let len = workspace_len(&product.axes);
+    if len > 0 {
+        let at = plan.arena_bytes.next_multiple_of(ARENA_ALIGN);
+        let workspace = buffer(plan, product.dtype, len, Place::Arena(at));
+        plan.buffers[workspace as usize].node = None;
+        product.workspace = Some(BufferId(workspace));
+    }
+    step(plan, Action::Product(Box::new(product)));
+}
+
 /// Adds a step.
 pub fn step(plan: &mut Plan, action: Action) {
     plan.steps.push(Step { action, origins: Vec::<Origin>::new() });
@@ -218,10 +231,10 @@ pub fn example() -> Plan {
     p.buffers[scratch as usize].node = None;
     let y = buffer(&mut p, DType::F32, 8, Place::Output(0));
     let new_w = buffer(&mut p, DType::F32, 12, Place::Param(0));
-    step(&mut p, Action::Product(Box::new(product(x, w, logits, [2, 3, 4]))));
+    multiply(&mut p, product(x, w, logits, [2, 3, 4]));
     call(&mut p, softmax(2, 4), &[logits, y, scratch]);
     call(&mut p, zip(ScalarFn::Add, 12), &[w, v, new_w]);
-    p.live_bytes = 320;
+    p.live_bytes = 1344;
     p
 }
 

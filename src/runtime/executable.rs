@@ -109,7 +109,7 @@ pub(crate) enum Backend {
 
 /// A program ready to run: its code, its memory and a handle on its parameters.
 ///
-/// Under the JIT a run allocates nothing but what the library of matrix products takes for the time of a call. Executables are [`Send`]; those that share [`Params`] take turns if one of them updates parameters.
+/// Under the JIT a run allocates nothing. Executables are [`Send`]; those that share [`Params`] take turns if one of them updates parameters.
 pub struct Executable {
     /// The graph as written, with outputs and updates.
     source: Graph,

@@ -25,7 +25,7 @@ pub struct Report {
     pub nodes_after: usize,
     /// Calls in a step: compiled kernels, matrix products and routines.
     pub kernels: usize,
-    /// Of these, matrix products by library call.
+    /// Of these, matrix products.
     pub products: usize,
     /// Of these, calls of routines.
     pub routines: usize,

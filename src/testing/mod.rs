@@ -6,6 +6,7 @@
 //!   bound::Bounded             a value and, for each of its elements, that distance; bound::evaluate carries it through one operation
 //!   check_gradient(f, inputs)  differentiation against finite differences, first and second order
 //!   compare(a, b, tolerance)   arrays against arrays
+//!   Gemm                       a matrix product by itself, for benches
 //! ```
 //!
 //! The generator reads the operation tables ([`OpKind::ALL`](crate::prim::OpKind::ALL), [`ScalarFn::ALL`](crate::scalar::ScalarFn::ALL)), so that a new
@@ -20,6 +21,7 @@ mod generate;
 mod gradient;
 mod recipes;
 
+pub use crate::runtime::gemm::alone::Gemm;
 pub use compare::{Mismatch, Tolerance, compare};
 pub use draw::Draw;
 pub use generate::{Case, CaseMismatch, Config, generate, generate_with};

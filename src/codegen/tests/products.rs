@@ -1,8 +1,9 @@
-//! Matrix products: every way to lay matrices out and to loop over them. The numbers are small integers, so that all sums are exact.
+//! Matrix products: every way to lay matrices out. The numbers are small integers, so that all sums are exact.
 
-use crate::graph::{DType, Dims, TensorType};
+use crate::graph::{DType, TensorType};
 use crate::plan::testing::{buffer, step};
-use crate::plan::{Action, Alpha, Matrix, Place, Plan, Product};
+use crate::plan::{Action, Alpha, Axes, Axis, BufferId, Matrix, Place, Plan, Product};
+use crate::runtime::gemm::workspace_len;
 use crate::testing::Draw;
 use crate::{Array, ArrayView};
 
@@ -12,57 +13,84 @@ fn integers(d: &mut Draw, dtype: DType, len: usize) -> Array {
     d.fill(&TensorType::new(dtype, [len]), |d| d.between(0, 8) as f64 - 4.0)
 }
 
-/// A matrix, row-major or column-major or with gaps, for each turn of the loops that it moves along, and the length of its buffer.
-fn matrix(d: &mut Draw, buffer: u32, [rows, columns]: [usize; 2], loops: &[usize], moves: &[bool]) -> (Matrix, usize) {
-    let gap = d.of(&[1, 1, 1, 2]) as isize;
-    let (rows, columns) = (rows.max(1) as isize, columns.max(1) as isize);
-    let (mut row, mut column) = if d.chance(0.5) { (columns * gap, gap) } else { (gap, rows * gap) };
-    let mut stride = rows * columns * gap;
-    let mut offset = d.below(3) as isize;
-    let mut strides: Dims<isize> = Dims::from_elem(0, loops.len());
-    for axis in (0..loops.len()).filter(|&axis| moves[axis]) {
+/// Strides of axes whose elements are all different, in any order and with gaps; the offset of the first element and the length of the buffer.
+fn layout(d: &mut Draw, extents: &[usize]) -> (Vec<isize>, isize, usize) {
+    let mut order: Vec<usize> = (0..extents.len()).collect();
+    if d.chance(0.6) {
+        (1..order.len()).for_each(|i| order.swap(i, d.below(i + 1)));
+    }
+    let (mut strides, mut offset) = (vec![0; extents.len()], d.below(3) as isize);
+    let mut stride = d.of(&[1, 1, 1, 2]);
+    for &axis in order.iter().rev() {
         strides[axis] = stride;
-        stride *= loops[axis] as isize;
+        let reach = stride * (extents[axis].max(1) as isize - 1);
+        stride = (stride + reach) * d.of(&[1, 1, 1, 1, 2]);
+        if d.chance(0.1) {
+            // Upside down.
+            strides[axis] = -strides[axis];
+            offset += reach;
+        }
     }
-    if d.chance(0.2) {
-        // Rows upside down.
-        offset += row * (rows - 1);
-        row = -row;
-    }
-    if d.chance(0.1) {
-        offset += column * (columns - 1);
-        column = -column;
-    }
-    let len = (stride + 3) as usize;
-    (Matrix { buffer: crate::plan::BufferId(buffer), offset, row, column, loops: strides }, len)
+    let len = stride + offset + 3;
+    (strides, offset, len as usize)
+}
+
+/// Strides of axes that may overlap or stand still, as those of windows and repeated operands.
+fn window(d: &mut Draw, extents: &[usize]) -> (Vec<isize>, isize, usize) {
+    let strides: Vec<isize> = extents.iter().map(|_| d.of(&[1, 1, 2, 3, 5, 0, -1, -4])).collect();
+    let ends = strides.iter().zip(extents).map(|(s, n)| s * (n.max(&1) - 1) as isize);
+    let offset = -ends.clone().map(|e| e.min(0)).sum::<isize>();
+    let len = offset + ends.map(|e| e.max(0)).sum::<isize>() + 1;
+    (strides, offset, len as usize)
 }
 
 fn check(seed: u64) {
     let d = &mut Draw::new(seed);
     let dtype = d.of(&[DType::F32, DType::F64]);
-    let extent = |d: &mut Draw| d.of(&[1, 1, 2, 3, 4, 7, 8, 10, 16, 17, 33, 70]);
-    let [m, n, mut k] = [0; 3].map(|_| extent(d));
-    if d.chance(0.05) {
-        k = 0;
-    }
-    let loops: Dims = (0..d.below(3)).map(|_| d.between(1, 4)).collect();
-    let moving = |d: &mut Draw, often: f64| -> Vec<bool> { loops.iter().map(|_| d.chance(often)).collect() };
+    let family = |d: &mut Draw, extents: &[usize]| -> Vec<usize> {
+        match d.below(8) {
+            0 => vec![],
+            1 | 2 => (0..d.between(2, 4)).map(|_| d.between(1, 5)).collect(),
+            _ => vec![d.of(extents)],
+        }
+    };
+    let long = [1, 1, 2, 3, 4, 7, 8, 10, 13, 16, 17, 33, 70, 0];
+    let [rows, columns, contracted] = [0; 3].map(|_| family(d, &long));
+    let batch: Vec<usize> = (0..d.below(3)).map(|_| d.between(1, 4)).collect();
+    let operand = |d: &mut Draw, extents: &[usize]| {
+        if d.chance(0.7) { layout(d, extents) } else { window(d, extents) }
+    };
+    let (a_strides, a_offset, a_len) = operand(d, &[&batch[..], &rows, &contracted].concat());
+    let (b_strides, b_offset, b_len) = operand(d, &[&batch[..], &columns, &contracted].concat());
+    let (c_strides, c_offset, c_len) = layout(d, &[&batch[..], &rows, &columns].concat());
+    let (nb, nr, nc) = (batch.len(), rows.len(), columns.len());
+    let axes = |extents: &[usize], strides: &dyn Fn(usize) -> [isize; 3]| -> Vec<Axis> {
+        let axis = |(i, &extent): (usize, &usize)| {
+            let [a, b, c] = strides(i);
+            Axis { extent, a, b, c }
+        };
+        extents.iter().enumerate().map(axis).collect()
+    };
+    let axes = Axes {
+        batch: axes(&batch, &|i| [a_strides[i], b_strides[i], c_strides[i]]),
+        rows: axes(&rows, &|i| [a_strides[nb + i], 0, c_strides[nb + i]]),
+        columns: axes(&columns, &|i| [0, b_strides[nb + i], c_strides[nb + nr + i]]),
+        contracted: axes(&contracted, &|i| [a_strides[nb + nr + i], b_strides[nb + nc + i], 0]),
+    };
+
     let mut plan = Plan::default();
-    let (a_moves, b_moves, c_moves) = (moving(d, 0.7), moving(d, 0.7), moving(d, 0.6));
-    let (a, a_len) = matrix(d, 0, [m, k], &loops, &a_moves);
-    let (b, b_len) = matrix(d, 1, [k, n], &loops, &b_moves);
-    let (c, c_len) = matrix(d, 2, [m, n], &loops, &c_moves);
-    buffer(&mut plan, dtype, a_len, Place::Input(0));
-    buffer(&mut plan, dtype, b_len, Place::Input(1));
-    buffer(&mut plan, dtype, c_len, Place::Param(0));
+    let a = Matrix { buffer: BufferId(buffer(&mut plan, dtype, a_len, Place::Input(0))), offset: a_offset };
+    let b = Matrix { buffer: BufferId(buffer(&mut plan, dtype, b_len, Place::Input(1))), offset: b_offset };
+    let c = Matrix { buffer: BufferId(buffer(&mut plan, dtype, c_len, Place::Param(0))), offset: c_offset };
     let factor = buffer(&mut plan, dtype, 1, Place::Input(2));
+    let len = workspace_len(&axes);
+    let workspace = (len > 0).then(|| BufferId(buffer(&mut plan, dtype, len, Place::Arena(0))));
     let alpha = match d.below(3) {
         0 => Alpha::Const(1.0),
         1 => Alpha::Const(d.of(&[-1.0, 0.5, 2.0, 0.0])),
-        _ => Alpha::Buffer { buffer: crate::plan::BufferId(factor), sign: d.of(&[1.0, -1.0]) },
+        _ => Alpha::Buffer { buffer: BufferId(factor), sign: d.of(&[1.0, -1.0]) },
     };
-    let accumulate = d.chance(0.5);
-    let product = Product { dtype, m, n, k, a, b, c, loops, alpha, accumulate };
+    let product = Product { dtype, a, b, c, axes, alpha, accumulate: d.chance(0.5), workspace };
     step(&mut plan, Action::Product(Box::new(product)));
     let inputs = [integers(d, dtype, a_len), integers(d, dtype, b_len), integers(d, dtype, 1)];
     let params = [integers(d, dtype, c_len)];

@@ -7,8 +7,11 @@ use rustc_hash::FxHashMap;
 use crate::graph::{DType, TensorType};
 use crate::plan::kernel::{Access, Kernel, SCRATCH_ROWS, SlotId, StoreMode};
 use crate::plan::print::show_buffer;
-use crate::plan::{ARENA_ALIGN, Action, Alpha, Buffer, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall};
+use crate::plan::{
+    ARENA_ALIGN, Action, Alpha, Axes, Axis, Buffer, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall,
+};
 use crate::prim::Workspace;
+use crate::runtime::gemm::workspace_len;
 
 use super::footprint::{Pairs, Region, covers, meet};
 use super::structure::{accesses, loaded_after_store, needs_old};
@@ -298,7 +301,7 @@ impl Walk<'_> {
             Alpha::Buffer { buffer, .. } => Some(buffer),
         };
         let matrices = [&p.a, &p.b, &p.c];
-        let all = matrices.iter().map(|m| m.buffer).chain(scale);
+        let all = matrices.iter().map(|m| m.buffer).chain(scale).chain(p.workspace);
         if self.unknown(all.clone()) {
             return None;
         }
@@ -308,15 +311,21 @@ impl Walk<'_> {
                 self.fault(FaultKind::SlotType { buffer, expected: p.dtype, actual });
             }
         }
-        if let Some(m) = matrices.iter().find(|m| m.loops.len() != p.loops.len()) {
-            self.fault(FaultKind::ProductLoops { given: m.loops.len(), loops: p.loops.len() });
+        let Axes { batch, rows, columns, contracted } = &p.axes;
+        let strays = |axes: &[Axis], stride: fn(&Axis) -> isize| axes.iter().any(|x| stride(x) != 0);
+        if strays(rows, |x| x.b) || strays(columns, |x| x.a) || strays(contracted, |x| x.c) {
+            self.fault(FaultKind::ProductAxis);
             return None;
         }
         let [a, b, c] = regions(p);
-        let result = [(p.c.row, p.m), (p.c.column, p.n)].into_iter();
-        let moving = p.c.loops.iter().copied().zip(p.loops.iter().copied()).filter(|l| l.0 != 0);
-        if c.is_some() && Region::meets_itself(result.chain(moving)) {
+        let result = [&batch[..], rows, columns].concat();
+        if c.is_some() && Region::meets_itself(result.iter().map(|x| (x.c, x.extent))) {
             self.fault(FaultKind::ResultMeets(p.c.buffer));
+        }
+        let needed = workspace_len(&p.axes);
+        let given = p.workspace.map_or(0, |w| plan.buffer(w).len);
+        if given < needed {
+            self.fault(FaultKind::WorkspaceSize { needed, given });
         }
         let mut uses = Vec::new();
         let scale = scale.map(|s| (s, Region::strided(0, [])));
@@ -335,6 +344,7 @@ impl Walk<'_> {
             false => (Access::Write, Vec::new()),
         };
         uses.push(Use { buffer: p.c.buffer, access, facts: SlotFacts { needs, stores, range } });
+        uses.extend(p.workspace.map(|w| Use { buffer: w, access: Access::Scratch, facts: SlotFacts::default() }));
         Some(uses)
     }
 
@@ -413,7 +423,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The operands of a product lie elsewhere than its result.
+    /// The operands of a product lie elsewhere than its result, and nothing lies in its workspace.
     fn overlaps_of_product(&mut self, p: &Product) {
         let plan = self.plan;
         let [a, b, c] = regions(p);
@@ -422,6 +432,12 @@ impl Walk<'_> {
             Alpha::Const(_) => None,
             Alpha::Buffer { buffer, .. } => Some((buffer, Region::strided(0, []))),
         };
+        if let Some(workspace) = p.workspace {
+            let others = [p.a.buffer, p.b.buffer, written].into_iter().chain(scale.as_ref().map(|s| s.0));
+            for other in others.filter(|&other| overlap(plan.buffer(workspace), plan.buffer(other))) {
+                self.fault(FaultKind::Overlap { written: workspace, other });
+            }
+        }
         for (other, region) in [(p.a.buffer, a), (p.b.buffer, b)].into_iter().chain(scale) {
             let (one, two) = (plan.buffer(written), plan.buffer(other));
             let apart = address(one) == address(two)
@@ -581,13 +597,18 @@ impl Walk<'_> {
     }
 }
 
-/// The places of the matrices of a product, in all turns of its loops.
+/// The places of the matrices of a product. None if one has no elements, as a factor without terms.
 fn regions(p: &Product) -> [Option<Region>; 3] {
-    let region = |m: &Matrix, rows: usize, columns: usize| {
-        let loops = m.loops.iter().copied().zip(p.loops.iter().copied());
-        Region::strided(m.offset, loops.chain([(m.row, rows), (m.column, columns)]))
+    let Axes { batch, rows, columns, contracted } = &p.axes;
+    let region = |m: &Matrix, families: [&[Axis]; 3], stride: fn(&Axis) -> isize| {
+        let axes = families.into_iter().flatten();
+        Region::strided(m.offset, axes.map(|x| (stride(x), x.extent)))
     };
-    [region(&p.a, p.m, p.k), region(&p.b, p.k, p.n), region(&p.c, p.m, p.n)]
+    [
+        region(&p.a, [batch, rows, contracted], |x| x.a),
+        region(&p.b, [batch, columns, contracted], |x| x.b),
+        region(&p.c, [batch, rows, columns], |x| x.c),
+    ]
 }
 
 /// True if the buffers of a read slot and a written slot may lie at one place: no element is loaded from the one after its place was stored to through the

@@ -315,13 +315,16 @@ pub enum FaultKind {
     /// A product of something else than floats.
     #[error("products are of floats, not of {0}")]
     ProductType(DType),
-    /// A matrix with too few or too many loop strides.
-    #[error("{given} strides for {loops} loops")]
-    ProductLoops {
-        /// Strides.
+    /// A product with an axis that moves through a matrix that it is no axis of.
+    #[error("rows move through the right factor, columns through the left one, or contracted axes through the result")]
+    ProductAxis,
+    /// A product whose workspace is too small.
+    #[error("a workspace of {given} elements for a product that takes {needed}")]
+    WorkspaceSize {
+        /// Elements that it takes.
+        needed: usize,
+        /// Elements of the buffer.
         given: usize,
-        /// Loops.
-        loops: usize,
     },
     /// A product two elements of whose result are one place.
     #[error("elements of the result {0} meet")]

@@ -4,7 +4,7 @@ use super::*;
 use crate::graph::Dims;
 use crate::plan::kernel::*;
 use crate::plan::testing::*;
-use crate::plan::{Action, Alpha, Place, Product, RoutineCall};
+use crate::plan::{Action, Alpha, Axis, Place, Product, RoutineCall};
 use crate::prim::{Argsort, Extremum, Lowering, Primitive, Routine};
 
 fn faults(plan: &Plan) -> Vec<FaultKind> {
@@ -215,10 +215,9 @@ fn points_store_apart_unless_they_choose() {
 
 #[test]
 fn buffers_lie_in_the_arena_or_fill_their_array() {
-    assert_eq!(changed(|p| p.arena_bytes = 300), [FaultKind::OutsideArena { end: 320, arena: 300 }]);
+    assert_eq!(changed(|p| p.arena_bytes = 1300), [FaultKind::OutsideArena { end: 1344, arena: 1300 }]);
     let kinds = changed(|p| {
         p.buffers[4].place = Place::Arena(72);
-        p.arena_bytes = 400;
     });
     assert_eq!(kinds, [FaultKind::Misaligned]);
     assert_eq!(changed(|p| p.buffers[0].place = Place::Input(1)), [FaultKind::UnknownArray]);
@@ -276,18 +275,17 @@ fn steps_name_what_there_is_and_stay_inside() {
 fn products_are_well_formed() {
     let kinds = changed(|p| factor(p).dtype = DType::I32);
     assert_eq!(kinds[0], FaultKind::ProductType(DType::I32));
-    let kinds = changed(|p| factor(p).a.loops.push(1));
-    assert_eq!(kinds[0], FaultKind::ProductLoops { given: 1, loops: 0 });
-    let kinds = changed(|p| factor(p).c.row = 3);
+    let kinds = changed(|p| factor(p).axes.rows[0].b = 1);
+    assert_eq!(kinds[0], FaultKind::ProductAxis);
+    let kinds = changed(|p| factor(p).axes.rows[0].c = 3);
     assert_eq!(kinds[0], FaultKind::ResultMeets(B(3)));
+    assert_eq!(changed(|p| p.buffers[7].len = 255), [FaultKind::WorkspaceSize { needed: 256, given: 255 }]);
+    assert_eq!(changed(|p| factor(p).workspace = None), [FaultKind::WorkspaceSize { needed: 256, given: 0 }]);
     let kinds = changed(|p| factor(p).a.offset = 1);
     assert_eq!(kinds, [FaultKind::Outside { buffer: B(0), min: 1, max: 6, len: 6 }]);
-    // A loop along which the result stands still sums up, and is no meeting.
+    // Several contracted axes sum up, and are no meeting.
     let kinds = changed(|p| {
-        let f = factor(p);
-        (f.k, f.loops) = (1, Dims::from_slice(&[3]));
-        (f.a.loops, f.b.loops) = (Dims::from_slice(&[1]), Dims::from_slice(&[4]));
-        f.c.loops = Dims::from_slice(&[0]);
+        factor(p).axes.contracted = [(1, 3), (3, 1)].map(|(b, extent)| Axis { extent, a: 1, b: b * 4, c: 0 }).to_vec();
     });
     assert_eq!(kinds, []);
 }
@@ -357,7 +355,7 @@ fn a_value_changed_in_place_has_a_buffer_of_its_own() {
         let mut sum = product(x, x, new, [1, 1, 1]);
         sum.accumulate = true;
         sum.alpha = Alpha::Const(-1.0);
-        step(&mut p, Action::Product(sum.into()));
+        multiply(&mut p, sum);
         match read {
             Read::Before => {
                 call(&mut p, copy(1, 0), &[w, y]);
@@ -380,11 +378,13 @@ fn a_value_changed_in_place_has_a_buffer_of_its_own() {
 fn buffers_of_a_step_lie_apart_or_exactly_at_one_place() {
     let kinds = changed(|p| p.buffers[4].place = Place::Arena(0));
     assert!(kinds.contains(&FaultKind::Overlap { written: B(4), other: B(3) }), "{kinds:?}");
+    let kinds = changed(|p| p.buffers[7].place = Place::Arena(0));
+    assert!(kinds.contains(&FaultKind::Overlap { written: B(7), other: B(3) }), "{kinds:?}");
     let mut p = Plan::default();
     let x = buffer(&mut p, DType::F32, 4, Place::Param(0));
     let y = buffer(&mut p, DType::F32, 4, Place::Param(0));
     let w = buffer(&mut p, DType::F32, 4, Place::Input(0));
-    step(&mut p, Action::Product(product(x, w, y, [2, 2, 2]).into()));
+    multiply(&mut p, product(x, w, y, [2, 2, 2]));
     assert_eq!(faults(&p), [FaultKind::Overlap { written: B(1), other: B(0) }]);
 }
 
@@ -493,8 +493,7 @@ fn faults_show_what_they_are_about() {
     let mut plan = example();
     plan.steps.rotate_right(1);
     let faults = check(&plan).expect_err("the update comes too early");
-    let expected =
-        "step 1 `b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4]`: reads b1, over which step 0 has written b6";
+    let expected = "step 1 `b3[i*4 + j] = b0[i*3 + k] b1[k*4 + j]  f32 [2 x 3 x 4] workspace b7`: reads b1, over which step 0 has written b6";
     assert_eq!(faults[0].to_string(), expected);
     let mut plan = example();
     plan.kernels[1].phases[0].inner.swap(1, 2);

@@ -1,0 +1,96 @@
+//! A product by itself, without a program around it: for benches, which compare instruction sets and layouts.
+
+use super::isa::{Hosted, Isa};
+use super::{Axes, Axis, Call, Table, View, multiply};
+
+/// A product of `f32` matrices with memory of its own.
+#[derive(Clone, Debug)]
+pub struct Gemm {
+    table: Table,
+    words: Vec<usize>,
+    a: Vec<f32>,
+    b: Vec<f32>,
+    c: Vec<f32>,
+    workspace: Vec<Line>,
+}
+
+/// A cache line.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug)]
+struct Line([f32; 16]);
+
+/// The elements that an operand of these strides has, at least one. All strides are positive or 0.
+fn len(families: [&[Axis]; 2], stride: fn(&Axis) -> isize) -> usize {
+    let reach = |x: &Axis| (x.extent.max(1) - 1) * stride(x).unsigned_abs();
+    1 + families.into_iter().flatten().map(reach).sum::<usize>()
+}
+
+impl Gemm {
+    /// The product of a matrix of `m` rows and `k` columns with one of `k` rows and `n` columns, row-major unless said to be transposed.
+    pub fn new([m, k, n]: [usize; 3], a_transposed: bool, b_transposed: bool) -> Gemm {
+        let (a_row, a_step) = if a_transposed { (1, m) } else { (k, 1) };
+        let (b_step, b_column) = if b_transposed { (1, k) } else { (n, 1) };
+        Gemm::over([m, k, n], [a_row, a_step, b_step, b_column])
+    }
+
+    /// Twelve rows and 32 columns whose factors stand still: a tile of the widest vectors that multiplies and adds without waiting for memory, which is the
+    /// processor's limit as far as this machine code reaches it.
+    pub fn limit(k: usize) -> Gemm {
+        Gemm::over([12, k, 32], [1, 0, 0, 1])
+    }
+
+    fn over([m, k, n]: [usize; 3], strides: [usize; 4]) -> Gemm {
+        let [a_row, a_step, b_step, b_column] = strides.map(|s| s as isize);
+        let axes = Axes {
+            batch: Vec::new(),
+            rows: vec![Axis { extent: m, a: a_row, b: 0, c: n as isize }],
+            columns: vec![Axis { extent: n, a: 0, b: b_column, c: 1 }],
+            contracted: vec![Axis { extent: k, a: a_step, b: b_step, c: 0 }],
+        };
+        let table = Table::new(&axes, false);
+        let numbers = |len: usize| (0..len).map(|i| (i * 7919 % 1009) as f32 / 1009.0 - 0.5).collect();
+        Gemm {
+            words: table.words(),
+            a: numbers(len([&axes.rows, &axes.contracted], |x| x.a)),
+            b: numbers(len([&axes.columns, &axes.contracted], |x| x.b)),
+            c: vec![0.0; m * n],
+            workspace: vec![Line([0.0; 16]); table.workspace_len().div_ceil(16)],
+            table,
+        }
+    }
+
+    /// Names of the instruction sets of this host, the widest first, which is the one that programs use.
+    pub fn instruction_sets() -> Vec<&'static str> {
+        f32::isas().map(|isa| isa.name).collect()
+    }
+
+    /// The left factor's memory.
+    pub fn a(&self) -> &[f32] {
+        &self.a
+    }
+
+    /// The right factor's memory.
+    pub fn b(&self) -> &[f32] {
+        &self.b
+    }
+
+    /// Multiplies with the instruction set of this name and returns the product, row-major.
+    ///
+    /// # Panics
+    /// If the host has no such instruction set.
+    pub fn run(&mut self, instruction_set: &str) -> &[f32] {
+        let isa: Option<&Isa<f32>> = f32::isas().find(|isa| isa.name == instruction_set);
+        let isa = isa.unwrap_or_else(|| panic!("this host has no {instruction_set}"));
+        let call = Call {
+            a: self.a.as_ptr(),
+            b: self.b.as_ptr(),
+            c: self.c.as_mut_ptr(),
+            alpha: 1.0,
+            workspace: self.workspace.as_mut_ptr().cast(),
+        };
+        // SAFETY: `over` gives the operands the elements that the axes reach, the result its `m n`, and the workspace what the table asks for. The host has
+        // the instruction set, since `isas` lists it.
+        unsafe { multiply(isa, View::read(self.words.as_ptr()), call, 0..self.table.chunks()) };
+        &self.c
+    }
+}

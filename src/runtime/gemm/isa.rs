@@ -1,0 +1,118 @@
+//! Instruction sets: the functions over vectors, compiled for each.
+
+use super::pack::{self, Panel};
+use super::simd::{Element, Portable, Simd};
+use super::tile::{self, Scatter, Tile};
+use super::vector::{self, Dots, Rows};
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512};
+
+/// Vectors side by side in the widest tile.
+pub(super) const VECTORS: usize = 2;
+
+/// Tiles of one count of rows, by their vectors less one.
+pub(super) type Tiles<T> = [unsafe fn(&Tile<T>); VECTORS];
+
+/// Functions for one instruction set. Calling one needs a processor that has the instructions, and what its generic original asks for.
+pub(super) struct Isa<T: 'static> {
+    pub(super) name: &'static str,
+    pub(super) lanes: usize,
+    pub(super) free_masks: bool,
+    /// From the largest count of rows down to 1.
+    pub(super) tiles: &'static [Tiles<T>],
+    pub(super) pack: unsafe fn(&Panel<'_, T>),
+    pub(super) scatter: unsafe fn(&Scatter<'_, T>),
+    pub(super) rows: unsafe fn(&Rows<'_, T>),
+    pub(super) dots: unsafe fn(&Dots<T>),
+}
+
+impl<T> Isa<T> {
+    /// Rows of the largest tile, and of a packed panel.
+    pub(super) fn tile_rows(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// Columns of the largest tile, and of a packed panel.
+    pub(super) fn tile_columns(&self) -> usize {
+        VECTORS * self.lanes
+    }
+}
+
+/// An element type with the instruction sets that this host has for it.
+pub(super) trait Hosted: Element {
+    /// All, the widest first.
+    fn isas() -> impl Iterator<Item = &'static Isa<Self>>;
+
+    /// The widest.
+    fn isa() -> &'static Isa<Self> {
+        Self::isas().next().expect("one instruction set is portable")
+    }
+}
+
+macro_rules! isa {
+    ($name:ident, $text:literal, $simd:ident, $t:ident, $(#[$attribute:meta])? rows $($rows:literal)*) => {
+        static $name: Isa<$t> = {
+            type S = $simd<$t>;
+            $(#[$attribute])?
+            unsafe fn compute<const R: usize, const V: usize>(t: &Tile<$t>) {
+                // SAFETY (this and the next): the caller's promise; the function is called only where the processor has the instructions.
+                unsafe { tile::compute::<S, R, V>(t) }
+            }
+            $(#[$attribute])?
+            unsafe fn pack(panel: &Panel<'_, $t>) {
+                unsafe { pack::pack::<S>(panel) }
+            }
+            $(#[$attribute])?
+            unsafe fn scatter(s: &Scatter<'_, $t>) {
+                unsafe { tile::scatter::<S>(s) }
+            }
+            $(#[$attribute])?
+            unsafe fn rows(r: &Rows<'_, $t>) {
+                unsafe { vector::rows::<S>(r) }
+            }
+            $(#[$attribute])?
+            unsafe fn dots(d: &Dots<$t>) {
+                unsafe { vector::dots::<S>(d) }
+            }
+            Isa {
+                name: $text,
+                lanes: S::LANES,
+                free_masks: S::FREE_MASKS,
+                tiles: &[$([compute::<$rows, 1>, compute::<$rows, 2>]),*],
+                pack,
+                scatter,
+                rows,
+                dots,
+            }
+        };
+    };
+}
+
+macro_rules! hosted {
+    ($t:ident, $avx512:ident, $avx2:ident, $portable:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        isa!($avx512, "avx512", Avx512, $t, #[target_feature(enable = "avx512f,avx2,fma")] rows 12 11 10 9 8 7 6 5 4 3 2 1);
+        #[cfg(target_arch = "x86_64")]
+        isa!($avx2, "avx2", Avx2, $t, #[target_feature(enable = "avx2,fma")] rows 6 5 4 3 2 1);
+        #[cfg(target_arch = "aarch64")]
+        isa!($portable, "portable", Portable, $t, rows 8 7 6 5 4 3 2 1);
+        #[cfg(not(target_arch = "aarch64"))]
+        isa!($portable, "portable", Portable, $t, rows 4 3 2 1);
+
+        impl Hosted for $t {
+            fn isas() -> impl Iterator<Item = &'static Isa<$t>> {
+                #[cfg(target_arch = "x86_64")]
+                let wide = {
+                    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+                    let avx512 = avx2 && is_x86_feature_detected!("avx512f");
+                    [avx512.then_some(&$avx512), avx2.then_some(&$avx2)]
+                };
+                #[cfg(not(target_arch = "x86_64"))]
+                let wide: [Option<&'static Isa<$t>>; 0] = [];
+                wide.into_iter().flatten().chain([&$portable])
+            }
+        }
+    };
+}
+hosted!(f32, AVX512_F32, AVX2_F32, PORTABLE_F32);
+hosted!(f64, AVX512_F64, AVX2_F64, PORTABLE_F64);

@@ -1,0 +1,109 @@
+//! Packing: a panel of an operand, copied so that the tile reads it straight on.
+//!
+//! A panel has *lanes* (rows of the left operand or columns of the right one) and *steps* of the contraction. Both are lists of offsets, so axes that do not
+//! join, and windows that overlap, are read where they lie. The copy has the lanes of a step side by side.
+
+use super::simd::{Element, Simd};
+
+/// A panel of an operand and where its copy goes.
+pub(super) struct Panel<'a, T> {
+    pub(super) from: *const T,
+    /// Offsets of the lanes.
+    pub(super) lanes: &'a [isize],
+    /// Offsets of the steps, and for each how many next ones follow at distance 1.
+    pub(super) steps: &'a [isize],
+    pub(super) runs: &'a [u16],
+    pub(super) to: *mut T,
+    /// Lanes of the copy, no fewer than `lanes`; those left over are 0.
+    pub(super) width: usize,
+}
+
+/// Lanes, or steps, side by side that are worth vectors.
+const RUN: usize = 4;
+
+/// Packs a panel.
+///
+/// # Safety
+/// For every lane and step, `from[lane + step]` can be read; `steps.len() * width` elements from `to` on can be written; the processor has the instructions
+/// of `S`.
+#[inline(always)]
+pub(super) unsafe fn pack<S: Simd>(panel: &Panel<'_, S::T>) {
+    let Panel { from, lanes, steps, runs, to, width } = *panel;
+    let mut lane = 0;
+    while lane < lanes.len() {
+        let run = 1 + lanes[lane..].windows(2).take_while(|w| w[1] == w[0] + 1).count();
+        // SAFETY (all calls): lanes and steps are the panel's, so reads and writes are as promised.
+        if run >= RUN {
+            unsafe { copy::<S>(from.offset(lanes[lane]), steps, run, to.add(lane), width) };
+            lane += run;
+        } else if lane + 4 <= lanes.len() && has_runs(runs) {
+            let four = std::array::from_fn(|i| from.wrapping_offset(lanes[lane + i]));
+            unsafe { transpose::<S>(four, steps, runs, to.add(lane), width) };
+            lane += 4;
+        } else {
+            unsafe { copy::<S>(from.offset(lanes[lane]), steps, run, to.add(lane), width) };
+            lane += run;
+        }
+    }
+    if lanes.len() < width {
+        for p in 0..steps.len() {
+            for lane in lanes.len()..width {
+                // SAFETY: inside the copy.
+                unsafe { *to.add(p * width + lane) = S::T::ZERO };
+            }
+        }
+    }
+}
+
+/// True if the first steps run on long enough for blocks.
+#[inline(always)]
+fn has_runs(runs: &[u16]) -> bool {
+    runs.first().is_some_and(|&r| r as usize + 1 >= RUN)
+}
+
+/// Copies `n` lanes side by side.
+#[inline(always)]
+unsafe fn copy<S: Simd>(from: *const S::T, steps: &[isize], n: usize, to: *mut S::T, width: usize) {
+    // SAFETY: `pack`'s.
+    unsafe {
+        let mut lane = 0;
+        while lane + 2 * S::LANES <= n {
+            for (p, &step) in steps.iter().enumerate() {
+                let (from, to) = (from.offset(step).add(lane), to.add(p * width + lane));
+                let (low, high) = (S::load(from), S::load(from.add(S::LANES)));
+                S::store(to, low);
+                S::store(to.add(S::LANES), high);
+            }
+            lane += 2 * S::LANES;
+        }
+        while lane < n {
+            let count = (n - lane).min(S::LANES);
+            for (p, &step) in steps.iter().enumerate() {
+                let (from, to) = (from.offset(step).add(lane), to.add(p * width + lane));
+                if count == 1 {
+                    *to = *from;
+                } else if count == S::LANES {
+                    S::store(to, S::load(from));
+                } else {
+                    S::store_first(to, count, S::load_first(from, count));
+                }
+            }
+            lane += count;
+        }
+    }
+}
+
+/// Copies four lanes, by blocks where steps run on.
+#[inline(always)]
+unsafe fn transpose<S: Simd>(lanes: [*const S::T; 4], steps: &[isize], runs: &[u16], to: *mut S::T, width: usize) {
+    let mut p = 0;
+    while p < steps.len() {
+        let run = (runs[p] as usize + 1).min(S::STEP);
+        // SAFETY: `pack`'s; a block reads steps that run on from this one, all of which are the panel's. Whole blocks have code of their own.
+        unsafe {
+            let (lanes, to) = (lanes.map(|lane| lane.offset(steps[p])), to.add(p * width));
+            if run == S::STEP { S::transpose(lanes, S::STEP, to, width) } else { S::transpose(lanes, run, to, width) }
+        }
+        p += run;
+    }
+}

@@ -1,0 +1,110 @@
+//! The tile: a few rows and columns of the result, in registers.
+//!
+//! Every element has one accumulator, to which the products are added in the order of the contraction. So its value does not depend on the tile in which it
+//! is computed, nor on the width of the vectors.
+
+use super::MAX_ROWS;
+use super::simd::Simd;
+
+/// What a tile is computed of. Steps are distances in elements.
+///
+/// Functions that take a tile of `R` rows need, for `i < R` and `p < k`: `a[i / 3][i % 3 * a_row + p * a_step]` can be read; so can the `columns` elements from
+/// `b[p * b_step]` on, and, for vectors that are not masked for free, all lanes of the last vector; the `columns` elements from `c[c_rows[i]]` on can be
+/// written, and read if `add`, and nobody else touches them.
+pub(super) struct Tile<T> {
+    pub(super) k: usize,
+    /// Every third row of the left factor: rows between are one register's distance away, which is an address of one instruction.
+    pub(super) a: [*const T; MAX_ROWS / 3],
+    pub(super) a_row: isize,
+    pub(super) a_step: isize,
+    pub(super) b: *const T,
+    pub(super) b_step: isize,
+    pub(super) c: *mut T,
+    pub(super) c_rows: *const isize,
+    /// More than fill all vectors of the tile but one, and no more than fill all.
+    pub(super) columns: usize,
+    pub(super) alpha: T,
+    /// Whether `alpha * a b` is added to `c`, rather than replacing it.
+    pub(super) add: bool,
+}
+
+/// Computes a tile of `R` rows and `V` vectors.
+///
+/// # Safety
+/// What [`Tile`] says, and the processor has the instructions of `S`.
+#[inline(always)]
+pub(super) unsafe fn compute<S: Simd, const R: usize, const V: usize>(t: &Tile<S::T>) {
+    // SAFETY: the loops read and write just what `Tile` says. Pointers that go on behind the last step are not read.
+    unsafe {
+        let (a_row, last) = (t.a_row, t.columns - (V - 1) * S::LANES);
+        let mut acc = [[S::zero(); V]; R];
+        let (mut a, mut b) = (t.a, t.b);
+        for i in 0..R {
+            let c = t.c.wrapping_offset(*t.c_rows.add(i));
+            S::prefetch(c);
+            S::prefetch(c.wrapping_add(t.columns - 1));
+        }
+        for _ in 0..t.k {
+            let mut row = [S::zero(); V];
+            for (v, row) in row.iter_mut().enumerate() {
+                let from = b.add(v * S::LANES);
+                *row = if S::FREE_MASKS && v + 1 == V { S::load_first(from, last) } else { S::load(from) };
+            }
+            for i in 0..R {
+                let x = S::splat(*a[i / 3].offset((i % 3) as isize * a_row));
+                for v in 0..V {
+                    acc[i][v] = S::fma(x, row[v], acc[i][v]);
+                }
+            }
+            for a in a.iter_mut().take(R.div_ceil(3)) {
+                *a = a.wrapping_offset(t.a_step);
+            }
+            b = b.wrapping_offset(t.b_step);
+        }
+        let alpha = S::splat(t.alpha);
+        for (i, acc) in acc.iter().enumerate() {
+            let c = t.c.offset(*t.c_rows.add(i));
+            for (v, &sum) in acc.iter().enumerate() {
+                let to = c.add(v * S::LANES);
+                let whole = v + 1 < V || last == S::LANES;
+                let new = match (t.add, whole) {
+                    (false, _) => S::mul(alpha, sum),
+                    (true, true) => S::fma(alpha, sum, S::load(to)),
+                    (true, false) => S::fma(alpha, sum, S::load_first(to, last)),
+                };
+                if whole { S::store(to, new) } else { S::store_first(to, last, new) }
+            }
+        }
+    }
+}
+
+/// Finishes a tile that lies in `sums`, row after row of `width`: for `i < rows` and `j < columns`, puts `alpha` times its element at
+/// `c[c_rows[i] + c_columns[j]]`, or adds it there, with the rounding of [`compute`].
+///
+/// # Safety
+/// Those elements of `sums` and the offsets can be read, those of `c` read and written, and the processor has the instructions of `S`.
+#[inline(always)]
+pub(super) unsafe fn scatter<S: Simd>(s: &Scatter<'_, S::T>) {
+    for (i, row) in s.c_rows.iter().enumerate() {
+        for (j, column) in s.c_columns.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (to, sum) = (s.c.offset(row + column), S::splat(*s.sums.add(i * s.width + j)));
+                let alpha = S::splat(s.alpha);
+                let new = if s.add { S::fma(alpha, sum, S::splat(*to)) } else { S::mul(alpha, sum) };
+                S::store_first(to, 1, new);
+            }
+        }
+    }
+}
+
+/// What [`scatter`] finishes.
+pub(super) struct Scatter<'a, T> {
+    pub(super) sums: *const T,
+    pub(super) width: usize,
+    pub(super) c: *mut T,
+    pub(super) c_rows: &'a [isize],
+    pub(super) c_columns: &'a [isize],
+    pub(super) alpha: T,
+    pub(super) add: bool,
+}

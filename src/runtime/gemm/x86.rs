@@ -1,0 +1,184 @@
+//! Vectors of x86-64: AVX2 with FMA, and AVX-512.
+
+use std::arch::x86_64::*;
+
+use super::simd::Simd;
+
+/// 256 bits: AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2<T>(std::marker::PhantomData<T>);
+
+/// 512 bits: AVX-512F, with AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512<T>(std::marker::PhantomData<T>);
+
+/// A mask of the first `n` of 8 lanes is at `8 - n`.
+static FIRST_32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+/// A mask of the first `n` of 4 lanes is at `4 - n`.
+static FIRST_64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+
+#[inline(always)]
+unsafe fn mask_32(n: usize) -> __m256i {
+    // SAFETY: `n <= 8`, so 8 elements from `8 - n` on are inside.
+    unsafe { _mm256_loadu_si256(FIRST_32.as_ptr().add(8 - n).cast()) }
+}
+
+#[inline(always)]
+unsafe fn mask_64(n: usize) -> __m256i {
+    // SAFETY: `n <= 4`, so 4 elements from `4 - n` on are inside.
+    unsafe { _mm256_loadu_si256(FIRST_64.as_ptr().add(4 - n).cast()) }
+}
+
+/// Moves up to eight neighbours of each of four rows.
+#[inline(always)]
+unsafe fn transpose_f32(rows: [*const f32; 4], n: usize, to: *mut f32, width: usize) {
+    // SAFETY: the caller's promise for `Simd::transpose`.
+    unsafe {
+        let [a, b, c, d] = match n {
+            8 => rows.map(|r| _mm256_loadu_ps(r)),
+            _ => rows.map(|r| _mm256_maskload_ps(r, mask_32(n))),
+        };
+        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+        let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+        let columns = [
+            _mm256_shuffle_ps::<0x44>(ab, cd),
+            _mm256_shuffle_ps::<0xee>(ab, cd),
+            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+        ];
+        for (p, column) in columns.into_iter().enumerate() {
+            if p < n {
+                _mm_storeu_ps(to.add(p * width), _mm256_castps256_ps128(column));
+            }
+            if p + 4 < n {
+                _mm_storeu_ps(to.add((p + 4) * width), _mm256_extractf128_ps::<1>(column));
+            }
+        }
+    }
+}
+
+/// Moves up to four neighbours of each of four rows.
+#[inline(always)]
+unsafe fn transpose_f64(rows: [*const f64; 4], n: usize, to: *mut f64, width: usize) {
+    // SAFETY: the caller's promise for `Simd::transpose`.
+    unsafe {
+        let [a, b, c, d] = match n {
+            4 => rows.map(|r| _mm256_loadu_pd(r)),
+            _ => rows.map(|r| _mm256_maskload_pd(r, mask_64(n))),
+        };
+        let (ab, cd) = (_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d));
+        let (ab_high, cd_high) = (_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d));
+        let columns = [
+            _mm256_permute2f128_pd::<0x20>(ab, cd),
+            _mm256_permute2f128_pd::<0x20>(ab_high, cd_high),
+            _mm256_permute2f128_pd::<0x31>(ab, cd),
+            _mm256_permute2f128_pd::<0x31>(ab_high, cd_high),
+        ];
+        for (p, column) in columns.into_iter().enumerate().take(n) {
+            _mm256_storeu_pd(to.add(p * width), column);
+        }
+    }
+}
+
+macro_rules! simd {
+    (
+        $name:ident, $t:ident, $v:ident, lanes $lanes:literal, free_masks $free:literal, step $step:literal,
+        $zero:ident, $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident, $transpose:ident,
+        |$from:ident, $n:ident| $load_first:expr,
+        |$to:ident, $count:ident, $value:ident| $store_first:expr
+    ) => {
+        // The methods' promises are those of the instructions that they stand for.
+        impl Simd for $name<$t> {
+            type T = $t;
+            type V = $v;
+            const LANES: usize = $lanes;
+            const FREE_MASKS: bool = $free;
+            const STEP: usize = $step;
+
+            #[inline(always)]
+            unsafe fn zero() -> $v {
+                // SAFETY: the processor has the instructions.
+                unsafe { $zero() }
+            }
+
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> $v {
+                // SAFETY: as above.
+                unsafe { $splat(x) }
+            }
+
+            #[inline(always)]
+            unsafe fn load(from: *const $t) -> $v {
+                // SAFETY: as above; the elements can be read.
+                unsafe { $load(from) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(to: *mut $t, v: $v) {
+                // SAFETY: as above; the elements can be written.
+                unsafe { $store(to, v) }
+            }
+
+            #[inline(always)]
+            unsafe fn load_first($from: *const $t, $n: usize) -> $v {
+                // SAFETY: as above; lanes that the mask leaves out are not read.
+                unsafe { $load_first }
+            }
+
+            #[inline(always)]
+            unsafe fn store_first($to: *mut $t, $count: usize, $value: $v) {
+                // SAFETY: as above; lanes that the mask leaves out are not written.
+                unsafe { $store_first }
+            }
+
+            #[inline(always)]
+            unsafe fn fma(a: $v, b: $v, c: $v) -> $v {
+                // SAFETY: the processor has the instruction.
+                unsafe { $fma(a, b, c) }
+            }
+
+            #[inline(always)]
+            unsafe fn mul(a: $v, b: $v) -> $v {
+                // SAFETY: as above.
+                unsafe { $mul(a, b) }
+            }
+
+            #[inline(always)]
+            fn prefetch(at: *const $t) {
+                // SAFETY: a prefetch of any address is allowed.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+            }
+
+            #[inline(always)]
+            unsafe fn transpose(rows: [*const $t; 4], n: usize, to: *mut $t, width: usize) {
+                // SAFETY: the caller's promise.
+                unsafe { $transpose(rows, n, to, width) }
+            }
+        }
+    };
+}
+
+simd!(
+    Avx512, f32, __m512, lanes 16, free_masks true, step 8,
+    _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps, transpose_f32,
+    |from, n| _mm512_maskz_loadu_ps(((1u32 << n) - 1) as __mmask16, from),
+    |to, n, v| _mm512_mask_storeu_ps(to, ((1u32 << n) - 1) as __mmask16, v)
+);
+simd!(
+    Avx512, f64, __m512d, lanes 8, free_masks true, step 4,
+    _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_mul_pd, transpose_f64,
+    |from, n| _mm512_maskz_loadu_pd(((1u32 << n) - 1) as __mmask8, from),
+    |to, n, v| _mm512_mask_storeu_pd(to, ((1u32 << n) - 1) as __mmask8, v)
+);
+simd!(
+    Avx2, f32, __m256, lanes 8, free_masks false, step 8,
+    _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps, transpose_f32,
+    |from, n| _mm256_maskload_ps(from, mask_32(n)),
+    |to, n, v| _mm256_maskstore_ps(to, mask_32(n), v)
+);
+simd!(
+    Avx2, f64, __m256d, lanes 4, free_masks false, step 4,
+    _mm256_setzero_pd, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_mul_pd, transpose_f64,
+    |from, n| _mm256_maskload_pd(from, mask_64(n)),
+    |to, n, v| _mm256_maskstore_pd(to, mask_64(n), v)
+);
