@@ -37,6 +37,9 @@ pub struct Options {
     pub engine: Engine,
     /// Which rewrites the optimizer may make.
     pub level: Level,
+    /// The most bytes that the arena of intermediate values may take. Where a plan needs more, values that wait long for their last use are computed
+    /// again instead of kept: elementwise chains first, matrix products last. Results stay the same up to rounding. Of no effect on the interpreter.
+    pub memory_budget: Option<usize>,
 }
 
 impl Options {
@@ -55,6 +58,9 @@ pub enum CompileError {
     /// A dump could not be written, or `COTANGENT_DUMP` cannot be read.
     #[error("dump: {0}")]
     Dump(String),
+    /// No plan fits the memory budget.
+    #[error(transparent)]
+    Memory(#[from] plan::OverBudget),
     /// The code generator failed, or does not serve this machine.
     #[error("code generation: {0}")]
     Codegen(String),
@@ -90,10 +96,11 @@ impl Program {
                 Backend::Interp
             }
             Engine::Jit => {
-                let optimized = timed.stage("optimize", || {
+                let mut optimized = timed.stage("optimize", || {
                     optimize(&self.graph, &OptOptions { level: options.level, ..OptOptions::default() })
                 });
-                let plan = timed.stage("plan", || plan::plan(&optimized.graph));
+                let plan =
+                    timed.stage("plan", || plan_within(&mut optimized.graph, options, &mut report.recomputed))?;
                 if cfg!(debug_assertions)
                     && let Err(faults) = plan::check::check(&plan)
                 {
@@ -109,6 +116,23 @@ impl Program {
         report.stages = times;
         Ok(Executable::new(self.graph.clone(), backend, params.clone(), self.builder, options.clone(), report))
     }
+}
+
+/// Plans a run in the arena that the options allow. The graph is rewritten if it must; `recomputed` says how many values are computed again then.
+pub(crate) fn plan_within(
+    graph: &mut Graph,
+    options: &Options,
+    recomputed: &mut usize,
+) -> Result<plan::Plan, CompileError> {
+    let Some(budget) = options.memory_budget else {
+        return Ok(plan::plan(graph));
+    };
+    let fitted = plan::fit(graph, budget)?;
+    *recomputed = fitted.recomputed;
+    if let Some(rewritten) = fitted.graph {
+        *graph = rewritten;
+    }
+    Ok(fitted.plan)
 }
 
 /// Measures stages.

@@ -10,11 +10,10 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::compile::{CompileError, Options};
+use crate::compile::{CompileError, Options, plan_within};
 use crate::graph::Graph;
 use crate::jit;
 use crate::opt::{OptOptions, PassRecord, optimize};
-use crate::plan::plan;
 use crate::runtime::Executable;
 
 /// A stage of compilation.
@@ -73,6 +72,7 @@ fn text(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Compil
     let optimized = |on_pass: Option<&dyn Fn(&PassRecord<'_>)>| {
         optimize(graph, &OptOptions { level: options.level, on_pass, ..OptOptions::default() }).graph
     };
+    let planned = |mut graph: Graph| plan_within(&mut graph, options, &mut 0);
     Ok(match stage {
         Stage::Graph => graph.to_string(),
         Stage::Dot => graph.graphviz().to_string(),
@@ -90,9 +90,9 @@ fn text(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Compil
             passes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
         }
         Stage::Optimized => optimized(None).to_string(),
-        Stage::Plan => plan(&optimized(None)).to_string(),
-        Stage::Clif => jit::clif_text(&plan(&optimized(None)))?,
-        Stage::Assembly => jit::assembly_text(&plan(&optimized(None)))?,
+        Stage::Plan => planned(optimized(None))?.to_string(),
+        Stage::Clif => jit::clif_text(&planned(optimized(None))?)?,
+        Stage::Assembly => jit::assembly_text(&planned(optimized(None))?)?,
     })
 }
 

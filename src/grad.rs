@@ -9,7 +9,7 @@
 use smallvec::SmallVec;
 
 use crate::graph::{DType, Graph, NodeId, Origin, TensorType};
-use crate::prim::{Emit, Op, Taken, Vjp};
+use crate::prim::{Emit, Mode, Op, Taken, Vjp};
 
 /// Why a gradient cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +40,14 @@ pub enum GradError {
         /// The tangent's type.
         given: TensorType,
     },
+    /// An operation without a rule.
+    #[error("{node} has no derivative: {reason}")]
+    NoRule {
+        /// The node.
+        node: NodeId,
+        /// Why there is no rule.
+        reason: String,
+    },
     /// A cotangent that does not go with its result.
     #[error("the cotangent of {node}, which is {expected}, is {given}")]
     Cotangent {
@@ -59,6 +67,7 @@ impl GradError {
             GradError::NotScalar { node, .. }
             | GradError::NotFloat { node, .. }
             | GradError::Tangent { node, .. }
+            | GradError::NoRule { node, .. }
             | GradError::Cotangent { node, .. } => *node,
         }
     }
@@ -67,7 +76,8 @@ impl GradError {
 /// Appends the gradient of scalar `loss` by each of `wrt` and returns its nodes, typed like `wrt`. What `loss` does not depend on gets zeros.
 ///
 /// # Errors
-/// If `loss` is not a float scalar, or one of `wrt` is not of a float type.
+/// If `loss` is not a float scalar, one of `wrt` is not of a float type, or an operation in between has no rule, as a
+/// [`Custom`](crate::prim::Custom) one that was read from text.
 pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeId>, GradError> {
     let ty = graph.ty(loss).clone();
     if ty.shape.numel() != 1 {
@@ -85,7 +95,7 @@ pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeI
 /// `cotangent * result` over all their elements.
 ///
 /// # Errors
-/// If a cotangent is not typed like its result, or a result or one of `wrt` is not of a float type.
+/// If a cotangent is not typed like its result, a result or one of `wrt` is not of a float type, or an operation in between has no rule.
 pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> Result<Vec<NodeId>, GradError> {
     for node in results.iter().map(|r| r.0).chain(wrt.iter().copied()) {
         let dtype = graph.ty(node).dtype;
@@ -115,6 +125,9 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
             continue;
         }
         let op = graph.op(node).clone();
+        if let Some(reason) = op.underivable(Mode::Reverse) {
+            return Err(GradError::NoRule { node, reason });
+        }
         let origin = graph.node(node).origin.with_vjp(op.name(), node);
         let mut emit = Appender::new(graph, origin);
         let mut cx = Vjp {

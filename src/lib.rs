@@ -41,6 +41,7 @@
 //! |---|---|
 //! | write a graph | [`Builder`], [`Tensor`], [`init`] |
 //! | differentiate | [`Builder::grad`], [`Builder::vjp`], [`Builder::jvp`], [`Builder::hvp`], [`Builder::jacobian`], [`Builder::hessian`] |
+//! | give a function a derivative of one's own; trade time for memory | [`Builder::custom_vjp`], [`Builder::checkpoint`] |
 //! | write for one example, run for many | [`Builder::vmap`] |
 //! | know what derivatives mean and how they compose | [`transform`] |
 //! | train | [`train`]: [`Sgd`](train::Sgd), [`Adam`](train::Adam), [`AdamW`](train::AdamW), [`Rate`](train::Rate) |

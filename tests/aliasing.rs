@@ -15,7 +15,8 @@ fn check(what: &str, program: &Program, inputs: &[(&str, Array)]) {
     let inputs: Vec<(&str, ArrayView<'_>)> = inputs.iter().map(|(n, a)| (*n, a.view())).collect();
     let mut expected: Option<Vec<Array>> = None;
     for (engine, level) in engines().into_iter().flat_map(|e| [Level::O0, Level::O1, Level::O2].map(|l| (e, l))) {
-        let mut executable = program.compile(&Options { engine, level }).expect("the program compiles");
+        let mut executable =
+            program.compile(&Options { engine, level, ..Options::default() }).expect("the program compiles");
         let mut results: Vec<Array> = Vec::new();
         for _ in 0..2 {
             let outputs = executable.run(&inputs).expect("the inputs fit");

@@ -82,6 +82,31 @@ fn plan_evaluator_on_optimized_graphs() {
     });
 }
 
+/// Graphs that were rewritten to fit two thirds of the memory that they would take.
+#[test]
+fn plan_evaluator_within_memory_budgets() {
+    let rewritten = std::cell::Cell::new(0);
+    check_all("plan evaluator, within a budget", |case| {
+        let graph = optimize(&case.program.graph, &OptOptions::default()).graph;
+        let free = plan::plan(&graph).arena_bytes;
+        match plan::fit(&graph, free * 2 / 3) {
+            Ok(plan::Fitted { graph: Some(fitted), plan, .. }) => {
+                rewritten.set(rewritten.get() + 1);
+                assert!(plan.arena_bytes <= free * 2 / 3);
+                check::check(&plan).unwrap_or_else(|faults| panic!("the plan has {} faults:\n{plan}", faults.len()));
+                run_plan(case, &plan, &fitted)
+            }
+            Ok(plan::Fitted { graph: None, plan, .. }) => run_plan(case, &plan, &graph),
+            Err(error) => {
+                assert!(error.least > error.budget && error.least <= free);
+                evaluate_plan(case, &graph)
+            }
+        }
+    });
+    println!("{} programs were rewritten to fit", rewritten.get());
+    assert!(rewritten.get() >= programs() / 150, "budgets can be kept");
+}
+
 /// Runs the program in an executable compiled with these options.
 fn execute(case: &Case, options: &Options) -> Results {
     let mut executable = case.program.compile(options).expect("random programs compile");

@@ -11,7 +11,7 @@ use cotangent::build::{CumulativeOptions, TriangularOptions};
 use cotangent::graph::Dims;
 use cotangent::interp;
 use cotangent::prelude::*;
-use cotangent::prim::{Combine, Gather, Map, Op, OpKind, Pad, Reduction, Scatter};
+use cotangent::prim::{Barrier, Combine, Gather, Map, Op, OpKind, Pad, Reduction, Scatter};
 use cotangent::scalar::{ScalarFn, Signature};
 use cotangent::testing::{Draw, Tolerance, check_gradient, compare};
 use engines::engines;
@@ -430,6 +430,38 @@ fn composites() -> Vec<Row> {
     ]
 }
 
+fn rules() -> Vec<Row> {
+    vec![
+        row("barrier", &[x(&[3]), x(&[2, 2])], |g, x| g.try_push(Barrier, &[x[0].exp(), x[1]]).unwrap() * x[0]),
+        row("custom_vjp", &[x(&[3, 4])], |g, x| {
+            let softplus = (1.0 + x[0].exp()).log();
+            g.custom_vjp("softplus", x, |_| softplus, |x, _, u| vec![u * x[0].sigmoid()]).square()
+        }),
+        row("custom_vjp of several inputs", &[x(&[3, 4]), labels(&[0, 3, 1]), x(&[4, 2]), x(&[2])], |g, x| {
+            let bias = x[3].square();
+            let inputs = [x[0].exp(), x[1], x[2]];
+            // The rule uses its result, a captured tensor, and inputs with and without cotangents.
+            let product = g.custom_vjp(
+                "linear",
+                &inputs,
+                |x| x[0].dot(x[2]) + x[1].cast(DType::F64).expand(1),
+                |x, y, u| vec![u.dot(x[2].t()), x[0].t().dot(u) + 0.0 * bias.sum() * y.sum()],
+            );
+            (product + bias).tanh()
+        }),
+        row("checkpoint", &[x(&[2, 3]), x(&[3, 4]), x(&[4])], |g, x| {
+            g.checkpoint(|| (x[0].dot(x[1]).tanh() * x[2]).exp()).sin()
+        }),
+        row("checkpoint within a checkpoint", &[x(&[2, 3]), x(&[3, 3])], |g, x| {
+            let outer = g.checkpoint(|| {
+                let inner = g.checkpoint(|| x[0].dot(x[1]).tanh());
+                inner.dot(x[1]).sin()
+            });
+            outer * x[0]
+        }),
+    ]
+}
+
 fn table() -> Vec<Row> {
     let groups = [
         scalar_functions(),
@@ -442,6 +474,7 @@ fn table() -> Vec<Row> {
         linear_algebra(),
         einsums(),
         composites(),
+        rules(),
     ];
     groups.into_iter().chain([shape::shapes(), shape::indexing(), shape::reductions()]).flatten().collect()
 }
@@ -529,6 +562,11 @@ fn more_indexing_gradients() {
 #[test]
 fn more_reduction_gradients() {
     check(shape::reductions());
+}
+
+#[test]
+fn gradients_by_rules() {
+    check(rules());
 }
 
 #[test]

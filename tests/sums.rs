@@ -24,7 +24,7 @@ fn within(what: &str, x: &Array, f: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>, e
     let mut worst = 0.0f64;
     for engine in engines() {
         for level in [Level::O0, Level::O2] {
-            let mut executable = program.compile(&Options { engine, level }).unwrap();
+            let mut executable = program.compile(&Options { engine, level, ..Options::default() }).unwrap();
             let y = executable.run(&[("x", x)]).unwrap().first().to_f64_vec();
             assert_eq!(y.len(), expected.len());
             for (y, e) in y.iter().zip(expected) {

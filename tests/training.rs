@@ -5,6 +5,7 @@ mod engines;
 use cotangent::build::init;
 use cotangent::data;
 use cotangent::prelude::*;
+use cotangent::train::clip::clip_by_global_norm;
 use cotangent::train::{StepBuilder, TrainStep};
 use engines::engines;
 
@@ -471,5 +472,101 @@ fn rates_that_are_no_rates_are_refused() {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default();
         assert!(text.contains(message), "`{message}` is not in `{text}`");
+    }
+}
+
+/// The gradient of [`quadratic`] with its elements limited, and scaled to a limited norm.
+#[test]
+fn clipped_gradients() {
+    let rate = 0.1;
+    check(
+        |loss| Sgd::new(0.1).clip_by_value(0.75).minimize(loss),
+        || move |w, g: [f64; 4], _| each(|i| w[i] - rate * g[i].clamp(-0.75, 0.75)),
+    );
+    check(
+        |loss| Sgd::new(0.1).momentum(0.9).clip_by_global_norm(2.5).minimize(loss),
+        || {
+            let mut velocity = [0.0; 4];
+            move |w, g: [f64; 4], _| {
+                let norm = g.iter().map(|g| g * g).sum::<f64>().sqrt();
+                velocity = each(|i| 0.9 * velocity[i] + g[i] * (2.5 / norm.max(2.5)));
+                each(|i| w[i] - rate * velocity[i])
+            }
+        },
+    );
+}
+
+/// One norm over all parameters, of any shapes; below the limit nothing changes a bit, at 0 nothing divides by it.
+#[test]
+fn the_global_norm_is_that_of_all_gradients() {
+    for engine in engines() {
+        let g = Builder::new();
+        let (a, b) = (g.param("a", init::full([2, 2], 1.0)), g.param("b", init::full([], 1.0)));
+        let (p, q) = (g.input("p", f32([2, 2])), g.input("q", f32([])));
+        let loss = (a * p).sum() + b * q;
+        let gradients = g.grad_all(loss, &[a, b]);
+        let (clipped, norm) = clip_by_global_norm(&gradients, 5.0);
+        let program = g.program(&[("norm", norm), ("a", clipped[0]), ("b", clipped[1])]);
+        let mut run = program.compile(&Options::engine(engine)).unwrap();
+        let mut of = |p: f32, q: f32| {
+            let p = Array::new([2, 2], vec![p; 4]).unwrap();
+            let results = run.run(&[("p", &p), ("q", &Array::scalar(q))]).unwrap();
+            let at = |name| results.get(name).unwrap().get_f64(0);
+            (at("norm"), at("a"), at("b"))
+        };
+        // sqrt(4 * 9 + 64) = 10, so all is halved.
+        assert_eq!(of(3.0, 8.0), (10.0, 1.5, 4.0));
+        assert_eq!(of(1.5, 4.0), (5.0, 1.5, 4.0));
+        let (norm, a, b) = of(0.1, -0.3);
+        assert_eq!((a, b), (f64::from(0.1f32), f64::from(-0.3f32)));
+        assert!((norm - 0.13f64.sqrt()).abs() < 1e-7);
+        assert_eq!(of(0.0, 0.0), (0.0, 0.0, 0.0));
+        let (norm, a, b) = of(f32::NAN, 1.0);
+        assert!(norm.is_nan() && a.is_nan() && b.is_nan());
+        let (norm, a, b) = of(f32::INFINITY, 1.0);
+        assert!(norm == f64::INFINITY && a.is_nan() && b == 0.0);
+    }
+}
+
+#[test]
+fn limits_that_are_none_are_refused() {
+    for limit in [-1.0, f64::NAN] {
+        assert!(std::panic::catch_unwind(|| Sgd::new(0.1).clip_by_value(limit)).is_err());
+        assert!(std::panic::catch_unwind(|| Sgd::new(0.1).clip_by_global_norm(limit)).is_err());
+    }
+    assert!(std::panic::catch_unwind(|| Sgd::new(0.1).clip_by_global_norm(0.0)).is_err());
+    assert!(std::panic::catch_unwind(|| Sgd::new(0.1).accumulate(0)).is_err());
+}
+
+/// Three steps on parts of a batch are one step on the whole, momentum included.
+#[test]
+fn accumulated_gradients_are_those_of_a_large_batch() {
+    fn net<'g>(g: &'g Builder, examples: usize) -> Tensor<'g> {
+        let x = g.input("x", f64([examples, 3]));
+        let w = g.param("w", Init::from(Array::new([3], vec![0.5, -1.0, 2.0]).unwrap()));
+        (x.dot(w) - 1.0).square().mean()
+    }
+    let data: Vec<f64> = (0..36).map(|i| (f64::from(i) * 0.7).sin()).collect();
+    for engine in engines() {
+        let (small, large) = (Builder::new(), Builder::new());
+        let optimizer = || Sgd::new(0.1).momentum(0.9);
+        let options = Options::engine(engine);
+        let mut small = optimizer().accumulate(3).minimize(net(&small, 2)).compile(&options).unwrap();
+        let mut large = optimizer().minimize(net(&large, 6)).compile(&options).unwrap();
+        for batch in data.chunks(18) {
+            let before = small.params().get("w").unwrap();
+            for (i, part) in batch.chunks(6).enumerate() {
+                assert_eq!(small.params().get("w").unwrap(), before, "step {i}");
+                small.run(&[("x", &Array::new([2, 3], part.to_vec()).unwrap())]).unwrap();
+            }
+            large.run(&[("x", &Array::new([6, 3], batch.to_vec()).unwrap())]).unwrap();
+            for name in ["w", "w.momentum"] {
+                let (a, b) = (small.params().get(name).unwrap(), large.params().get(name).unwrap());
+                for (a, b) in a.to_f64_vec().into_iter().zip(b.to_f64_vec()) {
+                    assert!((a - b).abs() < 1e-13, "{name}: {a} and {b}");
+                }
+            }
+        }
+        assert_eq!(small.params().get("accumulate.t").unwrap().get_f64(0), 6.0);
     }
 }

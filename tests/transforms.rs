@@ -252,3 +252,34 @@ fn origins_tell_of_tangents_and_batches() {
     let tail = origin.split_once(' ').unwrap().1;
     assert!(parsed.node(y.id()).origin.to_string().ends_with(tail), "{}", parsed.node(y.id()).origin);
 }
+
+/// Derivatives of a small net and their batches, against JAX.
+#[test]
+fn derivatives_are_those_of_jax() {
+    let g = Builder::new();
+    let constant = |shape: &[usize], values: &[f64]| g.constant(array(shape, values));
+    let w = g.input("w", f64([3, 2]));
+    let xs = constant(&[4, 3], &[1.0, -0.5, 0.25, 0.1, 0.2, 0.3, -1.0, 2.0, 0.5, 0.0, 0.0, 0.0]);
+    let v = constant(&[3, 2], &[0.5, 1.0, -1.0, 0.25, 0.75, -0.5]);
+    let s = constant(&[2], &[0.5, -1.5]);
+    let f = |x| (Tensor::dot(x, w).tanh().square() * s).sum();
+    let [value, gradient, jvp, hvp, hessian, mixed] = g.vmap([xs], |[x]| {
+        let y = f(x);
+        let [dw] = g.grad(y, [w]);
+        [y, dw, g.jvp(&[y], &[(w, v)])[0], g.hvp(y, &[(w, v)])[0], g.hessian(y, w), g.jacobian(dw, x)]
+    });
+    let first = xs.slice(0, 0..1).reshape([3]);
+    let third = g.jacobian(g.hessian(f(first), first), first);
+    let tensors = [value, gradient, jvp, hvp, hessian, g.jacobian(value, w), mixed, third];
+    let actual = values(&g, &tensors, &[("w", &array(&[3, 2], &[0.3, -0.2, 0.7, 0.1, -0.4, 0.9]))]);
+    let golden = include_str!("golden/transforms.txt").lines().filter(|l| !l.starts_with('#'));
+    let mut count = 0;
+    for (line, actual) in golden.zip(&actual) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let shape: Vec<usize> = words[1].trim_matches(['[', ']']).split(',').map(|d| d.parse().unwrap()).collect();
+        let elements: Vec<f64> = words[2..].iter().map(|x| x.parse().unwrap()).collect();
+        assert_close(&array(&shape, &elements), actual);
+        count += 1;
+    }
+    assert_eq!(count, tensors.len());
+}

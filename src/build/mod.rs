@@ -12,6 +12,7 @@
 mod arith;
 mod composite;
 mod cumulative;
+mod custom;
 mod einsum;
 pub mod indexing;
 pub mod init;

@@ -19,6 +19,13 @@ pub const RULES: &[Rule] = &[
         apply: |_, _, x| Some(x[0]),
     },
     Rule {
+        name: "derivative-rule",
+        law: Law::Exact,
+        doc: "custom_vjp(x, ..) and checkpoint(x, ..) are x: differentiation is over.",
+        on: &["custom_vjp", "checkpoint"],
+        apply: |_, _, x| Some(x[0]),
+    },
+    Rule {
         name: "add-zero",
         law: Law::ZeroSign,
         doc: "x + 0 is x, but for x = -0.",

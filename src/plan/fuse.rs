@@ -34,6 +34,17 @@ pub(super) enum Home {
     Group(GroupId),
 }
 
+/// A value behind a barrier.
+#[derive(Clone, Debug)]
+pub(super) struct Late {
+    /// The placed node whose memory holds it.
+    pub(super) source: NodeId,
+    /// The placed nodes that must be computed before it is read.
+    pub(super) after: Vec<NodeId>,
+    /// The highest level among those and the source.
+    level: u32,
+}
+
 /// What a group does.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
@@ -106,6 +117,8 @@ pub(super) struct Fused<'g> {
     pub(super) groups: Vec<Group>,
     /// Where each placed node's value comes from.
     pub(super) homes: Vec<Option<Home>>,
+    /// The values behind barriers, by numbers above those of the graph's nodes: leaves of expressions that stand for another node's memory.
+    pub(super) late: FxHashMap<NodeId, Late>,
     /// What each node is.
     pub(super) defs: Vec<Option<ExprId>>,
     /// The nodes that outputs and updates need.
@@ -124,6 +137,7 @@ pub(super) fn fuse(graph: &Graph) -> Fused<'_> {
         groups: Vec::new(),
         homes: vec![None; graph.len()],
         defs: vec![None; graph.len()],
+        late: FxHashMap::default(),
         live: graph.live(),
         outputs: graph.outputs().iter().map(|o| o.node).collect(),
         updated: FxHashMap::default(),
@@ -163,10 +177,18 @@ impl Fused<'_> {
 
     /// The group that computes a placed node.
     pub(super) fn group_of(&self, node: NodeId) -> Option<GroupId> {
-        match self.homes[node.index()] {
-            Some(Home::Group(id)) => Some(self.find(id)),
+        match self.homes.get(node.index()) {
+            Some(&Some(Home::Group(id))) => Some(self.find(id)),
             _ => None,
         }
+    }
+
+    /// The placed node whose memory a leaf reads: the one behind its barriers, or itself.
+    pub(super) fn memory_of(&self, mut node: NodeId) -> NodeId {
+        while let Some(late) = self.late.get(&node) {
+            node = late.source;
+        }
+        node
     }
 
     /// What a node is.
@@ -207,7 +229,8 @@ impl Fused<'_> {
                 strides[axis] = 1;
                 self.exprs.push(Expr::Counter(Strided { shape: ty.shape.clone(), strides, offset: 0 }), ty.dtype)
             }
-            Lowering::Map(ScalarFn::StopGradient) => self.def(operands[0]),
+            Lowering::Same | Lowering::Map(ScalarFn::StopGradient) => self.def(operands[0]),
+            Lowering::Barrier => self.place_late(id, &operands),
             Lowering::Map(f) => {
                 let args = operands.iter().map(|&o| self.def(o)).collect();
                 let expr = self.exprs.push(Expr::Map(f, args), ty.dtype);
@@ -294,6 +317,26 @@ impl Fused<'_> {
         self.exprs.push(Expr::Leaf { source: id, view }, ty.dtype)
     }
 
+    /// A value for uses that come after others. It is read from memory, so that no use of it is joined with what is computed before the barrier.
+    fn place_late(&mut self, id: NodeId, operands: &[NodeId]) -> ExprId {
+        let mut reads_memory = false;
+        self.exprs.leaves(self.def(operands[0]), &mut |_, _, _| reads_memory = true);
+        if !reads_memory {
+            return self.def(operands[0]);
+        }
+        let (source, view) = self.in_memory(operands[0]);
+        let mut after: Vec<NodeId> = Vec::new();
+        for &operand in &operands[1..] {
+            self.exprs.leaves(self.def(operand), &mut |leaf, _, _| after.push(leaf));
+        }
+        after.sort_unstable();
+        after.dedup();
+        let level = after.iter().chain([&source]).map(|&n| self.level_of(n)).max().unwrap_or(0);
+        let leaf = NodeId::new(self.graph.len() + self.late.len());
+        self.late.insert(leaf, Late { source, after, level });
+        self.exprs.push(Expr::Leaf { source: leaf, view }, self.graph.ty(id).dtype)
+    }
+
     /// Keeps a cheap elementwise expression, places a dear one.
     fn settle(&mut self, id: NodeId, expr: ExprId) -> ExprId {
         if self.exprs.is_cheap(expr) { expr } else { self.place_map(id, expr) }
@@ -359,7 +402,7 @@ impl Fused<'_> {
     /// The placed node whose memory holds a node's value, and nothing else, in row-major order. A view of another kind is copied.
     fn whole_in_memory(&mut self, id: NodeId) -> NodeId {
         let (source, view) = self.in_memory(id);
-        if view.is_contiguous() && self.graph.shape(source).numel() == view.shape.numel() {
+        if view.is_contiguous() && self.graph.shape(self.memory_of(source)).numel() == view.shape.numel() {
             return source;
         }
         let copy = self.place_map(id, self.def(id));
@@ -367,8 +410,11 @@ impl Fused<'_> {
         id
     }
 
-    fn level_of(&self, node: NodeId) -> u32 {
-        self.group_of(node).map_or(0, |g| self.groups[g.index()].level)
+    pub(super) fn level_of(&self, node: NodeId) -> u32 {
+        match self.late.get(&node) {
+            Some(late) => late.level,
+            None => self.group_of(node).map_or(0, |g| self.groups[g.index()].level),
+        }
     }
 
     /// A level above those of all leaves.
@@ -396,6 +442,9 @@ impl Fused<'_> {
         let mut groups: SmallVec<[GroupId; 2]> = SmallVec::new();
         let mut possible = level > 0;
         self.exprs.leaves(body, &mut |source, _, chosen| {
+            if self.late.get(&source).is_some_and(|late| late.level == level) {
+                possible = false;
+            }
             let Some(group) = self.group_of(source).filter(|g| self.groups[g.index()].level == level) else {
                 return;
             };
@@ -692,7 +741,9 @@ impl Fused<'_> {
         };
         let scale_of = |e: ExprId| match &self.exprs.get(e).expr {
             Expr::Const(bits) => Some(Scale::Const(f64::from_bits(*bits))),
-            Expr::Leaf { source, view } if view.offset == 0 && self.graph.shape(*source).numel() == 1 => {
+            Expr::Leaf { source, view }
+                if view.offset == 0 && self.graph.shape(self.memory_of(*source)).numel() == 1 =>
+            {
                 Some(Scale::Node(*source))
             }
             _ => None,
@@ -714,9 +765,9 @@ impl Fused<'_> {
             return None;
         };
         // The parameter must not be a factor, and the scale must be there in time.
-        let reads_param = [p.lhs.0, p.rhs.0].contains(&param);
+        let reads_param = [p.lhs.0, p.rhs.0].iter().any(|&n| self.memory_of(n) == param);
         let scale_is_late = match scale {
-            Scale::Node(n) => self.level_of(n) >= self.groups[group.index()].level || n == param,
+            Scale::Node(n) => self.level_of(n) >= self.groups[group.index()].level || self.memory_of(n) == param,
             Scale::Const(_) => false,
         };
         let only_use = self.serves_only(product, id) && self.graph.shape(product) == self.graph.shape(id);

@@ -1,5 +1,6 @@
 //! Lowering: groups become kernels and products on buffers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -45,6 +46,8 @@ pub(super) struct PendingStep {
     pub(super) origins: Vec<Origin>,
     pub(super) reads: SmallVec<[BufferId; 4]>,
     pub(super) writes: SmallVec<[BufferId; 4]>,
+    /// Earlier steps, by their positions, that come before this one although it reads nothing of them.
+    pub(super) waits: Vec<usize>,
     /// Steps of lower levels need nothing of higher ones.
     pub(super) level: u32,
 }
@@ -101,6 +104,8 @@ pub(super) struct Lowered {
     /// Parameters that a step updates in place, with the buffer of the new value.
     pub(super) in_place: Vec<CopyBack>,
     pub(super) copies: Vec<CopyBack>,
+    /// The steps of each group, by their positions.
+    pub(super) steps_of: FxHashMap<GroupId, Range<usize>>,
 }
 
 struct Lowerer<'a, 'g> {
@@ -144,6 +149,7 @@ pub(super) fn lower(fused: &Fused<'_>) -> Lowered {
         param_buffers: FxHashMap::default(),
         in_place: Vec::new(),
         copies: Vec::new(),
+        steps_of: FxHashMap::default(),
     };
     let mut lowerer = Lowerer {
         fused,
@@ -159,7 +165,12 @@ pub(super) fn lower(fused: &Fused<'_>) -> Lowered {
     let mut order: Vec<GroupId> = (0..fused.groups.len() as u32).map(GroupId).collect();
     order.sort_by_key(|g| fused.groups[g.index()].level);
     for id in order {
+        let first = lowerer.out.steps.len();
         lowerer.group(id);
+        let steps = first..lowerer.out.steps.len();
+        let waits: Vec<usize> = lowerer.awaited(id).iter().flat_map(|g| lowerer.out.steps_of[g].clone()).collect();
+        lowerer.out.steps[steps.clone()].iter_mut().for_each(|step| step.waits.clone_from(&waits));
+        lowerer.out.steps_of.insert(id, steps);
     }
     for copy in copies {
         lowerer.result_copy(copy);
@@ -185,7 +196,7 @@ impl Lowerer<'_, '_> {
             let mut need = |body: ExprId, own: Option<GroupId>| {
                 fused.exprs.leaves(body, &mut |source, _, chosen| {
                     if chosen || own.is_none() || fused.group_of(source) != own {
-                        stored.insert(source);
+                        stored.insert(fused.memory_of(source));
                     }
                 });
             };
@@ -194,12 +205,12 @@ impl Lowerer<'_, '_> {
                 Kind::Assemble { regions, .. } => regions.iter().for_each(|r| need(r.0, None)),
                 Kind::Scatter { base, index, update, .. } => [base, index, update].iter().for_each(|&&b| need(b, None)),
                 Kind::Product(p) => {
-                    stored.extend([p.lhs.0, p.rhs.0]);
+                    stored.extend([p.lhs.0, p.rhs.0].map(|n| fused.memory_of(n)));
                     if let Some(Accumulate { scale: Scale::Node(n), .. }) = &p.accumulate {
-                        stored.insert(*n);
+                        stored.insert(fused.memory_of(*n));
                     }
                 }
-                Kind::Routine { operands, .. } => stored.extend(operands.iter().copied()),
+                Kind::Routine { operands, .. } => stored.extend(operands.iter().map(|&n| fused.memory_of(n))),
                 Kind::Merged(_) => {}
             }
         }
@@ -252,9 +263,9 @@ impl Lowerer<'_, '_> {
             }
         }
         for copy in &copies {
-            let stored = &mut self.stored;
-            self.fused.exprs.leaves(self.fused.def(copy.node), &mut |source, _, _| {
-                stored.insert(source);
+            let (fused, stored) = (self.fused, &mut self.stored);
+            fused.exprs.leaves(fused.def(copy.node), &mut |source, _, _| {
+                stored.insert(fused.memory_of(source));
             });
         }
         copies
@@ -264,9 +275,9 @@ impl Lowerer<'_, '_> {
     fn whole_value(&self, node: NodeId) -> Option<NodeId> {
         match &self.fused.exprs.get(self.fused.def(node)).expr {
             Expr::Leaf { source, view } if view.is_contiguous() => {
-                let in_group = matches!(self.fused.homes[source.index()], Some(Home::Group(_)));
-                let whole = self.fused.graph.shape(*source).numel() == view.shape.numel();
-                (in_group && whole).then_some(*source)
+                let in_group = self.fused.group_of(*source).is_some();
+                let whole = || self.fused.graph.shape(*source).numel() == view.shape.numel();
+                (in_group && whole()).then_some(*source)
             }
             _ => None,
         }
@@ -298,6 +309,7 @@ impl Lowerer<'_, '_> {
 
     /// The buffer of a placed node's value.
     fn buffer(&mut self, node: NodeId) -> BufferId {
+        let node = self.fused.memory_of(node);
         if let Some(&id) = self.buffer_of.get(&node) {
             return id;
         }
@@ -316,6 +328,37 @@ impl Lowerer<'_, '_> {
             self.out.param_buffers.insert(p, id);
         }
         id
+    }
+
+    /// The groups that must have been computed before a group reads values behind barriers.
+    fn awaited(&self, id: GroupId) -> Vec<GroupId> {
+        let fused = self.fused;
+        let mut awaited = Vec::new();
+        let mut late = |source: NodeId| {
+            let mut open = vec![source];
+            while let Some(behind) = open.pop().and_then(|node| fused.late.get(&node)) {
+                for &node in &behind.after {
+                    awaited.extend(fused.group_of(fused.memory_of(node)));
+                    open.push(node);
+                }
+            }
+        };
+        let of_body = |body: ExprId, late: &mut dyn FnMut(NodeId)| {
+            fused.exprs.leaves(body, &mut |source, _, _| late(source));
+        };
+        match &fused.groups[id.index()].kind {
+            Kind::Loops(loops) => loops.members.iter().for_each(|m| of_body(m.body, &mut late)),
+            Kind::Assemble { regions, .. } => regions.iter().for_each(|r| of_body(r.0, &mut late)),
+            Kind::Scatter { base, index, update, .. } => {
+                [base, index, update].iter().for_each(|&&b| of_body(b, &mut late));
+            }
+            Kind::Product(p) => [p.lhs.0, p.rhs.0].into_iter().for_each(late),
+            Kind::Routine { operands, .. } => operands.iter().for_each(|&n| late(n)),
+            Kind::Merged(_) => {}
+        }
+        awaited.sort_unstable();
+        awaited.dedup();
+        awaited
     }
 
     fn origin(&self, node: NodeId) -> Origin {
@@ -342,7 +385,14 @@ impl Lowerer<'_, '_> {
             }
         }
         let kernel = self.out.kernels.number(kernel);
-        self.out.steps.push(PendingStep { action: Action::Kernel { kernel, args }, origins, reads, writes, level });
+        self.out.steps.push(PendingStep {
+            action: Action::Kernel { kernel, args },
+            origins,
+            reads,
+            writes,
+            waits: Vec::new(),
+            level,
+        });
     }
 
     fn group(&mut self, id: GroupId) {
@@ -376,6 +426,7 @@ impl Lowerer<'_, '_> {
                     origins: vec![self.origin(p.node)],
                     reads,
                     writes,
+                    waits: Vec::new(),
                     level: group.level,
                 });
             }
@@ -398,6 +449,7 @@ impl Lowerer<'_, '_> {
                     origins: vec![self.origin(*node)],
                     reads,
                     writes,
+                    waits: Vec::new(),
                     level: group.level,
                 });
             }
@@ -485,7 +537,9 @@ impl Lowerer<'_, '_> {
     /// operand.
     fn result_of_call(&mut self, node: NodeId, operands: &[NodeId]) -> BufferId {
         match self.target.get(&node).copied() {
-            Some(param) if !operands.contains(&self.out.params[param]) => self.in_parameter(node, param),
+            Some(param) if operands.iter().all(|&n| self.fused.memory_of(n) != self.out.params[param]) => {
+                self.in_parameter(node, param)
+            }
             _ => self.copied_buffer(node),
         }
     }
@@ -535,7 +589,7 @@ impl Lowerer<'_, '_> {
         let body = self.fused.def(copy.node);
         let mut level = 0;
         self.fused.exprs.leaves(body, &mut |source, _, _| {
-            level = level.max(self.fused.group_of(source).map_or(0, |g| self.fused.groups[g.index()].level));
+            level = level.max(self.fused.level_of(source));
         });
         let shape = ty.shape.clone();
         let value = move |b: &mut KernelBuilder, this: &mut Self| {
@@ -776,6 +830,7 @@ fn push_copy(lowered: &mut Lowered, from: BufferId, to: BufferId, level: u32) {
         origins: Vec::new(),
         reads: SmallVec::from_slice(&[from]),
         writes: SmallVec::from_slice(&[to]),
+        waits: Vec::new(),
         level,
     });
 }

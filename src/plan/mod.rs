@@ -18,9 +18,11 @@ mod lower;
 mod memory;
 mod print;
 mod product;
+mod remat;
 mod schedule;
 #[cfg(test)]
 pub(crate) mod testing;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -32,6 +34,9 @@ use crate::prim::Routine;
 
 pub use crate::runtime::gemm::{Axes, Axis};
 use kernel::Kernel;
+use timeline::Timeline;
+
+pub use remat::{Fitted, OverBudget, fit};
 
 /// Number of a buffer in its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -248,13 +253,24 @@ impl Plan {
 
 /// Plans a run of the graph.
 pub fn plan(graph: &Graph) -> Plan {
+    plan_and(graph, |_, _, _| ()).0
+}
+
+/// Plans a run of the graph; tells also when each value is computed and read.
+fn planned(graph: &Graph) -> (Plan, Timeline) {
+    plan_and(graph, Timeline::of)
+}
+
+/// Plans a run of the graph, and looks at what the plan is made of.
+fn plan_and<T>(graph: &Graph, look: impl FnOnce(&fuse::Fused<'_>, &lower::Lowered, &[usize]) -> T) -> (Plan, T) {
     let fused = fuse::fuse(graph);
     let mut lowered = lower::lower(&fused);
     let order = schedule::schedule(&mut lowered);
     let order = lower::append_copies(&mut lowered, order);
     let memory::Placed { buffers, arena_bytes, live_bytes } = memory::place(&lowered, &order);
+    let seen = look(&fused, &lowered, &order);
     let name = |&id: &NodeId| graph.op(id).leaf_name().expect("inputs and parameters have names").clone();
-    Plan {
+    let plan = Plan {
         inputs: lowered.inputs.iter().map(name).collect(),
         params: lowered.params.iter().map(name).collect(),
         outputs: graph.outputs().iter().map(|o| (o.name.clone(), graph.ty(o.node).clone())).collect(),
@@ -264,5 +280,6 @@ pub fn plan(graph: &Graph) -> Plan {
         steps: order.iter().map(|&i| lowered.steps[i].clone().into()).collect(),
         arena_bytes,
         live_bytes,
-    }
+    };
+    (plan, seen)
 }

@@ -68,6 +68,9 @@ impl Demands {
                 readers.iter().filter(|r| !writers.contains(r)).for_each(|&r| demands.add(last, r, None));
             }
         }
+        for (i, step) in steps.iter().enumerate() {
+            step.waits.iter().for_each(|&earlier| demands.add(earlier, i, None));
+        }
         for (i, update) in lowered.in_place.iter().enumerate() {
             let old = lowered.param_buffers.get(&update.param).map(|old| &readers[old.index()]);
             let overwrite = match (old, writers[update.from.index()].first()) {

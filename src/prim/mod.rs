@@ -10,12 +10,14 @@
 mod arg_reduce;
 mod argsort;
 mod attrs;
+mod barrier;
 mod broadcast;
 mod cast;
 mod cholesky;
 mod concat;
 mod constant;
 mod cumulative;
+mod custom;
 mod dot;
 mod emit;
 mod gather;
@@ -46,6 +48,7 @@ use crate::scalar::ScalarFn;
 pub use arg_reduce::{ArgReduce, Extremum};
 pub use argsort::Argsort;
 pub use attrs::{AttrError, AttrValue, Attrs};
+pub use barrier::Barrier;
 pub use broadcast::Broadcast;
 pub use cast::Cast;
 pub(crate) use cast::cast_number;
@@ -53,6 +56,7 @@ pub use cholesky::Cholesky;
 pub use concat::Concat;
 pub use constant::Const;
 pub use cumulative::Cumulative;
+pub use custom::{Custom, CustomKind, CustomRule};
 pub use dot::Dot;
 pub use emit::{Emit, Vjp};
 pub use gather::Gather;
@@ -66,7 +70,7 @@ pub use reduce::{Reduce, Reduction};
 pub use reshape::Reshape;
 pub use routine::{Call, Routine, Workspace};
 pub(crate) use rules::moved_axis;
-pub use rules::{Batch, Jvp, Tangents};
+pub use rules::{Batch, Jvp, Mode, Tangents};
 pub use scatter::{Combine, Scatter};
 pub use slice::Slice;
 pub use strided::Strided;
@@ -111,6 +115,12 @@ pub trait Primitive: Sized {
     /// What the operation is to the planner.
     fn lowering(&self, operands: &[&TensorType], ty: &TensorType) -> Lowering;
 
+    /// Why the operation has no rule of differentiation in this mode, though another of its kind has. The walks ask before they ask for the rule.
+    fn underivable(&self, mode: Mode) -> Option<String> {
+        let _ = mode;
+        None
+    }
+
     /// The result as a strided view of the operand's memory, if it is one. Only for [`Lowering::View`].
     fn view(&self, operand: &Strided) -> Option<Strided> {
         let _ = operand;
@@ -141,6 +151,10 @@ pub enum Lowering {
         /// The axis.
         axis: usize,
     },
+    /// The first operand's value.
+    Same,
+    /// The first operand's value, for uses that come after the other operands.
+    Barrier,
     /// A scalar function of each element.
     Map(ScalarFn),
     /// A conversion of each element to the result's type.
@@ -288,6 +302,11 @@ macro_rules! ops {
                 match self { $(Op::$op(p) => p.lowering(operands, ty),)* }
             }
 
+            /// Why there is no rule of differentiation in this mode, if there is none.
+            pub fn underivable(&self, mode: Mode) -> Option<String> {
+                match self { $(Op::$op(p) => p.underivable(mode),)* }
+            }
+
             /// The result as a strided view of the operand's memory, if it is one.
             pub fn view(&self, operand: &Strided) -> Option<Strided> {
                 match self { $(Op::$op(p) => p.view(operand),)* }
@@ -353,6 +372,10 @@ ops! {
     Gather,
     /// Slices combined in at places chosen by integers.
     Scatter,
+    /// A value that is wanted late.
+    Barrier,
+    /// A value with a derivative of the program's own.
+    Custom,
 }
 
 /// The batching rule of operations without operands: there is none, because no operand can have a batch axis.

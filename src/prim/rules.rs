@@ -9,6 +9,15 @@ use crate::graph::{Dims, NodeId, Operands, Shape, TensorType};
 
 use super::{Emit, Op};
 
+/// The modes of differentiation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// From a result's cotangent to the operands'.
+    Reverse,
+    /// From the operands' tangents to the result's.
+    Forward,
+}
+
 /// One tangent for each operand; `None` where it is zero.
 pub type Tangents = SmallVec<[Option<NodeId>; 3]>;
 

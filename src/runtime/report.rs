@@ -33,6 +33,8 @@ pub struct Report {
     pub distinct_kernels: usize,
     /// Bytes of the arena that holds all intermediate values: the planned peak.
     pub arena_bytes: usize,
+    /// Values that are computed again to fit the memory budget.
+    pub recomputed: usize,
     /// Bytes of inputs, parameters and constants, which the arena does not hold.
     pub external_bytes: usize,
     /// Bytes of machine code.
@@ -61,9 +63,13 @@ impl fmt::Display for Report {
                 "kernels   {} ({} matrix products, {} routines; {} compiled, {} bytes of code)",
                 self.kernels, self.products, self.routines, self.distinct_kernels, self.code_bytes
             )?;
+            let recomputed = match self.recomputed {
+                0 => String::new(),
+                n => format!(" ({n} values computed again)"),
+            };
             writeln!(
                 f,
-                "memory    {} bytes arena, {} bytes inputs, parameters and constants",
+                "memory    {} bytes arena{recomputed}, {} bytes inputs, parameters and constants",
                 self.arena_bytes, self.external_bytes
             )?;
         }

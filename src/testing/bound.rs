@@ -158,7 +158,7 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
         Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Pad(_) | Op::Concat(_) => {
             Rounding::None
         }
-        Op::Gather(_) | Op::ArgReduce(_) => Rounding::None,
+        Op::Gather(_) | Op::ArgReduce(_) | Op::Barrier(_) | Op::Custom(_) => Rounding::None,
         // All engines run the one function.
         Op::Argsort(_) | Op::Cumulative(_) | Op::Recurrence(_) => Rounding::None,
         Op::Cholesky(_) | Op::Lu(_) | Op::TriangularSolve(_) => Rounding::None,
@@ -322,6 +322,11 @@ fn check_range(op: &Op, operands: &[&Array], value: &Array, specials: Specials) 
     let chooses = matches!(op, Op::Gather(_) | Op::Pad(_));
     if specials == Specials::Refuse && !chooses && numbers.iter().any(|v| !v.is_finite()) && operands.iter().all(finite)
     {
+        return Err(IllConditioned::NotFinite);
+    }
+    // Which sign a NaN has is left open.
+    let takes_sign = matches!(op, Op::Map(map) if map.f == ScalarFn::Copysign);
+    if takes_sign && operands[1].to_f64_vec().iter().any(|v| v.is_nan()) {
         return Err(IllConditioned::NotFinite);
     }
     // A product's partial results must stay in range in any order.

@@ -4,8 +4,9 @@ use smallvec::SmallVec;
 
 use crate::graph::{DType, Dims, NodeId, Shape, TensorType};
 use crate::prim::{
-    ArgReduce, Argsort, Broadcast, Cast, Cholesky, Combine, Concat, Cumulative, Dot, Extremum, Gather, Iota, Lu, Map,
-    OpKind, Pad, Recurrence, Reduce, Reduction, Reshape, Scatter, Slice, Transpose, TriangularSolve,
+    ArgReduce, Argsort, Barrier, Broadcast, Cast, Cholesky, Combine, Concat, Cumulative, Custom, CustomKind, Dot,
+    Extremum, Gather, Iota, Lu, Map, OpKind, Pad, Recurrence, Reduce, Reduction, Reshape, Scatter, Slice, Transpose,
+    TriangularSolve,
 };
 use crate::scalar::{ScalarFn, Signature};
 
@@ -14,8 +15,8 @@ use super::generate::Generator;
 /// How often an operation is tried, relative to the others.
 fn weight(kind: OpKind) -> usize {
     match kind {
-        OpKind::Input | OpKind::Param | OpKind::Const | OpKind::Iota | OpKind::ArgReduce => 1,
-        OpKind::Cast | OpKind::Pad | OpKind::Concat | OpKind::Scatter | OpKind::Argsort => 2,
+        OpKind::Input | OpKind::Param | OpKind::Const | OpKind::Iota | OpKind::ArgReduce | OpKind::Custom => 1,
+        OpKind::Barrier | OpKind::Cast | OpKind::Pad | OpKind::Concat | OpKind::Scatter | OpKind::Argsort => 2,
         OpKind::Cumulative | OpKind::Recurrence => 2,
         OpKind::Cholesky | OpKind::Lu | OpKind::TriangularSolve => 1,
         OpKind::Gather | OpKind::Slice | OpKind::Broadcast | OpKind::Reshape | OpKind::Transpose => 3,
@@ -49,6 +50,17 @@ impl Generator<'_> {
                 let ty = TensorType::new(dtype, self.shape());
                 let axis = self.draw.below(ty.shape.rank().max(1));
                 self.push(Iota { ty, axis }, &[])
+            }
+            OpKind::Barrier => {
+                let operands: Vec<NodeId> =
+                    (0..self.draw.between(1, 3)).map(|_| self.node(|_| true)).collect::<Option<_>>()?;
+                self.push(Barrier, &operands)
+            }
+            OpKind::Custom => {
+                let operands: Vec<NodeId> =
+                    (0..self.draw.between(1, 3)).map(|_| self.node(|_| true)).collect::<Option<_>>()?;
+                let (kind, name, inputs) = (CustomKind::Checkpoint, "random".into(), operands.len() - 1);
+                self.push(Custom { kind, name, inputs, rule: None }, &operands)
             }
             OpKind::Map => {
                 let f = self.draw.of(ScalarFn::ALL);

@@ -15,12 +15,14 @@
 //! | [`Sgd`] | none | |
 //! | [`Sgd`] with momentum | `w.momentum` | |
 //! | [`Adam`], [`AdamW`] | `w.adam_m`, `w.adam_v` | `adam.t`, the count of steps taken, an `i64` |
+//! | any with [`Optimizer::accumulate`] | `w.accumulated` | `accumulate.t`, the count of steps taken, an `i64` |
 //! | with [`Rate::adjustable`] | | `learning_rate` |
 //! | with [`Rate::schedule`] | | `schedule.t`, the count of steps taken, an `i64` |
 //!
 //! Two optimizers in one builder need different names for their own state: see [`Sgd::prefix`], [`Adam::prefix`] and [`AdamW::prefix`].
 
 mod adam;
+pub mod clip;
 mod rate;
 mod sgd;
 
@@ -32,6 +34,7 @@ use crate::runtime::{Executable, Params};
 use crate::{Array, Init};
 
 pub use adam::{Adam, AdamW};
+pub use clip::{Accumulated, Clipped};
 pub use rate::Rate;
 pub use sgd::Sgd;
 
@@ -53,6 +56,44 @@ pub use sgd::Sgd;
 pub trait Optimizer<'g>: Sized {
     /// Appends the nodes of one update: for each parameter with its gradient, [`StepBuilder::update`] is called with the new value.
     fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]);
+
+    /// This optimizer, given gradients whose elements are limited to `-limit ..= limit`. NaN stays NaN.
+    ///
+    /// # Panics
+    /// If `limit` is negative or NaN.
+    #[track_caller]
+    fn clip_by_value(self, limit: f64) -> Clipped<Self> {
+        Clipped::by_value(self, limit)
+    }
+
+    /// This optimizer, given gradients that are scaled down together, where the square root of the sum of the squares of all their elements is above
+    /// `limit`, to make it `limit`. See [`clip_by_global_norm`](clip::clip_by_global_norm).
+    ///
+    /// ```
+    /// use cotangent::prelude::*;
+    ///
+    /// let g = Builder::new();
+    /// let w = g.param("w", init::full([4], 10.0));
+    /// let step = Sgd::new(0.1).momentum(0.9).clip_by_global_norm(1.0).minimize(w.square().sum());
+    /// # let _ = step;
+    /// ```
+    ///
+    /// # Panics
+    /// If `limit` is not above 0.
+    #[track_caller]
+    fn clip_by_global_norm(self, limit: f64) -> Clipped<Self> {
+        Clipped::by_global_norm(self, limit)
+    }
+
+    /// This optimizer, applied in every `steps`-th step, to the mean of the gradients of the last `steps` steps: the gradient of a batch that is `steps`
+    /// times as large, in the memory of a small one. In the other steps parameters and the optimizer's state stay as they are.
+    ///
+    /// # Panics
+    /// If `steps` is 0.
+    #[track_caller]
+    fn accumulate(self, steps: u32) -> Accumulated<Self> {
+        Accumulated::new(self, steps)
+    }
 
     /// The step that lowers `loss` by all trainable parameters that it depends on. Its first output is the loss, called `loss`: the value at the
     /// parameters before the update.

@@ -7,7 +7,7 @@
 
 use crate::grad::{Appender, GradError, dependents};
 use crate::graph::{Graph, NodeId};
-use crate::prim::{Emit, Jvp, Tangents};
+use crate::prim::{Emit, Jvp, Mode, Tangents};
 
 /// Appends the Jacobian-vector product: the derivative of each result in the direction in which each of `wrt` moves along its tangent. What does not
 /// depend on `wrt` gets zeros.
@@ -47,6 +47,9 @@ pub fn jvp(graph: &mut Graph, results: &[NodeId], wrt: &[(NodeId, NodeId)]) -> R
             continue;
         }
         let op = graph.op(node).clone();
+        if let Some(reason) = op.underivable(Mode::Forward) {
+            return Err(GradError::NoRule { node, reason });
+        }
         let origin = graph.node(node).origin.with_jvp(op.name(), node);
         let mut emit = Appender::new(graph, origin);
         let tangent = op.jvp(&mut Jvp { emit: &mut emit, operands, output: node, tangents: of_operands });

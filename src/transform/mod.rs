@@ -75,13 +75,40 @@
 //! assert_eq!(curvature.shape()[..], [4, 3, 3]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Derivatives of one's own
+//!
+//! [`Builder::custom_vjp`](crate::Builder::custom_vjp) replaces `u -> u J` by a rule `u -> R(u)`. Its nodes are traced when the function is built and kept
+//! in the graph as a [`SubGraph`], so every transformation sees them: second derivatives differentiate `R`, batches batch it, and forward mode takes its
+//! transpose. If `R(u) = u A` for some matrix `A`, that is
+//!
+//! ```text
+//!   v -> A v,  the vector-Jacobian product of u -> u A with the cotangent v
+//! ```
+//!
+//! which does not depend on `u`; that is also how a rule that is not linear is found out. With the true `A = J` forward and reverse mode agree.
+//!
+//! # Computing again
+//!
+//! Reverse mode reads the forward pass's values backward, so they wait in memory. [`Builder::checkpoint`](crate::Builder::checkpoint) is a rule, too:
+//!
+//! ```text
+//!   R(u) = vjp(f, x')(u),  where x' is x behind a barrier that waits for u
+//! ```
+//!
+//! It has the gradient's value and keeps `x` only; the values of `f` are computed again when `u` is there. The [`Barrier`](crate::prim::Barrier) keeps the
+//! two computations apart and the second one late; the plan has nothing of it but an order of steps.
+//! [`Options::memory_budget`](crate::Options::memory_budget) does the same to single values of a finished program, for which the planner sees that they
+//! wait through the step of the largest demand.
 
 mod jvp;
+mod subgraph;
 mod vmap;
 
 use crate::graph::{Graph, NodeId};
 
 pub use jvp::jvp;
+pub use subgraph::SubGraph;
 pub use vmap::vmap;
 
 /// Takes out of a mask over the first nodes all that `results` do not need.
