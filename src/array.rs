@@ -116,7 +116,7 @@ mod storage {
             })*
         };
     }
-    storage!(Bool bool, I32 i32, I64 i64, F32 f32, F64 f64);
+    storage!(Bool bool, U8 u8, I32 i32, U32 u32, I64 i64, F32 f32, F64 f64);
 
     /// The way between a Rust type and the storage.
     pub trait Stored: Element + Default {
@@ -130,7 +130,7 @@ mod storage {
 use storage::{Storage, Stored};
 pub(crate) use storage::{StorageMut, StorageRef};
 
-/// A Rust type that arrays can hold: `bool`, `i32`, `i64`, `f32`, `f64`. Sealed.
+/// A Rust type that arrays can hold: `bool`, `u8`, `i32`, `u32`, `i64`, `f32`, `f64`. Sealed.
 pub trait ArrayElement: Stored {}
 
 impl<T: Stored> ArrayElement for T {}
@@ -185,7 +185,9 @@ impl Array {
         let mut array = Array::zeros(ty);
         match &mut array.data {
             Storage::Bool(v) => v.fill(value != 0.0),
+            Storage::U8(v) => v.fill(value as u8),
             Storage::I32(v) => v.fill(value as i32),
+            Storage::U32(v) => v.fill(value as u32),
             Storage::I64(v) => v.fill(value as i64),
             Storage::F32(v) => v.fill(value as f32),
             Storage::F64(v) => v.fill(value),
@@ -249,7 +251,9 @@ impl Array {
     pub fn get_f64(&self, index: usize) -> f64 {
         match &self.data {
             Storage::Bool(v) => f64::from(u8::from(v[index])),
+            Storage::U8(v) => f64::from(v[index]),
             Storage::I32(v) => f64::from(v[index]),
+            Storage::U32(v) => f64::from(v[index]),
             Storage::I64(v) => v[index] as f64,
             Storage::F32(v) => f64::from(v[index]),
             Storage::F64(v) => v[index],
@@ -265,7 +269,9 @@ impl Array {
     pub(crate) fn copy_from(&mut self, other: &ArrayView<'_>) {
         match (&mut self.data, other.data) {
             (Storage::Bool(to), StorageRef::Bool(from)) => to.copy_from_slice(from),
+            (Storage::U8(to), StorageRef::U8(from)) => to.copy_from_slice(from),
             (Storage::I32(to), StorageRef::I32(from)) => to.copy_from_slice(from),
+            (Storage::U32(to), StorageRef::U32(from)) => to.copy_from_slice(from),
             (Storage::I64(to), StorageRef::I64(from)) => to.copy_from_slice(from),
             (Storage::F32(to), StorageRef::F32(from)) => to.copy_from_slice(from),
             (Storage::F64(to), StorageRef::F64(from)) => to.copy_from_slice(from),
@@ -295,7 +301,9 @@ impl PartialEq for Array {
     fn eq(&self, other: &Array) -> bool {
         let same = match (&self.data, &other.data) {
             (Storage::Bool(a), Storage::Bool(b)) => a == b,
+            (Storage::U8(a), Storage::U8(b)) => a == b,
             (Storage::I32(a), Storage::I32(b)) => a == b,
+            (Storage::U32(a), Storage::U32(b)) => a == b,
             (Storage::I64(a), Storage::I64(b)) => a == b,
             (Storage::F32(a), Storage::F32(b)) => a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits())),
             (Storage::F64(a), Storage::F64(b)) => a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits())),
@@ -312,7 +320,9 @@ impl std::hash::Hash for Array {
         self.shape.hash(state);
         match &self.data {
             Storage::Bool(v) => v.hash(state),
+            Storage::U8(v) => v.hash(state),
             Storage::I32(v) => v.hash(state),
+            Storage::U32(v) => v.hash(state),
             Storage::I64(v) => v.hash(state),
             Storage::F32(v) => v.iter().for_each(|x| x.to_bits().hash(state)),
             Storage::F64(v) => v.iter().for_each(|x| x.to_bits().hash(state)),
@@ -325,7 +335,9 @@ impl fmt::Debug for Array {
         write!(f, "{} ", self.ty())?;
         match &self.data {
             Storage::Bool(v) => f.debug_list().entries(v).finish(),
+            Storage::U8(v) => f.debug_list().entries(v).finish(),
             Storage::I32(v) => f.debug_list().entries(v).finish(),
+            Storage::U32(v) => f.debug_list().entries(v).finish(),
             Storage::I64(v) => f.debug_list().entries(v).finish(),
             Storage::F32(v) => f.debug_list().entries(v).finish(),
             Storage::F64(v) => f.debug_list().entries(v).finish(),

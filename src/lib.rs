@@ -81,7 +81,7 @@ pub mod train;
 pub mod transform;
 
 pub use array::{Array, ArrayElement, ArrayError, ArrayView};
-pub use build::{Builder, Init, Program, Tensor, init};
+pub use build::{Builder, Init, Key, Program, Tensor, init};
 pub use compile::{CompileError, Engine, Options};
 pub use dump::Stage;
 pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
@@ -93,8 +93,8 @@ struct Readme;
 
 /// What most programs import.
 pub mod prelude {
-    pub use crate::build::{Builder, INFER, Init, PadMode, Program, Tensor, init};
-    pub use crate::graph::types::{bool, f32, f64, i32, i64};
+    pub use crate::build::{Builder, INFER, Init, Key, PadMode, Program, Tensor, init};
+    pub use crate::graph::types::{bool, f32, f64, i32, i64, u8, u32};
     pub use crate::prim::Combine;
     pub use crate::train::{Adam, AdamW, Optimizer, Rate, Sgd};
     pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, Stage, TensorType};

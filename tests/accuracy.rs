@@ -95,6 +95,7 @@ const UNARY: &[Unary] = unary! {
     digamma: 2.2, 4.0, own!(digamma);
     trigamma: 2.5, 3.3, own!(trigamma);
     erf_inv: 5.0, 3.0, own!(erf_inv);
+    softsign: 1.5, 1.5, |x| if x.is_infinite() { x.signum() } else { x / (1.0 + x.abs()) };
 };
 
 fn floored(x: f64, y: f64) -> f64 {
@@ -479,6 +480,10 @@ const EXACT: &[(&str, f64, f64)] = &[
     ("trigamma", -3.0, INF),
     ("trigamma", INF, 0.0),
     ("trigamma", -INF, NAN),
+    ("softsign", -0.0, -0.0),
+    ("softsign", 1.0, 0.5),
+    ("softsign", INF, 1.0),
+    ("softsign", -INF, -1.0),
     ("erf_inv", 0.0, 0.0),
     ("erf_inv", -0.0, -0.0),
     ("erf_inv", 1.0, INF),

@@ -162,6 +162,8 @@ fn write_array(array: &Array, digits: Option<usize>) -> String {
     }
     let words = match array.dtype() {
         DType::Bool => array.as_slice::<bool>().map(plain),
+        DType::U8 => array.as_slice::<u8>().map(plain),
+        DType::U32 => array.as_slice::<u32>().map(plain),
         DType::I32 => array.as_slice::<i32>().map(plain),
         DType::I64 => array.as_slice::<i64>().map(plain),
         DType::F32 => array.as_slice::<f32>().map(f32s),

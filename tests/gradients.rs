@@ -86,6 +86,14 @@ fn scalar_functions() -> Vec<Row> {
                         g.try_push(Map { f }, x).unwrap().select(x[0], x[0] * x[0])
                     }));
                 }
+                Signature::Words => {
+                    let inputs = [operand(), operand(), operand()];
+                    rows.push(row(&name, &inputs, move |g, x| {
+                        let words: Vec<Tensor<'_>> = x.iter().map(|x| g.full(u32(x.shape()), 7.0)).collect();
+                        let result = g.try_push(Map { f }, &words).unwrap();
+                        (result >> 31).eq(0).select(x[0] * x[1], x[2].sin())
+                    }));
+                }
                 Signature::Int => {
                     let inputs = [operand(), operand()];
                     rows.push(row(&name, &inputs, move |g, x| {
@@ -759,6 +767,42 @@ fn batches_agree_with_single_examples_on_the_table() {
     assert!(failures.is_empty(), "of {} rows fail:\n{}", rows.len(), failures.join("\n"));
 }
 
+/// The activations where their exponentials would overflow: values and gradients are finite and what the limits are.
+#[test]
+fn activations_do_not_overflow() {
+    type Activation = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
+    const LARGE: f64 = 1e30;
+    // Value and slope at -LARGE and at LARGE.
+    let table: &[(&str, Activation, [f64; 4])] = &[
+        ("relu", |x| x.relu(), [0.0, 0.0, LARGE, 1.0]),
+        ("leaky_relu", |x| x.leaky_relu(0.5), [-0.5 * LARGE, 0.5, LARGE, 1.0]),
+        ("elu", |x| x.elu(2.0), [-2.0, 0.0, LARGE, 1.0]),
+        ("celu", |x| x.celu(2.0), [-2.0, 0.0, LARGE, 1.0]),
+        ("gelu", |x| x.gelu(), [0.0, 0.0, LARGE, 1.0]),
+        ("silu", |x| x.silu(), [0.0, 0.0, LARGE, 1.0]),
+        ("mish", |x| x.mish(), [0.0, 0.0, LARGE, 1.0]),
+        ("softplus", |x| x.softplus(), [0.0, 0.0, LARGE, 1.0]),
+        ("log_sigmoid", |x| x.log_sigmoid(), [-LARGE, 1.0, 0.0, 0.0]),
+        ("softsign", |x| x.softsign(), [-1.0, 1e-60, 1.0, 1e-60]),
+        ("hard_sigmoid", |x| x.hard_sigmoid(), [0.0, 0.0, 1.0, 0.0]),
+        ("hard_swish", |x| x.hard_swish(), [0.0, 0.0, LARGE, 1.0]),
+        ("tanh", |x| x.tanh(), [-1.0, 0.0, 1.0, 0.0]),
+        ("sigmoid", |x| x.sigmoid(), [0.0, 0.0, 1.0, 0.0]),
+    ];
+    for (name, f, expected) in table {
+        let at = [vector(&[-LARGE, LARGE])];
+        let g = Builder::new();
+        let x = g.input("x0", f64([2]));
+        let y = f(x);
+        let [slope] = g.grad(y.sum(), [x]);
+        let results = values(&g, &[y, slope], &at);
+        let actual = [0, 1].map(|i| [results[0].get_f64(i), results[1].get_f64(i)]).concat();
+        for (actual, expected) in actual.iter().zip(expected) {
+            assert!((actual - expected).abs() <= 1e-15 * expected.abs(), "{name}: {actual:e}, not {expected:e}");
+        }
+    }
+}
+
 /// Random chains of operations, so that rules meet each other's results.
 #[test]
 fn gradients_of_random_chains() {
@@ -848,6 +892,21 @@ fn kinks_and_steps_have_the_documented_derivatives() {
     let at = [vector(&[-1.5, -0.0, 0.0, 1.5])];
     assert_eq!(gradients(&at, |_, x| x[0].relu()), [[0.0, 0.0, 0.0, 1.0]]);
     assert_eq!(gradients(&at, |_, x| x[0].abs()), [[-1.0, 0.0, 0.0, 1.0]]);
+    assert_eq!(gradients(&at, |_, x| x[0].leaky_relu(0.25)), [[0.25, 0.25, 0.25, 1.0]]);
+    assert_eq!(gradients(&at[..], |_, x| x[0].elu(0.5))[0][1..], [0.5, 0.5, 1.0]);
+    assert_eq!(gradients(&at[..], |_, x| x[0].celu(0.5))[0][1..], [1.0, 1.0, 1.0]);
+    let ends = [vector(&[-4.0, -3.0, 3.0, 4.0])];
+    assert_eq!(gradients(&ends, |_, x| x[0].hard_sigmoid()), [[0.0, 1.0 / 6.0, 1.0 / 6.0, 0.0]]);
+    assert_eq!(gradients(&ends, |_, x| x[0].hard_swish()), [[0.0, 0.0, 1.0, 1.0]]);
+    assert_eq!(gradients(&ends, |_, x| x[0].clamp(-3.0, 3.0)), [[0.0, 1.0, 1.0, 0.0]]);
+    assert_eq!(gradients(&ends, |_, x| x[0].clamp(3.5, -3.5)), [[0.0; 4]]);
+    let origin = [vector(&[0.0]), vector(&[0.0])];
+    assert_eq!(gradients(&origin, |_, x| x[0].hypot(x[1])), [[0.0], [0.0]]);
+    assert_eq!(gradients(&origin, |_, x| x[0].atan2(x[1])), [[0.0], [0.0]]);
+    assert_eq!(gradients(&origin, |_, x| x[0].copysign(x[1])), [[0.0], [0.0]]);
+    assert_eq!(gradients(&origin[..1], |_, x| x[0].cbrt()), [[f64::INFINITY]]);
+    let infinite = [vector(&[f64::NEG_INFINITY, f64::INFINITY]), vector(&[f64::NEG_INFINITY, 1.0])];
+    assert_eq!(gradients(&infinite, |_, x| x[0].logaddexp(x[1])), [[0.5, 1.0], [0.5, 0.0]]);
     for f in [ScalarFn::Sign, ScalarFn::Floor, ScalarFn::Ceil, ScalarFn::Round, ScalarFn::Trunc, ScalarFn::StopGradient]
     {
         assert_eq!(gradients(&at, |g, x| g.try_push(Map { f }, x).unwrap()), [[0.0; 4]]);

@@ -72,6 +72,7 @@ fn rules_keep_values_as_their_laws_say() {
             let values = leaves(&before, |ty| {
                 draw.fill(ty, |d| match ty.dtype {
                     DType::Bool => d.below(2) as f64,
+                    DType::U8 | DType::U32 => d.between(0, 7) as f64,
                     DType::I32 | DType::I64 => d.between(0, 7) as f64 - 2.0,
                     _ if bits && d.chance(0.5) => d.of(&special),
                     // Where all functions are defined; 1 - x is as well.

@@ -137,6 +137,8 @@ unary_methods! {
     softplus Softplus;
     /// The hyperbolic tangent.
     tanh Tanh;
+    /// `x / (1 + |x|)`.
+    softsign Softsign;
     /// `1 / (1 + e^-x)`.
     sigmoid Sigmoid;
     /// The square root.

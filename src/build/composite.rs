@@ -1,31 +1,8 @@
-//! Composites: activations, normalization and layers, made of other operations and without rules of their own.
+//! Composites: normalization and layers, made of other operations and without rules of their own.
 
 use super::{IntoAxes, Tensor};
 
 impl<'g> Tensor<'g> {
-    /// The rectified linear unit `max(x, 0)`. NaN stays NaN; the derivative at 0 is 0, so the gradient is `1[x > 0]` times the cotangent.
-    #[track_caller]
-    pub fn relu(self) -> Tensor<'g> {
-        let _scope = self.builder.scope("relu", &[self]);
-        let zero = self.builder.number(self.ty(), 0.0);
-        self.le(zero).select(zero, self)
-    }
-
-    /// The Gaussian error linear unit `x/2 (1 + erf(x / sqrt 2))` (Hendrycks and Gimpel 2016).
-    #[track_caller]
-    pub fn gelu(self) -> Tensor<'g> {
-        let _scope = self.builder.scope("gelu", &[self]);
-        0.5 * self * (1.0 + (self * std::f64::consts::FRAC_1_SQRT_2).erf())
-    }
-
-    /// The approximation `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` of [`Tensor::gelu`] (Hendrycks and Gimpel 2016).
-    #[track_caller]
-    pub fn gelu_tanh(self) -> Tensor<'g> {
-        let _scope = self.builder.scope("gelu_tanh", &[self]);
-        let inner: Tensor<'g> = std::f64::consts::FRAC_2_PI.sqrt() * (self + 0.044715 * self * self * self);
-        0.5 * self * (1.0 + inner.tanh())
-    }
-
     /// `e^x` divided by its sum along `axis`. A row of which all elements are -inf gives NaN.
     ///
     /// # Panics

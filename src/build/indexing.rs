@@ -282,7 +282,7 @@ impl<'g> Tensor<'g> {
     fn expect_int(self, op: &'static str, position: usize) {
         let dtype = self.dtype();
         if !dtype.is_int() {
-            let kind = OpErrorKind::DType { position, expected: "i32 or i64".to_owned(), actual: dtype };
+            let kind = OpErrorKind::DType { position, expected: "an integer type".to_owned(), actual: dtype };
             self.refuse(op, &[], kind)
         }
     }

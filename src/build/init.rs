@@ -67,6 +67,8 @@ impl Init {
         let array = match self.ty.dtype {
             DType::F32 => Array::new(shape, values.map(|v| v as f32).collect()),
             DType::F64 => Array::new(shape, values.collect::<Vec<f64>>()),
+            DType::U8 => Array::new(shape, values.map(|v| v as u8).collect()),
+            DType::U32 => Array::new(shape, values.map(|v| v as u32).collect()),
             DType::I32 => Array::new(shape, values.map(|v| v as i32).collect()),
             DType::I64 => Array::new(shape, values.map(|v| v as i64).collect()),
             DType::Bool => Array::new(shape, values.map(|v| v != 0.0).collect()),

@@ -9,6 +9,7 @@
 //! A method that is called with shapes or element types that do not fit panics at the caller's line: such a call is a mistake in the program, as an index
 //! out of range is. Code that builds graphs from data uses the fallible [`Builder::try_push`], or [`Graph::push`] itself.
 
+mod activation;
 mod arith;
 mod composite;
 mod cumulative;
@@ -22,6 +23,7 @@ mod loss;
 mod matrix;
 mod movement;
 mod products;
+mod random;
 mod reduce;
 mod scope;
 mod slicing;
@@ -45,6 +47,7 @@ pub use cumulative::CumulativeOptions;
 pub use init::Init;
 pub use linalg::TriangularOptions;
 pub use movement::INFER;
+pub use random::Key;
 pub use reduce::IntoAxes;
 pub use slicing::PadMode;
 pub use tensor::Tensor;

@@ -4,6 +4,8 @@ use crate::graph::DType;
 use crate::plan::kernel::{Access, FoldKind, Index, Inst, Kernel, Store, StoreMode, ValueId};
 use crate::scalar::{Cost, ScalarFn};
 
+use super::emit::lane_bits;
+
 /// Bits of a vector.
 pub(super) const VECTOR_BITS: u32 = 128;
 
@@ -190,7 +192,7 @@ fn candidate(kernel: &Kernel, dependencies: &Dependencies, dim: usize) -> Option
 
 /// Bits of a number's lane; truth values adapt to others.
 fn bits(dtype: DType) -> Option<u32> {
-    (dtype != DType::Bool).then(|| dtype.size() as u32 * 8)
+    (dtype != DType::Bool).then(|| lane_bits(dtype))
 }
 
 /// Instructions of one vector, or of one number, of an instruction that is no memory access.
@@ -297,7 +299,7 @@ impl Estimate<'_> {
         }
         match index.affine.coefs[v.dim] {
             _ if parked => 1.0,
-            1 if dtype == DType::Bool => 5.0 + choice,
+            1 if dtype.size() < 4 => 5.0 + choice,
             1 => self.vectors(dtype, true) + choice,
             0 => 1.0 + choice,
             _ => 2.0 * lanes + choice,

@@ -8,7 +8,7 @@ use crate::plan::kernel::Affine;
 use crate::scalar::Lanes;
 
 use super::choose::VECTOR_BITS;
-use super::emit::{Emitter, Parts, scalar_type};
+use super::emit::{Emitter, Parts, lane_bits, scalar_type};
 use super::lanes::REINTERPRET;
 
 impl Emitter<'_, '_, '_> {
@@ -18,7 +18,9 @@ impl Emitter<'_, '_, '_> {
         let mut l = self.lanes(bits, wide);
         match dtype {
             DType::F32 | DType::F64 => l.fconst(v),
+            DType::U8 => l.iconst((v as u8).into()),
             DType::I32 => l.iconst(i64::from(v as i32)),
+            DType::U32 => l.iconst((v as u32).into()),
             DType::I64 => l.iconst(v as i64),
             DType::Bool => l.mconst(v != 0.0),
         }
@@ -145,8 +147,21 @@ impl Emitter<'_, '_, '_> {
                 })
                 .collect(),
             (DType::I32, DType::I64) => self.mask_lanes(parts, 32, 64),
-            (DType::I64, DType::I32) => self.mask_lanes(parts, 64, 32),
-            (DType::I32, DType::F64) => parts
+            (DType::U8 | DType::U32, DType::I64) => {
+                parts.iter().flat_map(|&p| [self.b.ins().uwiden_low(p), self.b.ins().uwiden_high(p)]).collect()
+            }
+            (DType::I64, DType::U8 | DType::I32 | DType::U32) => {
+                let low = self.mask_lanes(parts, 64, 32);
+                self.cast(&low, DType::I32, to, true)
+            }
+            (_, DType::U8) if from.is_int() => {
+                let mut l = self.lanes(32, true);
+                parts.iter().map(|&v| l.wrap(v, u8::MAX.into())).collect()
+            }
+            (DType::U8, DType::I32 | DType::U32) | (DType::I32, DType::U32) | (DType::U32, DType::I32) => {
+                parts.iter().copied().collect()
+            }
+            (DType::U8 | DType::I32, DType::F64) => parts
                 .iter()
                 .flat_map(|&v| {
                     let upper = self.upper(v);
@@ -156,6 +171,22 @@ impl Emitter<'_, '_, '_> {
                     })
                 })
                 .collect(),
+            (DType::U32, DType::F64) => parts
+                .iter()
+                .flat_map(|&v| {
+                    let upper = self.upper(v);
+                    [v, upper].map(|v| {
+                        let long = self.b.ins().uwiden_low(v);
+                        self.b.ins().fcvt_from_uint(types::F64X2, long)
+                    })
+                })
+                .collect(),
+            (DType::U32, DType::F32) => parts.iter().map(|&v| self.b.ins().fcvt_from_uint(types::F32X4, v)).collect(),
+            (DType::F32, DType::U32) => parts.iter().map(|&v| self.b.ins().fcvt_to_uint_sat(types::I32X4, v)).collect(),
+            (DType::F32, DType::U8) => {
+                let mut l = self.lanes(32, true);
+                parts.iter().map(|&v| l.f_to_u8(v)).collect()
+            }
             (DType::Bool, _) => {
                 let bits = self.bits(to, true);
                 let masks = self.mask_lanes(parts, mask_bits, bits);
@@ -184,7 +215,7 @@ impl Emitter<'_, '_, '_> {
                 let mut l = self.lanes(self.bits(from, true), true);
                 parts.iter().map(|&v| l.f_to_i(v)).collect()
             }
-            (DType::I32, DType::F32) | (DType::I64, DType::F64) => {
+            (DType::U8 | DType::I32, DType::F32) | (DType::I64, DType::F64) => {
                 let mut l = self.lanes(self.bits(from, true), true);
                 parts.iter().map(|&v| l.i_to_f(v)).collect()
             }
@@ -214,24 +245,38 @@ impl Emitter<'_, '_, '_> {
 
     fn cast_scalar(&mut self, v: Clif, from: DType, to: DType) -> Clif {
         let ty = scalar_type(to);
+        if to == DType::U8 && from != DType::Bool {
+            return match from {
+                DType::F32 | DType::F64 => self.lanes(lane_bits(from), false).f_to_u8(v),
+                _ => {
+                    let low = self.cast_scalar(v, from, DType::U32);
+                    self.lanes(32, false).wrap(low, u8::MAX.into())
+                }
+            };
+        }
         let ins = self.b.ins();
         match (from, to) {
-            (DType::Bool, DType::I32 | DType::I64) => ins.uextend(ty, v),
+            _ if from == to => v,
+            (DType::Bool, _) if to.is_int() => ins.uextend(ty, v),
             (DType::Bool, DType::F32 | DType::F64) => {
                 let int = ins.uextend(types::I32, v);
                 self.b.ins().fcvt_from_sint(ty, int)
             }
-            (DType::I32 | DType::I64, DType::Bool) => ins.icmp_imm_s(IntCC::NotEqual, v, 0),
+            (_, DType::Bool) if from.is_int() => ins.icmp_imm_s(IntCC::NotEqual, v, 0),
             (DType::F32 | DType::F64, DType::Bool) => {
                 let zero = self.constant(from, 0.0, false);
                 self.lanes(self.bits(from, false), false).fne(v, zero)
             }
             (DType::I32, DType::I64) => ins.sextend(ty, v),
-            (DType::I64, DType::I32) => ins.ireduce(ty, v),
-            (DType::I32 | DType::I64, DType::F32 | DType::F64) => ins.fcvt_from_sint(ty, v),
+            (DType::U8 | DType::U32, DType::I64) => ins.uextend(ty, v),
+            (DType::I64, DType::I32 | DType::U32) => ins.ireduce(ty, v),
+            (DType::U32, DType::F32 | DType::F64) => ins.fcvt_from_uint(ty, v),
+            (DType::U8 | DType::I32 | DType::I64, DType::F32 | DType::F64) => ins.fcvt_from_sint(ty, v),
+            (DType::F32 | DType::F64, DType::U32) => ins.fcvt_to_uint_sat(ty, v),
             (DType::F32 | DType::F64, DType::I32 | DType::I64) => ins.fcvt_to_sint_sat(ty, v),
             (DType::F32, DType::F64) => ins.fpromote(ty, v),
             (DType::F64, DType::F32) => ins.fdemote(ty, v),
+            // Integers of 32 bits.
             _ => v,
         }
     }

@@ -50,11 +50,16 @@ pub(super) fn flags() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
 }
 
-/// The type of one element.
+/// Bits of the lane in which a number is kept.
+pub(super) fn lane_bits(dtype: DType) -> u32 {
+    (dtype.size() as u32 * 8).max(32)
+}
+
+/// The type of one element in a register. What is narrower than a lane in memory is extended with zeros to one.
 pub(super) fn scalar_type(dtype: DType) -> Type {
     match dtype {
         DType::Bool => types::I8,
-        DType::I32 => types::I32,
+        DType::U8 | DType::I32 | DType::U32 => types::I32,
         DType::I64 => types::I64,
         DType::F32 => types::F32,
         DType::F64 => types::F64,
@@ -191,7 +196,7 @@ impl<'k, 'f, 'm> Emitter<'k, 'f, 'm> {
         match (dtype, self.vector) {
             (DType::Bool, Some(v)) if wide => v.mask_bits,
             (DType::Bool, _) => 32,
-            _ => dtype.size() as u32 * 8,
+            _ => lane_bits(dtype),
         }
     }
 
@@ -220,7 +225,8 @@ impl<'k, 'f, 'm> Emitter<'k, 'f, 'm> {
     /// A scalar function of operands that are all wide or all scalar.
     pub(super) fn apply(&mut self, f: ScalarFn, operands: &[(DType, Parts)], wide: bool) -> Parts {
         // The condition of a select has lanes as wide as what it selects.
-        let bits = self.bits(operands[operands.len() - 1].0, wide);
+        let dtype = operands[operands.len() - 1].0;
+        let bits = self.bits(dtype, wide);
         let mask_bits = self.bits(DType::Bool, wide);
         let operands: SmallVec<[(DType, Parts); 3]> = operands
             .iter()
@@ -238,10 +244,12 @@ impl<'k, 'f, 'm> Emitter<'k, 'f, 'm> {
                     .map(|(dtype, parts)| match dtype {
                         DType::F32 | DType::F64 => Lane::F(parts[i]),
                         DType::I32 | DType::I64 => Lane::I(parts[i]),
+                        DType::U8 | DType::U32 => Lane::U(parts[i]),
                         DType::Bool => Lane::M(parts[i]),
                     })
                     .collect();
                 match f.apply(&mut l, &args) {
+                    Lane::U(v) if dtype == DType::U8 => l.wrap(v, u8::MAX.into()),
                     Lane::F(v) | Lane::I(v) | Lane::U(v) => v,
                     Lane::M(v) => {
                         is_mask = true;

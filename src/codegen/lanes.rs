@@ -137,6 +137,31 @@ impl Clif<'_, '_, '_> {
         result.expect("there is a lane")
     }
 
+    /// `a` without its fraction as an integer of 32 bits from 0 to 255, the nearest if it is out of range; 0 for NaN.
+    pub(super) fn f_to_u8(&mut self, a: Value) -> Value {
+        if self.bits == 64 {
+            let wide = self.f_to_i(a);
+            let held = self.held_to_u8(wide);
+            return self.b.ins().ireduce(types::I32, held);
+        }
+        let int = self.f_to_i(a);
+        self.held_to_u8(int)
+    }
+
+    fn held_to_u8(&mut self, v: Value) -> Value {
+        let (zero, most) = (self.iconst(0), self.iconst(u8::MAX.into()));
+        let below = self.ilt(v, zero);
+        let v = self.iselect(below, zero, v);
+        let above = self.ilt(most, v);
+        self.iselect(above, most, v)
+    }
+
+    /// The bits of integers that `mask` has.
+    pub(super) fn wrap(&mut self, v: Value, mask: i64) -> Value {
+        let mask = self.iconst(mask);
+        self.iand(v, mask)
+    }
+
     /// The function at `address` where `rare` holds, elsewhere `fast`; it is called only if `rare` holds anywhere.
     fn call_where(
         &mut self,

@@ -109,7 +109,10 @@ impl Emitter<'_, '_, '_> {
 
     fn load_single(&mut self, dtype: DType, address: Clif, bytes: i64) -> Clif {
         let (address, bytes) = self.displaced(address, bytes);
-        self.b.ins().load(scalar_type(dtype), flags(), address, bytes)
+        match dtype {
+            DType::U8 => self.b.ins().uload8(types::I32, flags(), address, bytes),
+            _ => self.b.ins().load(scalar_type(dtype), flags(), address, bytes),
+        }
     }
 
     fn load_run(&mut self, run: Run, wide: bool) -> Parts {
@@ -138,10 +141,10 @@ impl Emitter<'_, '_, '_> {
     fn load_vector(&mut self, dtype: DType, address: Clif, bytes: i64) -> Clif {
         let (address, bytes) = self.displaced(address, bytes);
         let ty = self.vector_type(dtype);
-        if dtype != DType::Bool {
+        if dtype.size() >= 4 {
             return self.b.ins().load(ty, flags(), address, bytes);
         }
-        // Bytes of 0 or 1 are widened to lanes.
+        // Bytes are widened to lanes.
         let packed = if ty.lane_count() == 4 {
             self.b.ins().load(types::I32, flags(), address, bytes)
         } else {
@@ -155,7 +158,7 @@ impl Emitter<'_, '_, '_> {
         if ty.lane_count() == 2 {
             vector = self.b.ins().uwiden_low(vector);
         }
-        self.b.ins().ineg(vector)
+        if dtype == DType::Bool { self.b.ins().ineg(vector) } else { vector }
     }
 
     /// Stores a value, or one for each lane.
@@ -223,11 +226,14 @@ impl Emitter<'_, '_, '_> {
         let v = match mode {
             StoreMode::Set => v,
             StoreMode::Combine(f) => {
-                let old = self.b.ins().load(scalar_type(dtype), flags(), address, bytes);
+                let old = self.load_single(dtype, address, bytes.into());
                 self.combined(f, old, v, dtype, false)
             }
         };
-        self.b.ins().store(flags(), v, address, bytes);
+        match dtype {
+            DType::U8 => self.b.ins().istore8(flags(), v, address, bytes),
+            _ => self.b.ins().store(flags(), v, address, bytes),
+        };
     }
 
     fn store_vector(&mut self, v: Clif, dtype: DType, address: Clif, bytes: i64, mode: StoreMode) {
@@ -239,8 +245,15 @@ impl Emitter<'_, '_, '_> {
             }
         };
         let (address, bytes) = self.displaced(address, bytes);
-        if dtype != DType::Bool {
+        if dtype.size() >= 4 {
             self.b.ins().store(flags(), v, address, bytes);
+        } else if dtype == DType::U8 {
+            // Numbers below 256 are not saturated.
+            let narrow = self.b.ins().unarrow(v, v);
+            let narrow = self.b.ins().unarrow(narrow, narrow);
+            let packed = self.b.ins().bitcast(types::I32X4, REINTERPRET, narrow);
+            let packed = self.b.ins().extractlane(packed, 0);
+            self.b.ins().store(flags(), packed, address, bytes);
         } else if self.vector_type(dtype).lane_count() == 4 {
             let narrow = self.b.ins().snarrow(v, v);
             let narrow = self.b.ins().snarrow(narrow, narrow);

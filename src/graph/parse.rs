@@ -417,7 +417,7 @@ impl<'t> Cursor<'t> {
         let at = self.at;
         let Some(dtype) = self.word().and_then(|word| DType::from_str(word).ok()) else {
             self.at = at;
-            return Err(self.expected("an element type: bool, i32, i64, f32 or f64"));
+            return Err(self.expected("an element type: bool, u8, i32, u32, i64, f32 or f64"));
         };
         let mut extents = Vec::new();
         self.list("an extent", |word| word.parse().map(|n| extents.push(n)).is_ok())?;
@@ -547,8 +547,10 @@ update "step \"count\"\n" = %2
             let x = input("x", types::f64([2]));
             let c = input("c", types::bool([2]));
             let i = input("i", types::i64([2]));
+            let u = input("u", types::u32([2]));
             let operands = match f.record().signature {
                 Signature::Int => vec![i; f.arity()],
+                Signature::Words => vec![u; f.arity()],
                 Signature::Logic => vec![c; f.arity()],
                 Signature::Select => vec![c, x, x],
                 _ => vec![x; f.arity()],
@@ -646,8 +648,8 @@ update "step \"count\"\n" = %2
             ("%0 = neg %0 : f32[]", "line 1, column 10: no line above defines %0"),
             ("%0 = iota {axis=0}", "line 1, column 19: expected `:` and the type, found the end of the line"),
             (
-                "%0 = iota {axis=0} : u8[2]",
-                "line 1, column 22: expected an element type: bool, i32, i64, f32 or f64, found `u8`",
+                "%0 = iota {axis=0} : u16[2]",
+                "line 1, column 22: expected an element type: bool, u8, i32, u32, i64, f32 or f64, found `u16`",
             ),
             ("%0 = iota {axis=0} : f32", "line 1, column 25: expected `[`, found the end of the line"),
             ("%0 = iota {axis=0} : f32[-1]", "line 1, column 26: expected an extent, found `-1`"),

@@ -11,8 +11,12 @@ use smallvec::SmallVec;
 pub enum DType {
     /// Truth value, one byte in memory, 0 or 1.
     Bool,
+    /// 8-bit unsigned integer; arithmetic wraps.
+    U8,
     /// 32-bit signed integer; arithmetic wraps.
     I32,
+    /// 32-bit unsigned integer; arithmetic wraps.
+    U32,
     /// 64-bit signed integer; arithmetic wraps.
     I64,
     /// IEEE 754 single precision.
@@ -23,13 +27,13 @@ pub enum DType {
 
 impl DType {
     /// Every element type.
-    pub const ALL: [DType; 5] = [DType::Bool, DType::I32, DType::I64, DType::F32, DType::F64];
+    pub const ALL: [DType; 7] = [DType::Bool, DType::U8, DType::I32, DType::U32, DType::I64, DType::F32, DType::F64];
 
     /// Bytes of one element in memory.
     pub const fn size(self) -> usize {
         match self {
-            DType::Bool => 1,
-            DType::I32 | DType::F32 => 4,
+            DType::Bool | DType::U8 => 1,
+            DType::I32 | DType::U32 | DType::F32 => 4,
             DType::I64 | DType::F64 => 8,
         }
     }
@@ -39,16 +43,34 @@ impl DType {
         matches!(self, DType::F32 | DType::F64)
     }
 
-    /// True for `i32` and `i64`.
+    /// True for `u8`, `i32`, `u32` and `i64`.
     pub const fn is_int(self) -> bool {
-        matches!(self, DType::I32 | DType::I64)
+        matches!(self, DType::U8 | DType::I32 | DType::U32 | DType::I64)
+    }
+
+    /// True for the integer types without a sign.
+    pub const fn is_unsigned(self) -> bool {
+        matches!(self, DType::U8 | DType::U32)
+    }
+
+    /// True if an axis of this extent has no more places than the type, an integer type, can number.
+    pub(crate) fn numbers(self, extent: usize) -> bool {
+        let Some(last) = extent.checked_sub(1) else { return true };
+        match self {
+            DType::U8 => u8::try_from(last).is_ok(),
+            DType::I32 => i32::try_from(last).is_ok(),
+            DType::U32 => u32::try_from(last).is_ok(),
+            _ => true,
+        }
     }
 
     /// The name in the text form: `f32`, `bool` ...
     pub const fn name(self) -> &'static str {
         match self {
             DType::Bool => "bool",
+            DType::U8 => "u8",
             DType::I32 => "i32",
+            DType::U32 => "u32",
             DType::I64 => "i64",
             DType::F32 => "f32",
             DType::F64 => "f64",
@@ -64,7 +86,7 @@ impl fmt::Display for DType {
 
 /// A name that is no element type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an element type; there are bool, i32, i64, f32, f64")]
+#[error("`{0}` is not an element type; there are bool, u8, i32, u32, i64, f32, f64")]
 pub struct UnknownDType(pub String);
 
 impl FromStr for DType {
@@ -88,7 +110,7 @@ macro_rules! element {
         }
     )*};
 }
-element!(bool Bool, i32 I32, i64 I64, f32 F32, f64 F64);
+element!(bool Bool, u8 U8, i32 I32, u32 U32, i64 I64, f32 F32, f64 F64);
 
 /// A short list of axis numbers, extents or strides, kept inline up to four entries.
 pub type Dims<T = usize> = SmallVec<[T; 4]>;
@@ -244,7 +266,7 @@ macro_rules! type_constructors {
 /// Constructors of tensor types, named like their element types.
 pub mod types {
     use super::{DType, Shape, TensorType};
-    type_constructors!(bool Bool, i32 I32, i64 I64, f32 F32, f64 F64);
+    type_constructors!(bool Bool, u8 U8, i32 I32, u32 U32, i64 I64, f32 F32, f64 F64);
 }
 
 #[cfg(test)]

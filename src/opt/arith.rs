@@ -108,9 +108,10 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "abs-of-sign",
         law: Law::Exact,
-        doc: "|-x| and ||x|| are |x|.",
+        doc: "|-x| and ||x|| are |x|; an unsigned number is its own magnitude.",
         on: &["abs"],
         apply: |r, _, x| match r.unary(x[0], Neg) {
+            _ if r.graph().ty(x[0]).dtype.is_unsigned() => Some(x[0]),
             Some(inner) => Some(r.map(Abs, &[inner])),
             None => r.unary(x[0], Abs).map(|_| x[0]),
         },

@@ -1,6 +1,6 @@
 //! Indexing: scatters that are cheaper as comparisons.
 
-use crate::graph::{DType, Dims, NodeId};
+use crate::graph::{Dims, NodeId};
 use crate::prim::{Combine, Emit, Iota, Op, Scatter};
 use crate::scalar::ScalarFn::Eq;
 
@@ -31,7 +31,7 @@ fn scatter_to_select(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
     }
     let shape = r.graph().shape(target).clone();
     let ty = r.graph().ty(index).dtype;
-    if ty == DType::I32 && i32::try_from(shape[batch]).is_err() {
+    if !ty.numbers(shape[batch]) {
         return None;
     }
     let chosen_from = shape[..=batch].iter().copied().collect::<crate::graph::Shape>();

@@ -230,6 +230,8 @@ fn logic_constant(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId>
     let (x, c) = r.with_splat(x[0], x[1])?;
     let all_bits = match r.graph().ty(x).dtype {
         DType::Bool => 1.0,
+        DType::U8 => u8::MAX.into(),
+        DType::U32 => u32::MAX.into(),
         _ => -1.0,
     };
     let constant = r.splat(c)?;
@@ -265,8 +267,9 @@ fn extreme_absorbs(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId
 
 /// True if every value of the one type is a value of the other, and converts to it and back unchanged.
 fn holds(from: DType, to: DType) -> bool {
-    use DType::{Bool, F32, F64, I32, I64};
-    from == to || matches!((from, to), (Bool, _) | (I32, I64 | F64) | (F32, F64))
+    use DType::{Bool, F32, F64, I32, I64, U8, U32};
+    from == to
+        || matches!((from, to), (Bool, _) | (U8, I32 | U32 | I64 | F32 | F64) | (I32 | U32, I64 | F64) | (F32, F64))
 }
 
 fn cast_of_cast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {

@@ -91,7 +91,7 @@ pub struct Affine {
 /// An index chosen by a value: adds `value * stride` to an affine index, if `0 <= value < extent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Choice {
-    /// The `i32` or `i64` value.
+    /// The integer value.
     pub value: ValueId,
     /// Elements between two choices.
     pub stride: isize,

@@ -56,12 +56,17 @@ macro_rules! float_keys {
 }
 float_keys!(f32 u32, f64 u64);
 
-impl Key for bool {
-    fn key(self) -> u64 {
-        self.into()
-    }
-    const SHORT: bool = true;
+macro_rules! plain_keys {
+    ($($t:ident)*) => {$(
+        impl Key for $t {
+            fn key(self) -> u64 {
+                self.into()
+            }
+            const SHORT: bool = true;
+        }
+    )*};
 }
+plain_keys!(bool u8 u32);
 
 /// Sorts each lane of `x`. `words` holds a word for each element of a lane, two if keys are long.
 fn argsort<T: Key>(x: &[T], lanes: &Lanes, descending: bool, out: &mut [i32], words: &mut [i64]) {

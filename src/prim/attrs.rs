@@ -261,7 +261,7 @@ macro_rules! text_numbers {
         })*
     };
 }
-text_numbers!(exact: bool, i32, i64; float: f32 u32, f64 u64);
+text_numbers!(exact: bool, u8, i32, u32, i64; float: f32 u32, f64 u64);
 
 /// An enum whose variants have names in the text form.
 macro_rules! named_variants {

@@ -1,7 +1,7 @@
 //! Conversion to another element type.
 //!
 //! Between numbers it is Rust's `as`: floats round to nearest, a float becomes an integer by dropping its fraction, values out of range become the
-//! nearest integer, NaN becomes 0; wider integers wrap to narrower. A truth value is 0 or 1; a number is true unless it equals 0, so NaN is true.
+//! nearest integer, NaN becomes 0; integers wrap to types that do not hold them. A truth value is 0 or 1; a number is true unless it equals 0, so NaN is true.
 
 use crate::array::{Array, ArrayElement};
 use crate::graph::{DType, NodeId, OpErrorKind, TensorType};
@@ -38,7 +38,9 @@ macro_rules! convert {
         }
     };
 }
+convert!(u8, from_i64);
 convert!(i32, from_i64);
+convert!(u32, from_i64);
 convert!(i64, from_i64);
 convert!(f32, from_f64);
 convert!(f64, from_f64);
@@ -62,7 +64,9 @@ pub(crate) fn cast_number(x: Number, to: DType) -> Number {
     }
     match x {
         Number::Bool(x) => convert(x, to),
+        Number::U8(x) => convert(x, to),
         Number::I32(x) => convert(x, to),
+        Number::U32(x) => convert(x, to),
         Number::I64(x) => convert(x, to),
         Number::F32(x) => convert(x, to),
         Number::F64(x) => convert(x, to),

@@ -243,18 +243,24 @@ impl Primitive for Cumulative {
                 *sum as f32
             }),
             (Reduction::Sum, DType::F64) => fold!(f64, nothing, Compensated::add),
+            (Reduction::Sum, DType::U8) => combine!(u8, u8::wrapping_add),
             (Reduction::Sum, DType::I32) => combine!(i32, i32::wrapping_add),
+            (Reduction::Sum, DType::U32) => combine!(u32, u32::wrapping_add),
             (Reduction::Sum, DType::I64) => combine!(i64, i64::wrapping_add),
             (Reduction::Prod, DType::F32) => fold!(f32, 1.0f64, |product: &mut f64, x: f32| {
                 *product *= f64::from(x);
                 *product as f32
             }),
             (Reduction::Prod, DType::F64) => combine!(f64, |a: f64, b: f64| a * b),
+            (Reduction::Prod, DType::U8) => combine!(u8, u8::wrapping_mul),
             (Reduction::Prod, DType::I32) => combine!(i32, i32::wrapping_mul),
+            (Reduction::Prod, DType::U32) => combine!(u32, u32::wrapping_mul),
             (Reduction::Prod, DType::I64) => combine!(i64, i64::wrapping_mul),
             (Reduction::Max | Reduction::Min, DType::F32) => extreme!(f32),
             (Reduction::Max | Reduction::Min, DType::F64) => extreme!(f64),
+            (Reduction::Max | Reduction::Min, DType::U8) => extreme!(u8),
             (Reduction::Max | Reduction::Min, DType::I32) => extreme!(i32),
+            (Reduction::Max | Reduction::Min, DType::U32) => extreme!(u32),
             (Reduction::Max | Reduction::Min, DType::I64) => extreme!(i64),
             (Reduction::Max | Reduction::Min, DType::Bool) => extreme!(bool),
             (Reduction::Sum | Reduction::Prod, DType::Bool) => {}

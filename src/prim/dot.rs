@@ -282,6 +282,12 @@ impl Primitive for Dot {
                 products(operands_of!(f32), sizes, 0.0f64, |s, x, y| s + f64::from(x) * f64::from(y), |s| s as f32),
             ),
             DType::F64 => array(ty, products(operands_of!(f64), sizes, 0.0f64, |s, x, y| s + x * y, |s| s)),
+            DType::U8 => {
+                array(ty, products(operands_of!(u8), sizes, 0u8, |s, x, y| s.wrapping_add(x.wrapping_mul(y)), |s| s))
+            }
+            DType::U32 => {
+                array(ty, products(operands_of!(u32), sizes, 0u32, |s, x, y| s.wrapping_add(x.wrapping_mul(y)), |s| s))
+            }
             DType::I32 => {
                 array(ty, products(operands_of!(i32), sizes, 0i32, |s, x, y| s.wrapping_add(x.wrapping_mul(y)), |s| s))
             }

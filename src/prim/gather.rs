@@ -12,7 +12,7 @@ use super::{
 /// `out[b, i, r] = x[b, index[b, i], r]`, where each letter stands for any number of axes: the first `batch` axes are shared, the next axis of `x` is
 /// chosen from, the rest is taken whole.
 ///
-/// The operands are `x` and the `i32` or `i64` indices. Where an index is negative or too large, the result is `fill`.
+/// The operands are `x` and the integer indices. Where an index is negative or too large, the result is `fill`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Gather {
     /// Count of leading axes that both operands share.
@@ -64,7 +64,7 @@ pub(super) fn infer_choices(batch: usize, x: &TensorType, index: &TensorType) ->
         return Err(OpErrorKind::Axis { axis: batch as isize, rank });
     }
     if !index.dtype.is_int() {
-        return Err(OpErrorKind::DType { position: 1, expected: "i32 or i64".to_owned(), actual: index.dtype });
+        return Err(OpErrorKind::DType { position: 1, expected: "an integer type".to_owned(), actual: index.dtype });
     }
     if index.shape.rank() < batch || index.shape[..batch] != x.shape[..batch] {
         let expected = x.shape[..batch].iter().chain(index.shape.iter().skip(batch)).copied().collect();
@@ -77,6 +77,8 @@ pub(super) fn infer_choices(batch: usize, x: &TensorType, index: &TensorType) ->
 pub(super) fn indices(index: &Array, extent: usize) -> Vec<Option<usize>> {
     let valid = |i: i64| usize::try_from(i).ok().filter(|&i| i < extent);
     match index.dtype() {
+        DType::U8 => elements::<u8>(index).iter().map(|&i| valid(i.into())).collect(),
+        DType::U32 => elements::<u32>(index).iter().map(|&i| valid(i.into())).collect(),
         DType::I32 => elements::<i32>(index).iter().map(|&i| valid(i.into())).collect(),
         _ => elements::<i64>(index).iter().map(|&i| valid(i)).collect(),
     }

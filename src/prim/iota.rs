@@ -5,7 +5,7 @@ use crate::graph::{DType, NodeId, OpErrorKind, TensorType};
 
 use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Vjp, arity, array, no_operands};
 
-/// Each element's index along one axis.
+/// Each element's index along one axis, which wraps in integer types too narrow for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Iota {
     /// Type of the result; not `bool`.
@@ -60,6 +60,8 @@ impl Primitive for Iota {
         let extent = ty.shape[self.axis];
         let index = (0..ty.shape.numel()).map(|i| i / inner % extent);
         match ty.dtype {
+            DType::U8 => array(ty, index.map(|i| i as u8).collect()),
+            DType::U32 => array(ty, index.map(|i| i as u32).collect()),
             DType::I32 => array(ty, index.map(|i| i as i32).collect()),
             DType::I64 => array(ty, index.map(|i| i as i64).collect()),
             DType::F32 => array(ty, index.map(|i| i as f32).collect()),

@@ -407,8 +407,16 @@ macro_rules! with_element {
                 type $T = bool;
                 $body
             }
+            crate::graph::DType::U8 => {
+                type $T = u8;
+                $body
+            }
             crate::graph::DType::I32 => {
                 type $T = i32;
+                $body
+            }
+            crate::graph::DType::U32 => {
+                type $T = u32;
                 $body
             }
             crate::graph::DType::I64 => {

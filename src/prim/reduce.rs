@@ -140,6 +140,12 @@ fn fold(reduction: Reduction, operand: &Array, order: &Strided, ty: &TensorType)
     match (reduction, ty.dtype) {
         (Reduction::Sum, DType::F32) => groups(operand, order, size, ty, |x: &[f32]| pairwise(&wide(x)) as f32),
         (Reduction::Sum, DType::F64) => groups(operand, order, size, ty, pairwise),
+        (Reduction::Sum, DType::U8) => {
+            groups(operand, order, size, ty, |x: &[u8]| x.iter().fold(0, |a, &b| u8::wrapping_add(a, b)))
+        }
+        (Reduction::Sum, DType::U32) => {
+            groups(operand, order, size, ty, |x: &[u32]| x.iter().fold(0, |a, &b| u32::wrapping_add(a, b)))
+        }
         (Reduction::Sum, DType::I32) => {
             groups(operand, order, size, ty, |x: &[i32]| x.iter().fold(0, |a, &b| i32::wrapping_add(a, b)))
         }
@@ -150,6 +156,12 @@ fn fold(reduction: Reduction, operand: &Array, order: &Strided, ty: &TensorType)
             groups(operand, order, size, ty, |x: &[f32]| wide(x).iter().product::<f64>() as f32)
         }
         (Reduction::Prod, DType::F64) => groups(operand, order, size, ty, |x: &[f64]| x.iter().product::<f64>()),
+        (Reduction::Prod, DType::U8) => {
+            groups(operand, order, size, ty, |x: &[u8]| x.iter().fold(1, |a, &b| u8::wrapping_mul(a, b)))
+        }
+        (Reduction::Prod, DType::U32) => {
+            groups(operand, order, size, ty, |x: &[u32]| x.iter().fold(1, |a, &b| u32::wrapping_mul(a, b)))
+        }
         (Reduction::Prod, DType::I32) => {
             groups(operand, order, size, ty, |x: &[i32]| x.iter().fold(1, |a, &b| i32::wrapping_mul(a, b)))
         }
@@ -161,6 +173,12 @@ fn fold(reduction: Reduction, operand: &Array, order: &Strided, ty: &TensorType)
         }
         (Reduction::Max | Reduction::Min, DType::F64) => {
             groups(operand, order, size, ty, |x: &[f64]| extreme(x, largest))
+        }
+        (Reduction::Max | Reduction::Min, DType::U8) => {
+            groups(operand, order, size, ty, |x: &[u8]| extreme(x, largest))
+        }
+        (Reduction::Max | Reduction::Min, DType::U32) => {
+            groups(operand, order, size, ty, |x: &[u32]| extreme(x, largest))
         }
         (Reduction::Max | Reduction::Min, DType::I32) => {
             groups(operand, order, size, ty, |x: &[i32]| extreme(x, largest))

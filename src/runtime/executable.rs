@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::array::{Array, ArrayElement, ArrayError, ArrayView};
 use crate::build::Tensor;
 use crate::compile::{CompileError, Options};
-use crate::graph::{Graph, Name, NodeId, Origin, TensorType};
+use crate::graph::{DType, Graph, Name, NodeId, Origin, TensorType};
 use crate::interp;
 use crate::jit::Compiled;
 use crate::prim::Op;
@@ -364,12 +364,16 @@ fn check_input(spec: &InputSpec, view: &ArrayView<'_>) -> Result<(), RunError> {
         return Ok(());
     };
     let outside = |v: i64| usize::try_from(v).map_or(true, |v| v >= *extent);
-    let found = if let Ok(v) = view.as_slice::<i32>() {
-        v.iter().position(|&v| outside(v.into())).map(|p| (p, i64::from(v[p])))
-    } else if let Ok(v) = view.as_slice::<i64>() {
-        v.iter().position(|&v| outside(v)).map(|p| (p, v[p]))
-    } else {
-        None
+    /// The first index that is outside.
+    fn first<T: ArrayElement + Into<i64>>(view: &ArrayView<'_>, outside: impl Fn(i64) -> bool) -> Option<(usize, i64)> {
+        let indices = view.as_slice::<T>().ok()?;
+        indices.iter().map(|&v| v.into()).enumerate().find(|&(_, v)| outside(v))
+    }
+    let found = match view.dtype() {
+        DType::U8 => first::<u8>(view, outside),
+        DType::I32 => first::<i32>(view, outside),
+        DType::U32 => first::<u32>(view, outside),
+        _ => first::<i64>(view, outside),
     };
     match found {
         None => Ok(()),

@@ -40,6 +40,20 @@ macro_rules! plain_element {
         }
     };
 }
+macro_rules! unsigned_element {
+    ($($uint:ident)*) => {$(
+        impl PlainElement<Plain<f32>> for $uint {
+            fn load(self) -> Value<Plain<f32>> {
+                Value::U(self as i32)
+            }
+            fn store(value: Value<Plain<f32>>) -> $uint {
+                value.i() as $uint
+            }
+        }
+    )*};
+}
+// A lane of 32 bits wraps to a narrower type when it is stored.
+unsigned_element!(u8 u32);
 plain_element!(Plain<f32>, f32, i32);
 plain_element!(Plain<f64>, f64, i64);
 
@@ -54,6 +68,10 @@ where
         [a, b] => {
             let pairs = elements::<T>(a).iter().zip(elements::<T>(b));
             pairs.map(|(&a, &b)| R::store(f.apply(l, &[a.load(), b.load()]))).collect()
+        }
+        [c, a, b] if c.dtype() == T::DTYPE && T::DTYPE != DType::Bool => {
+            let triples = elements::<T>(c).iter().zip(elements::<T>(a)).zip(elements::<T>(b));
+            triples.map(|((&c, &a), &b)| R::store(f.apply(l, &[c.load(), a.load(), b.load()]))).collect()
         }
         [c, a, b] => {
             let triples = elements::<bool>(c).iter().zip(elements::<T>(a)).zip(elements::<T>(b));
@@ -75,6 +93,10 @@ impl ScalarFn {
             (DType::F32, true) => run::<Plain<f32>, f32, bool>(self, operands, ty),
             (DType::F64, false) => run::<Plain<f64>, f64, f64>(self, operands, ty),
             (DType::F64, true) => run::<Plain<f64>, f64, bool>(self, operands, ty),
+            (DType::U8, false) => run::<Plain<f32>, u8, u8>(self, operands, ty),
+            (DType::U8, true) => run::<Plain<f32>, u8, bool>(self, operands, ty),
+            (DType::U32, false) => run::<Plain<f32>, u32, u32>(self, operands, ty),
+            (DType::U32, true) => run::<Plain<f32>, u32, bool>(self, operands, ty),
             (DType::I32, false) => run::<Plain<f32>, i32, i32>(self, operands, ty),
             (DType::I32, true) => run::<Plain<f32>, i32, bool>(self, operands, ty),
             (DType::I64, false) => run::<Plain<f64>, i64, i64>(self, operands, ty),

@@ -11,7 +11,7 @@ pub mod math;
 mod number;
 mod table;
 
-use crate::graph::{DType, NodeId, OpErrorKind, Operands};
+use crate::graph::{DType, Dims, NodeId, OpErrorKind, Operands};
 use crate::prim::{Cotangents, Emit, Jvp, Vjp};
 
 pub use lanes::{Lanes, Plain, Slow, Slow2};
@@ -98,6 +98,8 @@ pub enum Signature {
     Logic,
     /// A truth value and two values of one type to a value of it.
     Select,
+    /// Three words of type `u32` to one of it.
+    Words,
 }
 
 /// How much work a function is, for choices between computing again and storing.
@@ -138,6 +140,15 @@ impl ScalarFn {
     /// Count of operands.
     pub fn arity(self) -> usize {
         self.record().arity
+    }
+
+    /// The element types of the operands, if the last is of this type.
+    pub fn operand_dtypes(self, last: DType) -> Dims<DType> {
+        let mut types = Dims::from_elem(last, self.arity());
+        if self.record().signature == Signature::Select {
+            types[0] = DType::Bool;
+        }
+        types
     }
 
     /// The element type of the result for operands of these types, of which there are as many as the arity says.
@@ -183,6 +194,11 @@ impl ScalarFn {
                 expect(0, operands[0] == DType::Bool || operands[0].is_int(), "bool or an integer type")?;
                 same(0)?;
                 Ok(operands[0])
+            }
+            Signature::Words => {
+                expect(0, operands[0] == DType::U32, "u32")?;
+                same(0)?;
+                Ok(DType::U32)
             }
             Signature::Select => {
                 expect(0, operands[0] == DType::Bool, "bool")?;

@@ -53,7 +53,7 @@ macro_rules! number {
         })*
     };
 }
-number!(Bool bool, I32 i32, I64 i64, F32 f32, F64 f64);
+number!(Bool bool, U8 u8, I32 i32, U32 u32, I64 i64, F32 f32, F64 f64);
 
 impl Number {
     /// The number that these bytes are in memory. A truth value is true unless its byte is 0.
@@ -64,6 +64,8 @@ impl Number {
         const SIZE: &str = "as many bytes as the type has";
         match dtype {
             DType::Bool => Number::Bool(bytes[0] != 0),
+            DType::U8 => Number::U8(bytes[0]),
+            DType::U32 => Number::U32(u32::from_ne_bytes(bytes.try_into().expect(SIZE))),
             DType::I32 => Number::I32(i32::from_ne_bytes(bytes.try_into().expect(SIZE))),
             DType::I64 => Number::I64(i64::from_ne_bytes(bytes.try_into().expect(SIZE))),
             DType::F32 => Number::F32(f32::from_ne_bytes(bytes.try_into().expect(SIZE))),
@@ -78,6 +80,8 @@ impl Number {
     pub(crate) fn to_memory(self, bytes: &mut [u8]) {
         match self {
             Number::Bool(v) => bytes.copy_from_slice(&[v.into()]),
+            Number::U8(v) => bytes.copy_from_slice(&[v]),
+            Number::U32(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
             Number::I32(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
             Number::I64(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
             Number::F32(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
@@ -89,7 +93,9 @@ impl Number {
     pub(crate) fn to_f64(self) -> f64 {
         match self {
             Number::Bool(v) => f64::from(u8::from(v)),
+            Number::U8(v) => v.into(),
             Number::I32(v) => v.into(),
+            Number::U32(v) => v.into(),
             Number::I64(v) => v as f64,
             Number::F32(v) => v.into(),
             Number::F64(v) => v,
@@ -99,7 +105,9 @@ impl Number {
     /// The integer, if it is one.
     pub(crate) fn as_int(self) -> Option<i64> {
         match self {
+            Number::U8(v) => Some(v.into()),
             Number::I32(v) => Some(v.into()),
+            Number::U32(v) => Some(v.into()),
             Number::I64(v) => Some(v),
             _ => None,
         }
@@ -108,19 +116,23 @@ impl Number {
 
 macro_rules! through_lanes {
     ($name:ident, $lane:ident, $float:ident, $int:ident) => {
-        fn $name(f: ScalarFn, args: &[Number]) -> Number {
+        fn $name(f: ScalarFn, args: &[Number], dtype: DType) -> Number {
             let args: SmallVec<[Value<Plain<$lane>>; 3]> = args
                 .iter()
                 .map(|&a| match a {
                     Number::$float(v) => Value::F(v),
                     Number::$int(v) => Value::I(v),
+                    Number::U8(v) => Value::U(v.into()),
+                    Number::U32(v) => Value::U(v as _),
                     Number::Bool(v) => Value::M(v),
                     a => panic!("{} of a number of type {}", f.name(), a.dtype()),
                 })
                 .collect();
             match f.apply(&mut Plain::<$lane>::default(), &args) {
                 Value::F(v) => Number::$float(v),
-                Value::I(v) | Value::U(v) => Number::$int(v),
+                Value::I(v) => Number::$int(v),
+                Value::U(v) if dtype == DType::U8 => Number::U8(v as u8),
+                Value::U(v) => Number::U32(v as u32),
                 Value::M(v) => Number::Bool(v),
             }
         }
@@ -136,9 +148,10 @@ impl ScalarFn {
     /// If it does not.
     pub(crate) fn apply_numbers(self, args: &[Number]) -> Number {
         // The last operand has the type that is computed with; the first may be a condition.
-        match args[args.len() - 1].dtype() {
-            DType::Bool | DType::I32 | DType::F32 => apply_narrow(self, args),
-            DType::I64 | DType::F64 => apply_wide(self, args),
+        let dtype = args[args.len() - 1].dtype();
+        match dtype {
+            DType::Bool | DType::U8 | DType::I32 | DType::U32 | DType::F32 => apply_narrow(self, args, dtype),
+            DType::I64 | DType::F64 => apply_wide(self, args, dtype),
         }
     }
 }

@@ -23,7 +23,7 @@ impl Tolerance {
         match dtype {
             DType::F32 => Tolerance { relative: 1e-5, scaled: 1e-6, absolute: 1e-30 },
             DType::F64 => Tolerance { relative: 1e-13, scaled: 1e-14, absolute: 1e-290 },
-            DType::Bool | DType::I32 | DType::I64 => Tolerance::EXACT,
+            DType::Bool | DType::U8 | DType::I32 | DType::U32 | DType::I64 => Tolerance::EXACT,
         }
     }
 

@@ -78,6 +78,8 @@ pub(super) fn array_of(ty: &TensorType, values: &[f64]) -> Array {
     let shape = ty.shape.clone();
     let array = match ty.dtype {
         DType::Bool => Array::new(shape, values.iter().map(|&v| v != 0.0).collect()),
+        DType::U8 => Array::new(shape, values.iter().map(|&v| v as u8).collect()),
+        DType::U32 => Array::new(shape, values.iter().map(|&v| v as u32).collect()),
         DType::I32 => Array::new(shape, values.iter().map(|&v| v as i32).collect()),
         DType::I64 => Array::new(shape, values.iter().map(|&v| v as i64).collect()),
         DType::F32 => Array::new(shape, values.iter().map(|&v| v as f32).collect()),

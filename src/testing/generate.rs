@@ -280,7 +280,19 @@ impl<'c> Generator<'c> {
     }
 
     pub(super) fn dtype(&mut self) -> DType {
-        self.draw.of(&[DType::F32, DType::F32, DType::F32, DType::F64, DType::F64, DType::I32, DType::I64, DType::Bool])
+        const TYPES: [DType; 10] = [
+            DType::F32,
+            DType::F32,
+            DType::F32,
+            DType::F64,
+            DType::F64,
+            DType::I32,
+            DType::I64,
+            DType::U8,
+            DType::U32,
+            DType::Bool,
+        ];
+        self.draw.of(&TYPES)
     }
 
     pub(super) fn leaf_of_any_type(&mut self) -> NodeId {
@@ -332,10 +344,16 @@ impl<'c> Generator<'c> {
         let specials = self.config.specials && self.draw.chance(0.3);
         match ty.dtype {
             DType::Bool => self.draw.uniform(ty, 0.0, 1.0),
-            DType::I32 | DType::I64 if style == 0 => {
-                let (low, high) = if ty.dtype == DType::I32 { (-2147483648.0, 2147483647.0) } else { (-9e18, 9e18) };
+            DType::U8 | DType::I32 | DType::U32 | DType::I64 if style == 0 => {
+                let (low, high) = match ty.dtype {
+                    DType::U8 => (0.0, 255.0),
+                    DType::I32 => (-2147483648.0, 2147483647.0),
+                    DType::U32 => (0.0, 4294967295.0),
+                    _ => (-9e18, 9e18),
+                };
                 self.draw.fill(ty, |d| if d.chance(0.3) { d.of(&[low, high]) } else { low + d.unit() * (high - low) })
             }
+            DType::U8 | DType::U32 => self.draw.fill(ty, |d| d.below(12) as f64),
             DType::I32 | DType::I64 => self.draw.fill(ty, |d| d.below(15) as f64 - 5.0),
             DType::F32 | DType::F64 => match style {
                 _ if specials => self.draw.fill(ty, |d| {

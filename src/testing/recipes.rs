@@ -46,7 +46,7 @@ impl Generator<'_> {
         match kind {
             OpKind::Input | OpKind::Param | OpKind::Const => Some(self.leaf_of_any_type()),
             OpKind::Iota => {
-                let dtype = self.draw.of(&[DType::I32, DType::I64, DType::F32, DType::F64]);
+                let dtype = self.draw.of(&[DType::U8, DType::I32, DType::U32, DType::I64, DType::F32, DType::F64]);
                 let ty = TensorType::new(dtype, self.shape());
                 let axis = self.draw.below(ty.shape.rank().max(1));
                 self.push(Iota { ty, axis }, &[])
@@ -241,23 +241,13 @@ impl Generator<'_> {
 
     fn grow_map(&mut self, f: ScalarFn) -> Option<NodeId> {
         let fresh = self.draw.chance(0.3);
-        let number = |t: &TensorType| t.dtype != DType::Bool;
-        let x = match f.record().signature {
-            Signature::Number => self.node(number),
-            Signature::Float | Signature::Test => self.node(|t| t.dtype.is_float()),
-            Signature::Compare | Signature::Select => self.node(|_| true),
-            Signature::Int => self.node(|t| t.dtype.is_int()),
-            Signature::Logic => self.node(|t| !t.dtype.is_float()),
-        };
+        let takes = |dtype: DType| f.result_dtype(&f.operand_dtypes(dtype)).is_ok();
+        let x = if self.draw.chance(0.3) { None } else { self.node(|t| takes(t.dtype)) };
         let x = match x {
             Some(x) => x,
             None => {
-                let dtype = match f.record().signature {
-                    Signature::Logic => self.draw.of(&[DType::Bool, DType::I32, DType::I64]),
-                    Signature::Int => self.draw.of(&[DType::I32, DType::I64]),
-                    _ => DType::F32,
-                };
-                let ty = TensorType::new(dtype, self.shape());
+                let types: Vec<DType> = DType::ALL.into_iter().filter(|&d| takes(d)).collect();
+                let ty = TensorType::new(self.draw.of(&types), self.shape());
                 self.leaf(&ty)
             }
         };
@@ -378,7 +368,7 @@ impl Generator<'_> {
         let shape = self.ty(x).shape;
         let batch = self.draw.of(&[0, 0, 0, 1, 2]).min(shape.rank() - 1);
         let extent = shape[batch];
-        let dtype = self.draw.of(&[DType::I32, DType::I64]);
+        let dtype = self.draw.of(&[DType::U8, DType::I32, DType::U32, DType::I64]);
         let mut index: Vec<usize> = shape[..batch].to_vec();
         for _ in 0..self.draw.of(&[0, 1, 1, 1, 2]) {
             index.push(self.extent());

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden values of the scalar functions that make.py leaves out. Writes scalar.txt beside this file, in the format of ops.txt; tests/golden.rs reads it.
 
-    python3 -m venv venv && venv/bin/pip install numpy scipy mpmath && venv/bin/python tests/golden/make_scalar.py
+    python3 -m venv venv && venv/bin/pip install numpy scipy mpmath jax torch && venv/bin/python tests/golden/make_scalar.py
 
 References are NumPy's and SciPy's functions in double precision, rounded to the result's type, and mpmath where those have no value.
 """
@@ -17,7 +17,8 @@ import scipy.special
 warnings.filterwarnings("ignore")
 np.seterr(all="ignore")
 F = {"f32": np.float32, "f64": np.float64}
-I = {"i32": np.int32, "i64": np.int64}
+U = {"u8": np.uint8, "u32": np.uint32}
+I = {"i32": np.int32, "i64": np.int64, **U}
 DTYPES = {"bool": np.bool_, **I, **F}
 NAMES = {np.dtype(d): n for n, d in DTYPES.items()}
 TOLERANCE = {"f32": 1e-6, "f64": 8e-15}
@@ -161,6 +162,110 @@ for dtype in I.values():
     info = np.iinfo(dtype)
     x = np.array([0, 1, 7, info.max, info.min], dtype)
     case("not", [x], np.invert(x))
+
+# Unsigned integers in the functions that make.py tests for the other types, and in conversions.
+UNSIGNED = {
+    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a // b if b else 0,
+    "rem": lambda a, b: a % b if b else a, "max": max, "min": min,
+}
+COMPARE = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
+for dtype in U.values():
+    most = int(np.iinfo(dtype).max)
+    some = [0, 1, 2, 3, 7, 100, most // 2, most // 2 + 1, most - 1, most]
+    pairs = list(itertools.product(some, some))
+    a, b = (np.array(v, dtype) for v in zip(*pairs))
+    for name, f in UNSIGNED.items():
+        case(name, [a, b], np.array([wrapped(f(*p), dtype) for p in pairs], dtype))
+    for name, f in COMPARE.items():
+        case(name, [a, b], f(a, b))
+    x = np.array(some, dtype)
+    case("neg", [x], np.array([wrapped(-v, dtype) for v in some], dtype))
+    case("abs", [x], x)
+    case("stop_gradient", [x], x)
+    case("sign", [x], np.minimum(x, 1).astype(dtype))
+    case("select", [x % 2 == 0, x, x[::-1].copy()], np.where(x % 2 == 0, x, x[::-1]))
+    # Folds: sums and products wrap.
+    cube = np.array([(v * 37) % (most + 1) for v in range(2 * 3 * 21)], dtype).reshape(2, 3, 21)
+    for axes, numbers in {"all": (0, 1, 2), "middle": (1,), "last": (2,)}.items():
+        for name, f in {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}.items():
+            more = {} if name in ("max", "min") else {"dtype": dtype}
+            case(f"{name}_{axes}", [cube], np.asarray(f(cube, axis=numbers, **more), dtype))
+    for axis in (0, 1, 2):
+        case(f"argmax_{axis}", [cube], np.argmax(cube, axis).astype(np.int32))
+        case(f"argmin_{axis}", [cube], np.argmin(cube, axis).astype(np.int32))
+    case("iota", [np.zeros((2, 3), dtype)], np.indices((2, 3))[1].astype(dtype))
+    case("dot", [cube[0], cube[1].T.copy()], np.matmul(cube[0], cube[1].T))
+    table = np.arange(15, dtype=np.float32).reshape(5, 3)
+    at = np.array([4, 0, 2, 4], dtype)
+    case("take_0", [table, at], table[at])
+    case("take_0: out of range", [table, np.array([3, 5, most], dtype)], np.concatenate([table[3:4], np.full((2, 3), np.nan, np.float32)]))
+    numbers = np.array([1, 2, 3, most], dtype)
+    case("scatter_add", [np.zeros(5, dtype), at, numbers], np.array([2, 0, 3, 0, 0], dtype))
+    case("scatter_set", [np.zeros(5, dtype), at, numbers], np.array([2, 0, 3, 0, most], dtype))
+    case("one_hot", [np.array([2, 0, 5, 3], dtype)], (np.array([2, 0, 5, 3])[:, None] == np.arange(4)).astype(np.float32))
+
+NUMBERS = {
+    "bool": np.array([False, True]),
+    "u8": np.array([0, 1, 7, 127, 128, 255], np.uint8),
+    "i32": np.array([0, 1, -1, 7, 255, 256, 16777217, 2**31 - 1, -(2**31)], np.int32),
+    "u32": np.array([0, 1, 7, 255, 256, 16777217, 2**31 - 1, 2**31, 2**32 - 1, 4294967167, 2**31 + 129], np.uint32),
+    "i64": np.array([0, 1, -1, 255, 256, 2**32 - 1, 2**32 + 5, -(2**31) - 1, 2**63 - 1, -(2**63)], np.int64),
+    "f32": np.array([0.0, -0.0, 0.5, -0.5, 1.5, -2.7, 255.5, 256, 2147483648, 4294967040, 4294967296, 1e19, -1e19, np.inf, -np.inf, np.nan], np.float32),
+    "f64": np.array([0.0, -0.0, 0.5, -0.5, 1.5, -2.7, 255.9, 256, 2147483648.5, 4294967295.5, 4294967296, 1e300, -1e300, np.inf, -np.inf, np.nan]),
+}
+
+
+def convert(x, to):
+    if to == "bool":
+        return x != 0
+    if to in I and x.dtype.kind == "f":
+        # Rust's conversion holds what is out of range.
+        info = np.iinfo(DTYPES[to])
+        held = [0 if np.isnan(v) else info.max if v >= float(info.max) else info.min if v <= info.min else int(v) for v in x.astype(float)]
+        return np.array(held, DTYPES[to])
+    return x.astype(DTYPES[to])
+
+
+for source, to in itertools.product(DTYPES, DTYPES):
+    if source != to and (source in U or to in U):
+        case(f"cast_{to}", [NUMBERS[source]], convert(NUMBERS[source], to))
+
+# Random words, by JAX.
+from jax.extend.random import threefry2x32_p  # noqa: E402
+
+keys = np.array([[0, 0], [2**32 - 1, 2**32 - 1], [0x13198A2E, 0x03707344], [1, 2], [7, 2**31]], np.uint32)
+words = [np.asarray(w) for w in threefry2x32_p.bind(keys[:, 0], keys[:, 1], np.zeros(5, np.uint32), np.array([0, 2**32 - 1, 77, 5, 2**31], np.uint32))]
+words_in = [keys[:, 0].copy(), keys[:, 1].copy(), np.array([0, 2**32 - 1, 77, 5, 2**31], np.uint32)]
+case("threefry_first", words_in, words[0])
+case("threefry_second", words_in, words[1])
+case("threefry_bits", words_in, words[0] ^ words[1])
+
+# Activations and their gradients away from their kinks, by PyTorch.
+import torch  # noqa: E402
+import torch.nn.functional as nn  # noqa: E402
+
+ACTIVATIONS = {
+    "leaky_relu": lambda x: nn.leaky_relu(x, 0.1), "elu": lambda x: nn.elu(x, 1.5), "celu": lambda x: nn.celu(x, 1.5), "selu": nn.selu,
+    "silu": nn.silu, "mish": nn.mish, "softsign": nn.softsign, "hard_sigmoid": nn.hardsigmoid, "hard_swish": nn.hardswish,
+    "log_sigmoid": nn.logsigmoid, "clamp": lambda x: torch.clamp(x, -1.0, 2.0), "relu": nn.relu,
+}
+SOME = [-1e4, -700.0, -90.0, -20.0, -5.0, -2.5, -1.5, -0.7, -0.3, -1e-3, 1e-3, 0.3, 0.7, 1.5, 2.5, 5.0, 20.0, 90.0, 700.0, 1e4]
+for name, f in ACTIVATIONS.items():
+    for d, dtype in F.items():
+        x = np.array(SOME, dtype)
+        t = torch.tensor(x.astype(np.float64), requires_grad=True)
+        y = f(t)
+        y.sum().backward()
+        # In PyTorch softplus has a threshold, the derivative of softsign cancels and that of hard_sigmoid is in single precision.
+        relative = max(3 * TOLERANCE[d], {"mish": 1e-8, "softsign": 1e-12, "hard_sigmoid": 1e-7}.get(name, 0.0))
+        for what, values in ((name, y.detach().numpy()), (f"grad_of_{name}", t.grad.numpy())):
+            values = values.astype(dtype)
+            # Of tiny results the rounding of the argument is seen.
+            seen = ~((np.abs(values) > 0) & (np.abs(values) < 1e-30))
+            case(what, [x[seen]], values[seen], relative)
+for d, dtype in F.items():
+    x, slope = np.array(SOME, dtype).reshape(5, 4), np.array([0.25, -0.5, 0.0, 2.0], dtype)
+    case("prelu", [x, slope], np.where(x > 0, x, x * slope))
 
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "scalar.txt"), "w") as out:
     out.write("# Written by make_scalar.py.\n" + "\n".join(blocks) + "\n")

@@ -24,6 +24,8 @@ fn garbage(ty: &TensorType) -> Array {
     let n = ty.shape.numel();
     let array = match ty.dtype {
         DType::Bool => Array::new([n], vec![true; n]),
+        DType::U8 => Array::new([n], vec![u8::MAX; n]),
+        DType::U32 => Array::new([n], vec![u32::MAX; n]),
         DType::I32 => Array::new([n], vec![-1i32; n]),
         DType::I64 => Array::new([n], vec![-1i64; n]),
         DType::F32 => Array::new([n], vec![f32::from_bits(u32::MAX); n]),

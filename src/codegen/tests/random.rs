@@ -37,7 +37,7 @@ fn make(d: &mut Draw) -> (Body, Single) {
         loops.push(if points * extent > 3000 { d.between(1, 4) } else { extent });
     }
     let types = match d.below(6) {
-        0 | 1 => vec![DType::F32, DType::F32, DType::Bool, DType::I32],
+        0 | 1 => vec![DType::F32, DType::F32, DType::Bool, DType::I32, DType::U8, DType::U32],
         2 => vec![DType::F64, DType::I64, DType::Bool],
         3 => vec![d.of(&DType::ALL)],
         4 => vec![DType::F32],
@@ -217,7 +217,7 @@ impl Maker<'_> {
             0 => {
                 // A choice of an element.
                 let dtype = self.dtype();
-                let int = self.d.of(&[DType::I32, DType::I64, DType::I32]);
+                let int = self.d.of(&[DType::I32, DType::I64, DType::I32, DType::U8, DType::U32]);
                 let choice = self.any(Some(int), inner);
                 let upto = if inner { self.loops().len() } else { self.k.0.rows };
                 let (affine, len) = self.read_index(upto);
@@ -268,7 +268,7 @@ impl Maker<'_> {
         let number = [ScalarFn::Add, ScalarFn::Max, ScalarFn::Min];
         let f = match dtype {
             DType::Bool => self.d.of(&[ScalarFn::And, ScalarFn::Or]),
-            DType::I32 | DType::I64 if self.d.chance(0.25) => ScalarFn::Mul,
+            DType::U8 | DType::I32 | DType::U32 | DType::I64 if self.d.chance(0.25) => ScalarFn::Mul,
             _ => self.d.of(&number),
         };
         if self.d.chance(0.25) {

@@ -15,6 +15,8 @@ fn special(dtype: DType) -> Vec<f64> {
         vec![0.0, 1.0, 2.0, 3.0, 7.0, 0.5, 0.1, 1e-3, 88.0, 89.0, 103.9, 709.0, 710.0, 745.0, 1e5, 1e9, 1e18, 1e30];
     match dtype {
         DType::Bool => all = vec![0.0, 1.0],
+        DType::U8 => all.extend([8.0, 31.0, 128.0, 200.0, 255.0, 256.0]),
+        DType::U32 => all.extend([31.0, 32.0, 2f64.powi(31), f64::from(i32::MAX), f64::from(u32::MAX), 2f64.powi(32)]),
         DType::I32 => all.extend([f64::from(i32::MAX), 1.0 + f64::from(i32::MAX), 1e4]),
         DType::I64 => all.extend([i64::MAX as f64, 2f64.powi(62), 2f64.powi(32), 2f64.powi(31)]),
         DType::F32 => {
@@ -85,10 +87,7 @@ fn every_function_of_every_type() {
     let mut d = Draw::new(3);
     for &f in ScalarFn::ALL {
         for dtype in DType::ALL {
-            let types: Dims<DType> = match f.arity() {
-                3 => Dims::from_slice(&[DType::Bool, dtype, dtype]),
-                n => Dims::from_elem(dtype, n),
-            };
+            let types = f.operand_dtypes(dtype);
             let Ok(result) = f.result_dtype(&types) else { continue };
             // A vector or two and scalars, and the two by themselves.
             for n in [1, 3, 4, 64, 2051] {

@@ -33,6 +33,7 @@ mod polygamma;
 mod pow;
 mod remainder;
 mod special;
+mod threefry;
 mod trig;
 
 pub use arc::{acos, asin, atan, atan2};
@@ -44,6 +45,7 @@ pub use polygamma::{polygamma, trigamma};
 pub use pow::{cbrt, hypot, pow, rsqrt};
 pub use remainder::{floored_mod, fmod};
 pub use special::{erf, erf_inv, erfc};
+pub use threefry::threefry2x32;
 pub use trig::{cos, sin, tan};
 
 use super::lanes::Lanes;
@@ -72,6 +74,19 @@ pub fn fmin<L: Lanes>(l: &mut L, a: L::F, b: L::F) -> L::F {
 pub fn copysign<L: Lanes>(l: &mut L, a: L::F, x: L::F) -> L::F {
     let a = l.fabs(a);
     signed(l, a, x)
+}
+
+/// `x / (1 + |x|)`.
+///
+/// Largest error: 1.5 ulp in f32, 1.5 in f64. `softsign(-0) = -0`, `softsign(±inf) = ±1`.
+pub fn softsign<L: Lanes>(l: &mut L, x: L::F) -> L::F {
+    let a = l.fabs(x);
+    let d = addc(l, a, 1.0);
+    let y = l.fdiv(x, d);
+    let inf = eqc(l, a, f64::INFINITY);
+    let one = l.fconst(1.0);
+    let end = signed(l, one, x);
+    l.fselect(inf, end, y)
 }
 
 /// -1, 0 or 1 as `x` is below, at or above zero. Exact; `sign(-0) = 0`, NaN for NaN.

@@ -160,6 +160,20 @@ macro_rules! arithmetic {
         },
         lanes: |l, a| F(math::copysign(l, a[0].f(), a[1].f())),
     }
+    /// `a / (1 + |a|)`: -1 and 1 at the infinities.
+    Softsign {
+        name: "softsign", arity: 1, signature: Float, commutative: false, cost: Dear, domain: (0.2, 3.0),
+        vjp: |e, g, _, x| {
+            // 1 / (1 + |a|)^2, which the rule of quotients would find as a difference of nearly equal numbers.
+            let one = e.full_like(x[0], 1.0);
+            let size = e.map(ScalarFn::Abs, &[x[0]]);
+            let size = e.add(one, size);
+            let d = e.div(g, size);
+            let d = e.div(d, size);
+            all(&[d])
+        },
+        lanes: |l, a| F(math::softsign(l, a[0].f())),
+    }
     /// The larger of `a` and `b`; NaN if either is. Where they are equal each gets half of the cotangent.
     Max {
         name: "max", arity: 2, signature: Number, commutative: true, cost: Cheap, domain: (-2.0, 2.0),

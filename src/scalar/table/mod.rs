@@ -22,6 +22,8 @@ mod hyperbolic;
 #[macro_use]
 mod power;
 #[macro_use]
+mod random;
+#[macro_use]
 mod special;
 #[macro_use]
 mod trigonometric;
@@ -100,7 +102,7 @@ macro_rules! scalar_functions {
     };
 }
 
-table! { [arithmetic compare bits power exponential trigonometric hyperbolic special] }
+table! { [arithmetic compare bits power exponential trigonometric hyperbolic special random] }
 
 /// A cotangent for every operand.
 fn all(cotangents: &[NodeId]) -> Cotangents {
