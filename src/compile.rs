@@ -10,6 +10,8 @@
 
 use std::time::Instant;
 
+use rustc_hash::FxHashSet;
+
 use crate::build::Program;
 use crate::codegen;
 use crate::dump;
@@ -165,10 +167,12 @@ fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, compiled: &C
     report.target = target_lexicon::Triple::host().to_string();
     report.nodes_before = count_live(source);
     report.nodes_after = count_live(&optimized.graph);
-    report.kernels = plan.steps.len();
-    report.products = plan.steps.iter().filter(|s| matches!(s.action, Action::Product(_))).count();
-    report.routines = plan.routine_calls().count();
-    report.distinct_kernels = plan.kernels.len();
+    let plans = plan.all();
+    let steps = || plans.iter().flat_map(|p| &p.steps);
+    report.kernels = steps().count();
+    report.products = steps().filter(|s| matches!(s.action, Action::Product(_))).count();
+    report.routines = plan.routine_calls().len();
+    report.distinct_kernels = plans.iter().flat_map(|p| &p.kernels).collect::<FxHashSet<_>>().len();
     report.arena_bytes = plan.arena_bytes;
     let mut places: Vec<_> = plan.buffers.iter().filter(|b| !matches!(b.place, Place::Arena(_))).collect();
     places.sort_by_key(|b| codegen::table_index(plan, b.place));

@@ -1,15 +1,15 @@
 //! Reverse-mode differentiation: gradient nodes appended by VJP rules.
 //!
 //! The walk goes once over the nodes from the result back to the leaves. For each node that lies between `wrt` and the result it asks the operation's
-//! own rule for the operands' cotangents and adds up those that meet at one node. It knows no operation. What it appends are ordinary nodes, so the
-//! result can be differentiated again.
+//! own rule for the operands' cotangents and adds up those that meet at one node. It knows no operation, only that the results of a loop go together. What
+//! it appends are ordinary nodes, so the result can be differentiated again.
 //!
 //! Cost: time and new nodes are linear in the nodes walked over. The walk is a loop, not a recursion.
 
 use smallvec::SmallVec;
 
 use crate::graph::{DType, Graph, NodeId, Origin, TensorType};
-use crate::prim::{Emit, Mode, Op, Taken, Vjp};
+use crate::prim::{Emit, Mode, Op, Taken, Vjp, vjp_of_loop};
 
 /// Why a gradient cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,8 +115,19 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
     }
 
     let depends = dependents(graph, wrt, end);
+    // A loop's operands come before its first result. So when the walk arrives there, the cotangents of all results are complete, and those of the
+    // operands are not asked for yet: one reverse loop serves all results.
+    let loops = graph.loops((0..end).map(NodeId::new));
     for index in (0..end).rev() {
         let node = NodeId::new(index);
+        if graph.op(node).looped().is_some() {
+            if let Some(results) = loops.get(&node) {
+                for operand in reverse_loop(graph, &mut cotangents, &depends, node, results) {
+                    taken[operand.index()] = None;
+                }
+            }
+            continue;
+        }
         let Some(cotangent) = cotangents[index].filter(|_| depends[index]) else {
             continue;
         };
@@ -161,6 +172,35 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
         }
     };
     Ok(wrt.iter().map(gradient).collect())
+}
+
+/// Appends the reverse of the loop with these results, if there are cotangents and operands that want them. Returns the operands that got cotangents.
+fn reverse_loop(
+    graph: &mut Graph,
+    cotangents: &mut [Option<NodeId>],
+    depends: &[bool],
+    first: NodeId,
+    results: &[NodeId],
+) -> Vec<NodeId> {
+    let looped = |node: NodeId| graph.op(node).looped().expect("a result of a loop");
+    let given = results.iter().filter(|r| depends[r.index()]);
+    let given: Vec<_> = given.filter_map(|&r| cotangents[r.index()].map(|c| (looped(r).result, c))).collect();
+    let operands = graph.operands(first);
+    let wanted: Vec<bool> = operands.iter().map(|o| depends[o.index()]).collect();
+    if given.is_empty() || !wanted.contains(&true) {
+        return Vec::new();
+    }
+    let spec = looped(first).spec.clone();
+    let origin = graph.node(first).origin.with_vjp("loop", first);
+    let parts = vjp_of_loop(&mut Appender { graph, origin }, &spec, &operands, &given, &wanted);
+    let mut got = Vec::new();
+    for (&operand, part) in operands.iter().zip(parts) {
+        if let Some(part) = part.filter(|_| depends[operand.index()]) {
+            accumulate(graph, cotangents, operand, part, "sum");
+            got.push(operand);
+        }
+    }
+    got
 }
 
 /// Marks, among the first `end` nodes, `wrt` and what depends on them through float operands.

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::array::Array;
 use crate::graph::{Graph, Name, NodeId};
-use crate::prim::Op;
+use crate::prim::{Op, run_loop};
 
 /// What a run gives: results by position in [`Graph::outputs`], new parameter values by position in [`Graph::updates`].
 #[derive(Clone, Debug)]
@@ -31,6 +31,7 @@ pub fn run<'a>(graph: &Graph, mut leaf: impl FnMut(NodeId, &Name) -> &'a Array) 
     graph.outputs().iter().for_each(|o| uses[o.node.index()] += 1);
     graph.updates().iter().for_each(|u| uses[u.value.index()] += 1);
 
+    let loops = graph.loops(graph.ids().filter(|id| live[id.index()]));
     let mut values: FxHashMap<NodeId, Array> = FxHashMap::default();
     for id in graph.ids().filter(|id| live[id.index()]) {
         let node = graph.node(id);
@@ -41,6 +42,16 @@ pub fn run<'a>(graph: &Graph, mut leaf: impl FnMut(NodeId, &Name) -> &'a Array) 
                 let value = leaf(id, name);
                 assert_eq!(value.ty(), node.ty, "`{name}` is bound to an array of its type");
                 value.clone()
+            }
+            Op::Loop(l) => {
+                // All results of a loop are computed with the first.
+                if let Some(results) = loops.get(&id) {
+                    let of: Vec<_> = results.iter().filter_map(|&r| graph.op(r).looped()).map(|l| l.result).collect();
+                    let operands: Vec<&Array> = operands.iter().map(|o| &values[o]).collect();
+                    let computed = run_loop(&l.spec, &of, &operands);
+                    values.extend(results.iter().copied().zip(computed));
+                }
+                values.remove(&id).expect("the first result comes first")
             }
             op => op.eval(&operands.iter().map(|o| &values[o]).collect::<Vec<_>>(), &node.ty),
         };

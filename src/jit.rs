@@ -183,7 +183,7 @@ impl Compiled {
         for (i, constant) in plan.constants.iter().enumerate() {
             table[codegen::table_index(&plan, Place::Const(i)).0] = Array::as_ptr(constant).cast_mut();
         }
-        for (i, call) in plan.routine_calls().enumerate() {
+        for (i, call) in plan.routine_calls().into_iter().enumerate() {
             table[codegen::first_routine(&plan) + i] = Arc::as_ptr(&call.routine).cast_mut().cast();
         }
         let is_param = |b: &crate::plan::Buffer| matches!(b.place, Place::Param(_));

@@ -40,6 +40,7 @@
 //! | to ... | see |
 //! |---|---|
 //! | write a graph | [`Builder`], [`Tensor`], [`init`] |
+//! | repeat and choose | [`Builder::scan`], [`Builder::while_loop`], [`Builder::cond`] |
 //! | differentiate | [`Builder::grad`], [`Builder::vjp`], [`Builder::jvp`], [`Builder::hvp`], [`Builder::jacobian`], [`Builder::hessian`] |
 //! | give a function a derivative of one's own; trade time for memory | [`Builder::custom_vjp`], [`Builder::checkpoint`] |
 //! | write for one example, run for many | [`Builder::vmap`] |
@@ -81,7 +82,7 @@ pub mod train;
 pub mod transform;
 
 pub use array::{Array, ArrayElement, ArrayError, ArrayView};
-pub use build::{Builder, Init, Key, Program, Tensor, init};
+pub use build::{Builder, Init, Key, Program, Scan, Tensor, Tensors, init};
 pub use compile::{CompileError, Engine, Options};
 pub use dump::Stage;
 pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
@@ -93,9 +94,9 @@ struct Readme;
 
 /// What most programs import.
 pub mod prelude {
-    pub use crate::build::{Builder, INFER, Init, Key, PadMode, Program, Tensor, init};
+    pub use crate::build::{Builder, INFER, Init, Key, PadMode, Program, Scan, Tensor, Tensors, init};
     pub use crate::graph::types::{bool, f32, f64, i32, i64, u8, u32};
-    pub use crate::prim::Combine;
+    pub use crate::prim::{Combine, Keep};
     pub use crate::train::{Adam, AdamW, Optimizer, Rate, Sgd};
     pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, Stage, TensorType};
 }

@@ -4,7 +4,7 @@ use crate::graph::NodeId;
 use crate::prim::{Custom, CustomKind, CustomRule};
 use crate::transform::SubGraph;
 
-use super::{Builder, Tensor, describe_node};
+use super::{Builder, Tensor};
 
 impl Builder {
     /// The function `f` of `inputs` with a derivative of the program's own. `backward` is given the inputs, the result and the cotangent of the result, and
@@ -63,8 +63,11 @@ impl Builder {
         );
         for (&input, &cotangent) in floats.iter().zip(&cotangents) {
             if input.ty() != cotangent.ty() {
-                let node = describe_node(&self.graph.borrow(), input.id);
-                panic!("custom_vjp: the rule of `{name}` gives a cotangent {} for {node}", cotangent.ty());
+                panic!(
+                    "custom_vjp: the rule of `{name}` gives a cotangent {} for {}",
+                    cotangent.ty(),
+                    input.describe()
+                );
             }
         }
         let results = self.own_all(&cotangents);
@@ -76,7 +79,7 @@ impl Builder {
             inputs: inputs.len(),
             rule: Some(CustomRule::new(rule)),
         };
-        let captured = captured.into_iter().map(|id| Tensor { builder: self, id });
+        let captured = captured.into_iter().map(|id| self.handle(id));
         let operands: Vec<Tensor<'g>> = std::iter::once(result).chain(inputs.iter().copied()).chain(captured).collect();
         self.push(custom, &operands)
     }
@@ -120,7 +123,7 @@ impl Builder {
             inputs: outside.len(),
             rule: Some(CustomRule::new(rule)),
         };
-        let outside = outside.into_iter().map(|id| Tensor { builder: self, id });
+        let outside = outside.into_iter().map(|id| self.handle(id));
         let operands: Vec<Tensor<'g>> = std::iter::once(result).chain(outside).collect();
         self.push(custom, &operands)
     }

@@ -15,10 +15,12 @@ mod composite;
 mod cumulative;
 mod custom;
 mod einsum;
+mod frames;
 pub mod indexing;
 pub mod init;
 mod joining;
 mod linalg;
+mod loops;
 mod loss;
 mod matrix;
 mod movement;
@@ -29,6 +31,7 @@ mod scope;
 mod slicing;
 mod sort;
 mod tensor;
+mod tensors;
 mod transform;
 
 use std::cell::{Ref, RefCell};
@@ -46,11 +49,13 @@ pub use arith::Operand;
 pub use cumulative::CumulativeOptions;
 pub use init::Init;
 pub use linalg::TriangularOptions;
+pub use loops::Scan;
 pub use movement::INFER;
 pub use random::Key;
 pub use reduce::IntoAxes;
 pub use slicing::PadMode;
 pub use tensor::Tensor;
+pub use tensors::Tensors;
 
 /// A graph under construction.
 ///
@@ -66,8 +71,11 @@ pub use tensor::Tensor;
 pub struct Builder {
     /// A number that no other builder of the process has.
     token: u64,
+    /// The graph under construction, or while the body of a loop is being written, that.
     graph: RefCell<Graph>,
     initial: RefCell<BTreeMap<Name, Array>>,
+    /// The bodies of loops that are being written.
+    frames: RefCell<frames::Frames>,
     /// The composite that is being built.
     call: RefCell<Option<scope::Call>>,
 }
@@ -77,7 +85,13 @@ impl Builder {
     pub fn new() -> Builder {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let token = NEXT.fetch_add(1, Ordering::Relaxed);
-        Builder { token, graph: RefCell::default(), initial: RefCell::default(), call: RefCell::default() }
+        Builder {
+            token,
+            graph: RefCell::default(),
+            initial: RefCell::default(),
+            call: RefCell::default(),
+            frames: RefCell::default(),
+        }
     }
 
     pub(crate) fn token(&self) -> u64 {
@@ -90,7 +104,7 @@ impl Builder {
     /// If the name is taken.
     #[track_caller]
     pub fn input(&self, name: &str, ty: TensorType) -> Tensor<'_> {
-        self.push(Input { name: name.into(), ty }, &[])
+        self.push_outermost(Input { name: name.into(), ty })
     }
 
     /// A tensor that is learned: it lives from run to run and optimizers update it.
@@ -114,7 +128,7 @@ impl Builder {
     #[track_caller]
     fn declare(&self, name: &str, initial: Init, kind: ParamKind) -> Tensor<'_> {
         let name: Name = name.into();
-        let tensor = self.push(Param { name: name.clone(), ty: initial.ty().clone(), kind }, &[]);
+        let tensor = self.push_outermost(Param { name: name.clone(), ty: initial.ty().clone(), kind });
         self.initial.borrow_mut().insert(name, initial.array());
         tensor
     }
@@ -207,19 +221,22 @@ impl Builder {
     #[track_caller]
     fn wrap_derivatives(&self, op: &str, result: Result<Vec<NodeId>, grad::GradError>) -> Vec<Tensor<'_>> {
         match result {
-            Ok(nodes) => nodes.into_iter().map(|id| Tensor { builder: self, id }).collect(),
+            Ok(nodes) => nodes.into_iter().map(|id| self.handle(id)).collect(),
             Err(error) => panic!("{op}: {error}\n  {}", describe_node(&self.graph.borrow(), error.node())),
         }
     }
 
     /// The trainable parameters, in the order of their declaration.
     pub fn params(&self) -> Vec<Tensor<'_>> {
-        let graph = self.graph.borrow();
-        let trainable = |id: &NodeId| matches!(graph.op(*id), Op::Param(p) if p.kind == ParamKind::Trainable);
-        graph.ids().filter(trainable).map(|id| Tensor { builder: self, id }).collect()
+        let trainable = |graph: &Graph| -> Vec<NodeId> {
+            let is = |id: &NodeId| matches!(graph.op(*id), Op::Param(p) if p.kind == ParamKind::Trainable);
+            graph.ids().filter(is).collect()
+        };
+        let ids = self.with_graph(frames::OUTERMOST, trainable).expect("the outermost frame stays open");
+        ids.into_iter().map(|id| Tensor { builder: self, id, frame: frames::OUTERMOST }).collect()
     }
 
-    /// The graph so far.
+    /// The graph so far; in the closure of a loop, the graph of its body.
     pub fn graph(&self) -> Ref<'_, Graph> {
         self.graph.borrow()
     }
@@ -244,6 +261,7 @@ impl Builder {
         outputs: &[(&str, Tensor<'_>)],
         updates: &[(Tensor<'_>, Tensor<'_>)],
     ) -> Program {
+        self.expect_outermost("program");
         let mut graph = self.graph.borrow().clone();
         for &(name, tensor) in outputs {
             expect(graph.add_output(name, self.own(tensor)));
@@ -266,7 +284,7 @@ impl Builder {
         let ids = self.own_all(operands);
         let composite = self.call.borrow().as_ref().map(|call| call.path.clone());
         let id = self.graph.borrow_mut().push(op, &ids, Origin { composite, ..Origin::caller() })?;
-        Ok(Tensor { builder: self, id })
+        Ok(self.handle(id))
     }
 
     /// Appends an operation.
@@ -299,16 +317,6 @@ impl Builder {
                 panic!("{text}")
             }
         }
-    }
-
-    /// The tensor's node.
-    #[track_caller]
-    pub(crate) fn own(&self, tensor: Tensor<'_>) -> NodeId {
-        if !std::ptr::eq(tensor.builder, self) {
-            let node = describe_node(&tensor.builder.graph.borrow(), tensor.id);
-            panic!("{node}, belongs to another builder");
-        }
-        tensor.id
     }
 
     /// The tensors' nodes. A loop, because closures do not hand on the caller's line.

@@ -9,7 +9,7 @@
 //! A method that pushes more than one node opens a scope first and keeps the guard until it returns. A method that pushes one node under another name than
 //! the operation's needs none: [`Builder::push_as`] names it in errors.
 
-use crate::graph::{Name, OpError, OpErrorKind, Operands};
+use crate::graph::{Graph, Name, OpError, OpErrorKind, Operands};
 
 use super::{Builder, Tensor, describe_node};
 
@@ -17,6 +17,8 @@ use super::{Builder, Tensor, describe_node};
 pub(super) struct Call {
     method: &'static str,
     operands: Operands,
+    /// The frame whose nodes they are.
+    frame: u32,
     /// The names of the open scopes, the user's first.
     pub(super) path: Name,
 }
@@ -53,27 +55,29 @@ impl Builder {
             std::mem::replace(&mut call.path, path)
         });
         if outer.is_none() {
-            *call = Some(Call { method, operands, path: method.into() });
+            *call = Some(Call { method, operands, frame: self.frame(), path: method.into() });
         }
         Scope { builder: self, outer }
     }
 
     /// The error as one of the method that the user called, with what each operand is and where it was built. The operands may belong to several builders.
     pub(super) fn describe(&self, error: &OpError, operands: &[Tensor<'_>]) -> String {
-        let mut text;
+        let mut text = String::new();
         let mut nodes = Vec::new();
         match &*self.call.borrow() {
             Some(call) => {
-                let graph = self.graph.borrow();
                 let kind =
                     if error.op == call.method { (*error.kind).clone() } else { OpErrorKind::Other(error.to_string()) };
-                let types: Vec<_> = call.operands.iter().map(|&o| graph.ty(o)).collect();
-                text = OpError::new(call.method, &types, kind).to_string();
-                nodes.extend(call.operands.iter().map(|&o| describe_node(&graph, o)));
+                let tell = |graph: &Graph| {
+                    let types: Vec<_> = call.operands.iter().map(|&o| graph.ty(o)).collect();
+                    text = OpError::new(call.method, &types, kind).to_string();
+                    nodes.extend(call.operands.iter().map(|&o| describe_node(graph, o)));
+                };
+                self.with_graph(call.frame, tell).expect("a scope closes before its frame");
             }
             None => {
                 text = error.to_string();
-                nodes.extend(operands.iter().map(|o| describe_node(&o.builder.graph.borrow(), o.id)));
+                nodes.extend(operands.iter().map(|o| o.describe()));
             }
         }
         for (i, node) in nodes.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::graph::{DType, NodeId, OpError, OpErrorKind, Shape, TensorType};
+use crate::graph::{DType, Graph, NodeId, OpError, OpErrorKind, Shape, TensorType};
 use crate::prim::{Broadcast, Map, Reshape};
 use crate::scalar::ScalarFn;
 
@@ -17,30 +17,36 @@ use super::Builder;
 pub struct Tensor<'g> {
     pub(super) builder: &'g Builder,
     pub(super) id: NodeId,
+    /// The number of the frame whose node it is.
+    pub(super) frame: u32,
 }
 
 impl<'g> Tensor<'g> {
     /// Element type and shape.
+    #[track_caller]
     pub fn ty(self) -> TensorType {
-        self.builder.graph.borrow().ty(self.id).clone()
+        self.in_graph(|graph| graph.ty(self.id).clone())
     }
 
     /// The extents.
+    #[track_caller]
     pub fn shape(self) -> Shape {
         self.ty().shape
     }
 
     /// The element type.
+    #[track_caller]
     pub fn dtype(self) -> DType {
-        self.builder.graph.borrow().ty(self.id).dtype
+        self.in_graph(|graph| graph.ty(self.id).dtype)
     }
 
     /// Number of axes.
+    #[track_caller]
     pub fn rank(self) -> usize {
-        self.builder.graph.borrow().shape(self.id).rank()
+        self.in_graph(|graph| graph.shape(self.id).rank())
     }
 
-    /// The node's number in the builder's graph.
+    /// The node's number in the builder's graph, or in the body of a loop if it is a tensor of its closure.
     pub fn id(self) -> NodeId {
         self.id
     }
@@ -120,8 +126,11 @@ pub(super) fn join(a: &Shape, b: &Shape) -> Result<Shape, OpErrorKind> {
 
 impl fmt::Debug for Tensor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let graph = self.builder.graph.borrow();
-        let node = graph.node(self.id);
-        write!(f, "{} = {} : {}", self.id, node.op.name(), node.ty)
+        let text = |graph: &Graph| {
+            let node = graph.node(self.id);
+            format!("{} = {} : {}", self.id, node.op.name(), node.ty)
+        };
+        let text = self.builder.with_graph(self.frame, text);
+        f.write_str(text.as_deref().unwrap_or("a tensor of the body of a loop"))
     }
 }

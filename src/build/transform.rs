@@ -181,7 +181,7 @@ impl Builder {
             }
             let prototype = self.zeros(TensorType::new(ty.dtype, &ty.shape[1..]));
             arguments.push(prototype);
-            prototypes.push((prototype.id, batch.id));
+            prototypes.push((self.own(prototype), self.own(batch)));
         }
         let Some((size, _)) = size else { panic!("vmap: no input has examples") };
         let results = f(&arguments);
@@ -195,7 +195,7 @@ impl Builder {
         let batches = transform::vmap(&mut self.graph.borrow_mut(), &prototypes, size, &ids);
         let mut moved = Vec::with_capacity(batches.len());
         for (id, &axis) in batches.into_iter().zip(result_axes) {
-            let batch = Tensor { builder: self, id };
+            let batch = self.handle(id);
             let to = batch.axis("vmap", axis);
             moved.push(self.with_axis_moved(batch, 0, to));
         }

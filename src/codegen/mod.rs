@@ -3,6 +3,7 @@
 //! ```text
 //!   Plan --kernel--> one function for each different kernel, over a range of its outermost loop
 //!        --step--->  one function `step(table)` that calls them, the products and the routines in order
+//!        --nested->  a function like it for each nested plan, called once a trip with a table of its own
 //! ```
 //!
 //! The table holds a pointer for each piece of memory: the arena, then the inputs, parameters, constants and outputs, in the plan's order
@@ -16,6 +17,7 @@ mod kernel;
 mod lanes;
 mod loops;
 mod memory;
+mod nested;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use cranelift_frontend::FunctionBuilderContext;
 use cranelift_module::{FuncId, Linkage, Module, ModuleError};
 use rustc_hash::FxHashMap;
 
+use crate::plan::kernel::Kernel;
 use crate::plan::{Place, Plan};
 
 /// Addresses of the functions that compiled code imports, by name.
@@ -65,7 +68,7 @@ pub(crate) fn first_routine(plan: &Plan) -> usize {
 
 /// Length of the table of pointers.
 pub(crate) fn table_len(plan: &Plan) -> usize {
-    first_routine(plan) + plan.routine_calls().count()
+    first_routine(plan) + plan.routine_calls().len()
 }
 
 /// What is told of each function that is defined.
@@ -88,24 +91,54 @@ pub(crate) fn define(
     let mut context = module.make_context();
     let mut builder = FunctionBuilderContext::new();
     let pointer = module.target_config().pointer_type();
-    let mut kernels = Vec::with_capacity(plan.kernels.len());
-    for (i, kernel) in plan.kernels.iter().enumerate() {
-        let name = format!("kernel_{i}");
-        let mut signature = Signature::new(module.isa().default_call_conv());
-        signature.params.extend([AbiParam::new(pointer), AbiParam::new(types::I64), AbiParam::new(types::I64)]);
-        let id = module.declare_function(&name, Linkage::Local, &signature).map_err(Box::new)?;
-        context.func.signature = signature;
-        kernel::build(kernel, &mut context.func, &mut builder, module, symbols);
-        finish(id, &name, &mut context, module, observer)?;
-        kernels.push(id);
-    }
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params.push(AbiParam::new(pointer));
-    let id = module.declare_function("step", Linkage::Export, &signature).map_err(Box::new)?;
-    context.func.signature = signature;
-    step::build(plan, &kernels, &mut context.func, &mut builder, module, symbols)?;
-    finish(id, "step", &mut context, module, observer)?;
-    Ok(id)
+    let mut defined: FxHashMap<&Kernel, FuncId> = FxHashMap::default();
+    let mut nested: FxHashMap<*const Plan, FuncId> = FxHashMap::default();
+    // Nested plans come behind the plans that they are in, and one may be in several.
+    let mut plans: Vec<&Plan> = Vec::new();
+    for plan in plan.all().into_iter().rev() {
+        if !plans.iter().any(|&p| std::ptr::eq(p, plan)) {
+            plans.push(plan);
+        }
+    }
+    let mut tables = step::Tables::default();
+    let mut step = None;
+    for (number, &part) in plans.iter().rev().enumerate().rev() {
+        let mut kernels = Vec::with_capacity(part.kernels.len());
+        for kernel in &part.kernels {
+            let id = match defined.get(kernel) {
+                Some(&id) => id,
+                None => {
+                    let name = format!("kernel_{}", defined.len());
+                    let mut signature = Signature::new(module.isa().default_call_conv());
+                    signature.params.extend([
+                        AbiParam::new(pointer),
+                        AbiParam::new(types::I64),
+                        AbiParam::new(types::I64),
+                    ]);
+                    let id = module.declare_function(&name, Linkage::Local, &signature).map_err(Box::new)?;
+                    context.func.signature = signature;
+                    kernel::build(kernel, &mut context.func, &mut builder, module, symbols);
+                    finish(id, &name, &mut context, module, observer)?;
+                    defined.insert(kernel, id);
+                    id
+                }
+            };
+            kernels.push(id);
+        }
+        let (name, linkage) = match number {
+            0 => ("step".to_owned(), Linkage::Export),
+            n => (format!("trip_{n}"), Linkage::Local),
+        };
+        let id = module.declare_function(&name, linkage, &signature).map_err(Box::new)?;
+        context.func.signature = signature.clone();
+        step::build(part, &kernels, &nested, &mut tables, (&mut context.func, &mut builder), module, symbols)?;
+        finish(id, &name, &mut context, module, observer)?;
+        nested.insert(std::ptr::from_ref(part), id);
+        step = Some(id);
+    }
+    Ok(step.expect("the plan itself is the last"))
 }
 
 fn finish(

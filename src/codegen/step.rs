@@ -1,5 +1,7 @@
 //! The step: one function that runs all kernels, products and routines of a plan in order.
 
+use std::sync::Arc;
+
 use cranelift_codegen::ir::{
     AbiParam, FuncRef, Function, GlobalValue, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData,
     StackSlotKind,
@@ -10,14 +12,15 @@ use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleE
 use rustc_hash::FxHashMap;
 
 use crate::graph::DType;
+use crate::plan::nested::Nested;
 use crate::plan::{Action, Alpha, BufferId, Plan, Product, RoutineCall};
 use crate::runtime::{gemm, routine};
 
 use super::{Symbols, first_routine, table_index};
 
-struct Step<'a, 'f> {
-    plan: &'a Plan,
-    b: FunctionBuilder<'f>,
+pub(super) struct Step<'a, 'f> {
+    pub(super) plan: &'a Plan,
+    pub(super) b: FunctionBuilder<'f>,
     table: Clif,
     /// The pointers that a kernel or a routine is given.
     slots: StackSlot,
@@ -25,12 +28,13 @@ struct Step<'a, 'f> {
     arena: Option<Clif>,
 }
 
-/// Builds the step function.
+/// Builds the step function. `kernels` and `nested` are the functions of the plan's kernels and of nested plans.
 pub(super) fn build(
     plan: &Plan,
     kernels: &[FuncId],
-    function: &mut Function,
-    context: &mut FunctionBuilderContext,
+    nested: &FxHashMap<*const Plan, FuncId>,
+    tables: &mut Tables,
+    (function, context): (&mut Function, &mut FunctionBuilderContext),
     module: &mut dyn Module,
     symbols: &mut Symbols,
 ) -> Result<(), Box<ModuleError>> {
@@ -40,12 +44,11 @@ pub(super) fn build(
     b.switch_to_block(entry);
     let table = b.block_params(entry)[0];
     let of_kernels = plan.kernels.iter().map(|k| k.slots.len()).max().unwrap_or(0);
-    let most = plan.routine_calls().map(|c| c.buffers().count()).max().unwrap_or(0).max(of_kernels);
+    let most = plan.routine_calls().iter().map(|c| c.buffers().count()).max().unwrap_or(0).max(of_kernels);
     let slots = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, most as u32 * 8, 3));
     let mut step = Step { plan, b, table, slots, arena: None };
     let mut imported: FxHashMap<FuncId, FuncRef> = FxHashMap::default();
     let mut next_routine = first_routine(plan);
-    let mut tables = Tables::default();
     for s in &plan.steps {
         match &s.action {
             Action::Kernel { kernel, args } => {
@@ -70,6 +73,15 @@ pub(super) fn build(
                 let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
                 step.routine(call, next_routine, function);
                 next_routine += 1;
+            }
+            Action::Loop(l) => {
+                let mut function = |n: &Nested| {
+                    let id = nested[&Arc::as_ptr(&n.plan)];
+                    *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func))
+                };
+                let functions: Vec<FuncRef> = l.nested().map(&mut function).collect();
+                step.repeat(l, &functions, next_routine);
+                next_routine += l.nested().map(|n| n.plan.routine_calls().len()).sum::<usize>();
             }
         }
     }
@@ -106,7 +118,7 @@ fn import_routine(module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
 
 /// Tables of products in the module's memory; equal ones are one.
 #[derive(Default)]
-struct Tables(FxHashMap<Vec<usize>, DataId>);
+pub(super) struct Tables(FxHashMap<Vec<usize>, DataId>);
 
 impl Tables {
     fn define(&mut self, table: &gemm::Table, module: &mut dyn Module) -> Result<DataId, Box<ModuleError>> {
@@ -126,19 +138,19 @@ impl Tables {
 }
 
 impl Step<'_, '_> {
-    fn int(&mut self, v: i64) -> Clif {
+    pub(super) fn int(&mut self, v: i64) -> Clif {
         self.b.ins().iconst(types::I64, v)
     }
 
     /// An entry of the table, which does not change during a step.
-    fn entry(&mut self, entry: usize) -> Clif {
+    pub(super) fn entry(&mut self, entry: usize) -> Clif {
         let flags = MemFlagsData::trusted().with_readonly();
         self.b.ins().load(types::I64, flags, self.table, (entry * 8) as i32)
     }
 
     /// Address of a buffer. The arena's pointer is kept; many others at once would only be spilled, and allocating registers to all of them takes more
     /// than linear time.
-    fn pointer(&mut self, buffer: BufferId) -> Clif {
+    pub(super) fn pointer(&mut self, buffer: BufferId) -> Clif {
         let (entry, bytes) = table_index(self.plan, self.plan.buffer(buffer).place);
         let base = match (entry, self.arena) {
             (0, Some(arena)) => arena,

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Each group is a cluster, left out if empty. Inputs are ellipses, parameters double ellipses, and all other nodes boxes. Arrows lead from operands to
-//! users, numbered where there is more than one operand; dashed arrows lead from new values to the parameters that take them.
+//! users, numbered where there is more than one operand; dashed arrows lead from new values to the parameters that take them. The body of a loop is a cluster
+//! of its own, called by its number as in the text form; what the numbers of loop nodes are is in their labels.
 
 use std::fmt;
 
@@ -94,44 +95,82 @@ impl fmt::Display for Graphviz<'_> {
             writeln!(f, "  subgraph cluster_{} {{", part.name())?;
             writeln!(f, "    label={};", part.name())?;
             for id in graph.ids().filter(|id| parts[id.index()] == part) {
-                write_node(f, graph, id, part)?;
+                write_node(f, graph, id, part, "n")?;
             }
             writeln!(f, "  }}")?;
         }
-        for id in graph.ids() {
-            let operands = graph.operands(id);
-            for (position, operand) in operands.iter().enumerate() {
-                write!(f, "  n{} -> n{}", operand.index(), id.index())?;
-                if operands.len() > 1 {
-                    write!(f, " [headlabel=\"{position}\"]")?;
-                }
-                writeln!(f, ";")?;
-            }
-        }
+        write_edges(f, graph, "n")?;
+        write_bodies(f, graph, "")?;
         for (i, output) in graph.outputs().iter().enumerate() {
             let label = Quoted(format_args!("output {:?}", &*output.name).to_string());
             writeln!(f, "  output{i} [label={label}, shape=plaintext, style=\"\"];")?;
             writeln!(f, "  n{} -> output{i};", output.node.index())?;
         }
-        for update in graph.updates() {
-            let (value, param) = (update.value.index(), update.param.index());
-            writeln!(f, "  n{value} -> n{param} [style=dashed, constraint=false];")?;
-        }
+        write_updates(f, graph, "n")?;
         writeln!(f, "}}")
     }
 }
 
-fn write_node(f: &mut fmt::Formatter<'_>, graph: &Graph, id: NodeId, part: Part) -> fmt::Result {
+/// Writes the arrows from operands to users. Names of nodes begin with `prefix`.
+fn write_edges(f: &mut fmt::Formatter<'_>, graph: &Graph, prefix: &str) -> fmt::Result {
+    for id in graph.ids() {
+        let operands = graph.operands(id);
+        for (position, operand) in operands.iter().enumerate() {
+            write!(f, "  {prefix}{} -> {prefix}{}", operand.index(), id.index())?;
+            if operands.len() > 1 {
+                write!(f, " [headlabel=\"{position}\"]")?;
+            }
+            writeln!(f, ";")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_updates(f: &mut fmt::Formatter<'_>, graph: &Graph, prefix: &str) -> fmt::Result {
+    for update in graph.updates() {
+        let (value, param) = (update.value.index(), update.param.index());
+        writeln!(f, "  {prefix}{value} -> {prefix}{param} [style=dashed, constraint=false];")?;
+    }
+    Ok(())
+}
+
+/// Writes the bodies of the graph's loops. `path` leads to the graph through the bodies that it lies in. Recursion is bounded by the depth of bodies.
+fn write_bodies(f: &mut fmt::Formatter<'_>, graph: &Graph, path: &str) -> fmt::Result {
+    let mut written = Vec::new();
+    for l in graph.ids().filter_map(|id| graph.op(id).looped()) {
+        if written.contains(&&l.spec.body) {
+            continue;
+        }
+        let number = written.len();
+        written.push(&l.spec.body);
+        let (body, path) = (l.spec.body.graph(), format!("{path}b{number}_"));
+        let prefix = format!("{path}n");
+        writeln!(f, "  subgraph cluster_{path} {{")?;
+        writeln!(f, "    label=\"body @{number}\";")?;
+        for id in body.ids() {
+            write_node(f, body, id, Part::Forward, &prefix)?;
+        }
+        writeln!(f, "  }}")?;
+        write_edges(f, body, &prefix)?;
+        write_updates(f, body, &prefix)?;
+        write_bodies(f, body, &path)?;
+    }
+    Ok(())
+}
+
+fn write_node(f: &mut fmt::Formatter<'_>, graph: &Graph, id: NodeId, part: Part, prefix: &str) -> fmt::Result {
     let node = graph.node(id);
     let attrs = node.op.attrs();
     let mut label = format!("{id} {}", node.op.name());
     match node.op.leaf_name() {
         Some(name) => label += &format!(" {name:?}"),
-        None if !attrs.is_empty() => label += &format!("\n{}", shortened(&attrs.to_string())),
+        None if !attrs.is_empty() => {
+            label += &format!("\n{}", shortened(&attrs.numbered(graph.body_number(id)).to_string()));
+        }
         None => {}
     }
     label += &format!("\n{}", node.ty);
-    write!(f, "    n{} [label={}, fillcolor={}", id.index(), Quoted(label), Quoted(part.color().to_owned()))?;
+    write!(f, "    {prefix}{} [label={}, fillcolor={}", id.index(), Quoted(label), Quoted(part.color().to_owned()))?;
     match node.op {
         Op::Input(_) => write!(f, ", shape=ellipse")?,
         Op::Param(_) => write!(f, ", shape=ellipse, peripheries=2")?,

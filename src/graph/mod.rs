@@ -26,7 +26,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use crate::prim::Op;
+use crate::prim::{LoopSpec, Op};
 
 pub use error::{GraphError, OpError, OpErrorKind};
 pub use graphviz::Graphviz;
@@ -264,6 +264,20 @@ impl Graph {
         self.updated.insert(param);
         self.updates.push(Update { param, value });
         Ok(())
+    }
+
+    /// The loops among these nodes: the results of each, by the first of them. The nodes come in ascending order.
+    #[allow(clippy::mutable_key_type, reason = "what a rule caches is no part of its equality")]
+    pub fn loops(&self, nodes: impl Iterator<Item = NodeId>) -> FxHashMap<NodeId, Vec<NodeId>> {
+        let mut first: FxHashMap<(&LoopSpec, Operands), NodeId> = FxHashMap::default();
+        let mut loops: FxHashMap<NodeId, Vec<NodeId>> = FxHashMap::default();
+        for node in nodes {
+            if let Some(l) = self.op(node).looped() {
+                let first = *first.entry((&l.spec, self.operands(node))).or_insert(node);
+                loops.entry(first).or_default().push(node);
+            }
+        }
+        loops
     }
 
     /// The same nodes without outputs and updates.

@@ -2,27 +2,29 @@
 //!
 //! ```text
 //! text      = { line "\n" }
-//! line      = [ node | output | update ] [ ";" comment ]
+//! line      = [ node | output | update | "body" body "{" | "}" ] [ ";" comment ]
 //! node      = name "=" operation [ name { "," name } ] [ attributes ] ":" type
 //! output    = "output" string "=" name
 //! update    = "update" ( string | name ) "=" name
 //! attributes= "{" [ key "=" value { "," key "=" value } ] "}"
-//! value     = word | string | "[" [ word { "," word } ] "]"
+//! value     = word | string | body | "[" [ word { "," word } ] "]"
 //! type      = dtype "[" [ extent { "," extent } ] "]"
 //! name      = "%" word
+//! body      = "@" word
 //! comment   = [ file ":" line ] [ "in(" composite ")" ] { ( "vjp(" | "jvp(" | "vmap(" | "rewrite(" ) rule "%" number ")" }, in this order
 //! ```
 //!
 //! Names need not be numbers, nor ascend: nodes are numbered in the order of their lines. A comment of another form is ignored. Operations, their
 //! attributes and their types are checked by [`Graph::push`], like everything that enters a graph; the stated type must be the one that it infers. Any
-//! text is either a graph or an error with its place: nothing here panics, and since the grammar does not nest, nothing recurses. Time is linear in the
-//! text.
+//! text is either a graph or an error with its place: nothing here panics, and the lines between `body @0 {` and `}`, which are a graph of their own, wait on
+//! a list rather than on the stack. Time is linear in the text.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::prim::{AttrError, AttrValue, Attrs, Op};
+use crate::prim::{AttrError, AttrValue, Attrs, Body, MAX_DEPTH, Op};
 
 use super::{DType, Derivation, Graph, GraphError, NodeId, OpError, Operands, Origin, Shape, Source, TensorType};
 
@@ -61,6 +63,15 @@ pub enum ParseErrorKind {
         /// The name, with its percent sign.
         name: String,
     },
+    /// A name without a body.
+    #[error("no line above defines the body {name}")]
+    UnknownBody {
+        /// The name, with its mark.
+        name: String,
+    },
+    /// A line that only stands in a body, or does not.
+    #[error("{0}")]
+    Place(&'static str),
     /// An update of a parameter that is not there.
     #[error("no line above declares a parameter called {name:?}")]
     UnknownParam {
@@ -111,13 +122,20 @@ pub enum ParseErrorKind {
 /// At the first place that is no part of a graph.
 pub fn parse(text: &str) -> Result<Graph, ParseError> {
     let mut parser = Parser::default();
+    let mut lines = 0;
     for (index, line) in text.lines().enumerate() {
         let mut cursor = Cursor { line, at: 0 };
         if let Err((at, kind)) = parser.line(&mut cursor) {
             return Err(ParseError { line: index + 1, column: line[..at].chars().count() + 1, kind });
         }
+        lines = index + 1;
     }
-    Ok(parser.graph)
+    if !parser.around.is_empty() {
+        let found = "the end of the text".to_owned();
+        let kind = ParseErrorKind::Expected { expected: "`}` at the end of the body", found };
+        return Err(ParseError { line: lines, column: 1, kind });
+    }
+    Ok(parser.here.graph)
 }
 
 impl FromStr for Graph {
@@ -131,11 +149,20 @@ impl FromStr for Graph {
 /// The byte in the line at which something is wrong, and what.
 type Fault = (usize, ParseErrorKind);
 
-/// The graph so far.
+/// A graph so far.
 #[derive(Default)]
-struct Parser<'t> {
+struct Part<'t> {
     graph: Graph,
     nodes: FxHashMap<&'t str, NodeId>,
+    bodies: FxHashMap<&'t str, Arc<Body>>,
+}
+
+/// The graph to which the next line belongs, and those around it.
+#[derive(Default)]
+struct Parser<'t> {
+    here: Part<'t>,
+    /// What is around the body that is being read, outermost first, with the name of the body inside it.
+    around: Vec<(Part<'t>, &'t str)>,
 }
 
 impl<'t> Parser<'t> {
@@ -145,23 +172,53 @@ impl<'t> Parser<'t> {
             return Ok(());
         }
         let start = c.at;
-        if c.peek() == Some('%') {
-            return self.node(c);
+        match c.peek() {
+            Some('%') => return self.node(c),
+            Some('}') => return self.end_of_body(c),
+            _ => {}
         }
         match c.word() {
             Some("output") => self.output(c),
             Some("update") => self.update(c),
+            Some("body") => self.body(c),
             _ => {
                 c.at = start;
-                Err(c.expected("a node such as `%0 = ...`, `output` or `update`"))
+                Err(c.expected("a node such as `%0 = ...`, `output`, `update` or `body`"))
             }
         }
+    }
+
+    fn body(&mut self, c: &mut Cursor<'t>) -> Result<(), Fault> {
+        let at = c.skip_space();
+        let name = c.body_name()?;
+        if self.here.bodies.contains_key(name) {
+            let name = format!("@{name}");
+            return Err((at, ParseErrorKind::DuplicateNode { name }));
+        }
+        c.expect('{', "`{`")?;
+        c.end()?;
+        if self.around.len() == MAX_DEPTH {
+            return Err((at, ParseErrorKind::Place("bodies lie too deep in each other")));
+        }
+        self.around.push((std::mem::take(&mut self.here), name));
+        Ok(())
+    }
+
+    fn end_of_body(&mut self, c: &mut Cursor<'t>) -> Result<(), Fault> {
+        let at = c.at;
+        c.expect('}', "`}`")?;
+        c.end()?;
+        let (outer, name) = self.around.pop().ok_or((at, ParseErrorKind::Place("no body begins above")))?;
+        let inner = std::mem::replace(&mut self.here, outer);
+        let body = Body::new(&inner.graph).map_err(|kind| (at, OpError::new("body", &[], kind).into()))?;
+        self.here.bodies.insert(name, Arc::new(body));
+        Ok(())
     }
 
     fn node(&mut self, c: &mut Cursor<'t>) -> Result<(), Fault> {
         let name_at = c.at;
         let name = c.node_name()?;
-        if self.nodes.contains_key(name) {
+        if self.here.nodes.contains_key(name) {
             let name = format!("%{name}");
             return Err((name_at, ParseErrorKind::DuplicateNode { name }));
         }
@@ -170,7 +227,7 @@ impl<'t> Parser<'t> {
         let mnemonic = c.word().ok_or_else(|| c.expected("the name of an operation"))?;
         let operands = self.operands(c)?;
         let attrs_at = c.skip_space();
-        let attrs = c.attrs()?;
+        let attrs = c.attrs(&self.here.bodies)?;
         c.expect(':', "`:` and the type")?;
         let ty_at = c.skip_space();
         let stated = c.ty()?;
@@ -180,13 +237,13 @@ impl<'t> Parser<'t> {
             AttrError::UnknownOp { .. } => (op_at, error.into()),
             _ => (attrs_at, error.into()),
         })?;
-        let id = self.graph.push(op, &operands, origin).map_err(|error| (op_at, error.into()))?;
-        let inferred = self.graph.ty(id);
+        let id = self.here.graph.push(op, &operands, origin).map_err(|error| (op_at, error.into()))?;
+        let inferred = self.here.graph.ty(id);
         if *inferred != stated {
             let inferred = inferred.clone();
             return Err((ty_at, ParseErrorKind::Type { stated, inferred }));
         }
-        self.nodes.insert(name, id);
+        self.here.nodes.insert(name, id);
         Ok(())
     }
 
@@ -206,11 +263,17 @@ impl<'t> Parser<'t> {
 
     fn output(&mut self, c: &mut Cursor<'t>) -> Result<(), Fault> {
         let name_at = c.skip_space();
+        if !self.around.is_empty() {
+            return Err((
+                name_at,
+                ParseErrorKind::Place("a body has no outputs: the loops of it name what they stack"),
+            ));
+        }
         let name = c.string()?;
         c.expect('=', "`=`")?;
         let node = self.node_ref(c)?;
         c.end()?;
-        let added = self.graph.add_output(name, node);
+        let added = self.here.graph.add_output(name, node);
         added.map_err(|e| (name_at, ParseErrorKind::Graph(e.into())))
     }
 
@@ -220,13 +283,13 @@ impl<'t> Parser<'t> {
             self.node_ref(c)?
         } else {
             let name = c.string()?;
-            let found = self.graph.find(&name);
+            let found = self.here.graph.find(&name);
             found.ok_or((param_at, ParseErrorKind::UnknownParam { name }))?
         };
         c.expect('=', "`=`")?;
         let value = self.node_ref(c)?;
         c.end()?;
-        let added = self.graph.add_update(param, value);
+        let added = self.here.graph.add_update(param, value);
         added.map_err(|e| (param_at, ParseErrorKind::Graph(e.into())))
     }
 
@@ -238,7 +301,7 @@ impl<'t> Parser<'t> {
             let name = format!("%{name}");
             (at, ParseErrorKind::UnknownNode { name })
         };
-        self.nodes.get(name).copied().ok_or_else(unknown)
+        self.here.nodes.get(name).copied().ok_or_else(unknown)
     }
 }
 
@@ -311,6 +374,12 @@ impl<'t> Cursor<'t> {
         self.word().ok_or_else(|| self.expected("the name of a node behind `%`"))
     }
 
+    /// A body's name, without its mark.
+    fn body_name(&mut self) -> Result<&'t str, Fault> {
+        self.expect('@', "a body such as `@0`")?;
+        self.word().ok_or_else(|| self.expected("the name of a body behind `@`"))
+    }
+
     /// A string in quotes, with Rust's escapes.
     fn string(&mut self) -> Result<String, Fault> {
         self.expect('"', "a string in quotes")?;
@@ -356,7 +425,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Attributes in braces, or none.
-    fn attrs(&mut self) -> Result<Attrs, Fault> {
+    fn attrs(&mut self, bodies: &FxHashMap<&'t str, Arc<Body>>) -> Result<Attrs, Fault> {
         let mut attrs = Attrs::new();
         if !self.eat('{') || self.eat('}') {
             return Ok(attrs);
@@ -365,7 +434,7 @@ impl<'t> Cursor<'t> {
             let key_at = self.skip_space();
             let key = self.word().ok_or_else(|| self.expected("the name of an attribute"))?;
             self.expect('=', "`=`")?;
-            let value = self.attr_value()?;
+            let value = self.attr_value(bodies)?;
             attrs.insert(key.to_owned(), value).map_err(|e| (key_at, e.into()))?;
             if self.eat('}') {
                 return Ok(attrs);
@@ -374,9 +443,17 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    fn attr_value(&mut self) -> Result<AttrValue, Fault> {
-        self.skip_space();
+    fn attr_value(&mut self, bodies: &FxHashMap<&'t str, Arc<Body>>) -> Result<AttrValue, Fault> {
+        let at = self.skip_space();
         match self.peek() {
+            Some('@') => {
+                let name = self.body_name()?;
+                let unknown = || {
+                    let name = format!("@{name}");
+                    (at, ParseErrorKind::UnknownBody { name })
+                };
+                bodies.get(name).cloned().map(AttrValue::Body).ok_or_else(unknown)
+            }
             Some('"') => Ok(AttrValue::Str(self.string()?)),
             Some('[') => {
                 let mut list = Vec::new();
@@ -518,6 +595,20 @@ mod tests {
 %19 = scatter %0, %3, %18 {combine=add, batch=0} : f32[4, 6]
 %20 = const {value=[]} : bool[0, 3]
 %21 = mul %1, %1 : f32[6, 2]
+%22 = reduce %0 {kind=sum, axes=[0]} : f32[6]
+body @0 {
+  %0 = param {name="c", kind=state} : f32[6]  ; model.rs:7
+  %1 = input {name="x"} : f32[6]
+  body @0 {
+    %0 = param {name="c", kind=state} : f32[6]
+    %1 = neg %0 : f32[6]
+    update "c" = %1
+  }
+  %2 = loop %1 {body=@0, trips=2, sequences=0, keep=carries, carry=0} : f32[6]
+  %3 = const {value=[true]} : bool[]
+  update "c" = %2
+}
+%23 = loop %22, %0 {body=@0, trips=4, sequences=1, order=reverse, guard=3, stack=2} : f32[4, 6]  ; model.rs:8
 output "y" = %9
 output "the \"second\" one" = %19
 update "w" = %21
@@ -638,8 +729,8 @@ update "step \"count\"\n" = %2
         let x = "%x = input {name=\"x\"} : f32[2, 3]\n";
         let w = "%w = param {name=\"w\", kind=state} : f32[2]\n";
         let table = [
-            ("foo", "line 1, column 1: expected a node such as `%0 = ...`, `output` or `update`, found `foo`"),
-            ("  é", "line 1, column 3: expected a node such as `%0 = ...`, `output` or `update`, found `é`"),
+            ("foo", "line 1, column 1: expected a node such as `%0 = ...`, `output`, `update` or `body`, found `foo`"),
+            ("  é", "line 1, column 3: expected a node such as `%0 = ...`, `output`, `update` or `body`, found `é`"),
             ("% = neg", "line 1, column 2: expected the name of a node behind `%`, found ` `"),
             ("%0 iota", "line 1, column 4: expected `=`, found `iota`"),
             ("%0 = ", "line 1, column 6: expected the name of an operation, found the end of the line"),

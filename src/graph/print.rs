@@ -9,12 +9,26 @@
 //! update "b" = %3
 //! ```
 //!
+//! The body of a loop is a graph of its own, numbered from 0 and printed before the first loop that has it:
+//!
+//! ```text
+//! body @0 {
+//!   %0 = param {name="h", kind=state} : f32[4]
+//!   %1 = input {name="x"} : f32[4]
+//!   %2 = add %0, %1 : f32[4]
+//!   update "h" = %2
+//! }
+//! %2 = loop %0, %1 {body=@0, trips=10, sequences=1, carry=0} : f32[4]
+//! ```
+//!
 //! A line is node, operation, operands, attributes, type and, behind a semicolon, origin. What is empty is left out. Constants are printed whole, and
 //! numbers so that reading them gives the same bits, so that [`parse`](mod@super::parse) is the exact inverse.
 
 use std::fmt;
 
-use crate::prim::Op;
+use rustc_hash::FxHashMap;
+
+use crate::prim::{Body, Op};
 
 use super::{Graph, NodeId, Output, Update};
 
@@ -61,19 +75,42 @@ impl fmt::Display for Graph {
 
 impl fmt::Display for GraphText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, 0)
+    }
+}
+
+impl GraphText<'_> {
+    /// Writes the lines of the graph, which lies in `depth` others. Recursion is bounded by the depth of bodies.
+    #[allow(clippy::mutable_key_type, reason = "what a rule caches is no part of its equality")]
+    fn write(self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+        let indent = 2 * depth;
+        let mut bodies: FxHashMap<&Body, usize> = FxHashMap::default();
         for id in self.graph.ids() {
-            fmt::Display::fmt(&self.graph.node_text(id), f)?;
-            let origin = &self.graph.node(id).origin;
-            if self.origins && !origin.is_unknown() {
-                write!(f, "  ; {origin}")?;
+            let node = self.graph.node(id);
+            let mut number = 0;
+            if let Some(l) = node.op.looped() {
+                let next = bodies.len();
+                number = *bodies.entry(&l.spec.body).or_insert(next);
+                if number == next {
+                    writeln!(f, "{:indent$}body @{number} {{", "")?;
+                    GraphText { graph: l.spec.body.graph(), ..self }.write(f, depth + 1)?;
+                    writeln!(f, "{:indent$}}}", "")?;
+                }
+            }
+            write!(f, "{:indent$}", "")?;
+            write_node(f, self.graph, id, number)?;
+            if self.origins && !node.origin.is_unknown() {
+                write!(f, "  ; {}", node.origin)?;
             }
             f.write_str("\n")?;
         }
         for output in self.graph.outputs() {
+            write!(f, "{:indent$}", "")?;
             write_output(f, output)?;
             f.write_str("\n")?;
         }
         for update in self.graph.updates() {
+            write!(f, "{:indent$}", "")?;
             write_update(f, self.graph, update)?;
             f.write_str("\n")?;
         }
@@ -83,17 +120,39 @@ impl fmt::Display for GraphText<'_> {
 
 impl fmt::Display for NodeText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let node = self.graph.node(self.id);
-        write!(f, "{} = {}", self.id, node.op.name())?;
-        for (i, operand) in self.graph.operands(self.id).iter().enumerate() {
-            write!(f, "{}{operand}", if i == 0 { " " } else { ", " })?;
-        }
-        let attrs = node.op.attrs();
-        if !attrs.is_empty() {
-            write!(f, " {attrs}")?;
-        }
-        write!(f, " : {}", node.ty)
+        write_node(f, self.graph, self.id, self.graph.body_number(self.id))
     }
+}
+
+impl Graph {
+    /// The number of the node's body in the text form; 0 for nodes without one.
+    pub(super) fn body_number(&self, id: NodeId) -> usize {
+        let Some(of) = self.op(id).looped() else { return 0 };
+        let mut bodies: Vec<&Body> = Vec::new();
+        for l in (0..id.index()).filter_map(|i| self.op(NodeId::new(i)).looped()) {
+            if l.spec.body == of.spec.body {
+                break;
+            }
+            if !bodies.contains(&&*l.spec.body) {
+                bodies.push(&l.spec.body);
+            }
+        }
+        bodies.iter().position(|&b| *b == *of.spec.body).unwrap_or(bodies.len())
+    }
+}
+
+/// Writes a node's line without its origin. `body` is the number of its body.
+fn write_node(f: &mut impl fmt::Write, graph: &Graph, id: NodeId, body: usize) -> fmt::Result {
+    let node = graph.node(id);
+    write!(f, "{id} = {}", node.op.name())?;
+    for (i, operand) in graph.operands(id).iter().enumerate() {
+        write!(f, "{}{operand}", if i == 0 { " " } else { ", " })?;
+    }
+    let attrs = node.op.attrs();
+    if !attrs.is_empty() {
+        write!(f, " {}", attrs.numbered(body))?;
+    }
+    write!(f, " : {}", node.ty)
 }
 
 /// Writes `output "y" = %2`.

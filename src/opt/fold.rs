@@ -42,7 +42,8 @@ const SMALL: usize = 64;
 const LARGE: usize = 1 << 16;
 
 fn fold_constants(r: &mut Rewriter<'_>, op: &Op, operands: &[NodeId]) -> Option<NodeId> {
-    if operands.is_empty() || matches!(op, Op::Broadcast(_)) {
+    // A loop may take long.
+    if operands.is_empty() || matches!(op, Op::Broadcast(_) | Op::Loop(_)) {
         return None;
     }
     let elements = |id: &NodeId| r.graph().shape(*id).numel();

@@ -1,7 +1,7 @@
 //! The optimizer: graphs into smaller, numerically stabler graphs with the same results.
 //!
 //! ```text
-//!   Graph --dedup--> --tidy--> --stabilize--> --simplify, until nothing fires--> Graph
+//!   Graph --dedup--> --loops--> --tidy--> --stabilize--> --simplify, until nothing fires--> Graph
 //! ```
 //!
 //! Each pass is one walk of the [rewriter](rewrite) under some families of rules; equal nodes are merged and dead ones dropped in each. What the rules
@@ -16,6 +16,8 @@
 //! builder's and the VJP rules' uniform patterns leave behind in numbers. The stability rules then see formulas as their authors, and differentiation,
 //! wrote them; general algebra, which runs last, would take some apart.
 //!
+//! The pass `loops` optimizes bodies; it comes early, so that what it moves out of them goes through the rest.
+//!
 //! Fusion, views and schedules are the planner's business. `stop_gradient` is dropped here, so differentiate before optimizing.
 
 pub mod arith;
@@ -23,6 +25,7 @@ pub mod dot;
 pub mod fold;
 pub mod index;
 pub mod logic;
+mod loops;
 mod matchers;
 pub mod movement;
 pub mod reduce;
@@ -190,15 +193,18 @@ pub fn optimize(graph: &Graph, options: &OptOptions<'_>) -> Optimized {
         (Some(names), _) => {
             let find =
                 |name: &&str| rules().find(|r| r.name == *name).unwrap_or_else(|| panic!("there is no rule `{name}`"));
+            run.loops();
             run.until_stable("only", &RuleSet::new(names.iter().map(find), Law::Finite));
         }
         (None, Level::O0) => {}
         (None, Level::O1) => {
             run.pass("dedup", &RuleSet::new([], Law::Exact));
+            run.loops();
             run.until_stable("exact", &RuleSet::new(rules(), Law::Exact));
         }
         (None, Level::O2) => {
             run.pass("dedup", &RuleSet::new([], Law::Exact));
+            run.loops();
             let tidy = || movement::RULES.iter().chain(fold::RULES);
             let lasting = |rule: &&Rule| !shift::SHIFTS.contains(&rule.name);
             run.pass("tidy", &RuleSet::new(tidy(), strongest));
@@ -230,13 +236,21 @@ impl Passes<'_> {
     fn pass(&mut self, name: &'static str, rules: &RuleSet) -> bool {
         let start = Instant::now();
         let (after, fired) = rewrite(&self.graph, rules);
-        let report = PassReport {
-            name,
-            fired: rules.counts(&fired),
-            nodes_before: self.graph.len(),
-            nodes_after: after.len(),
-            time: start.elapsed(),
-        };
+        self.passed(name, start, after, rules.counts(&fired))
+    }
+
+    /// The pass over loops, if there are any.
+    fn loops(&mut self) {
+        let start = Instant::now();
+        if let Some(remade) = loops::optimize_loops(&self.graph, self.options) {
+            self.report.passes.extend(remade.passes);
+            self.passed("loops", start, remade.graph, remade.done);
+        }
+    }
+
+    fn passed(&mut self, name: &'static str, start: Instant, after: Graph, fired: Vec<(&'static str, usize)>) -> bool {
+        let report =
+            PassReport { name, fired, nodes_before: self.graph.len(), nodes_after: after.len(), time: start.elapsed() };
         if cfg!(debug_assertions) || self.options.verify {
             if let Err(violations) = crate::graph::verify(&after) {
                 panic!("pass {name} broke the graph:\n{violations}");

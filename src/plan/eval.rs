@@ -10,6 +10,8 @@
 //!
 //! Sums of floats are accumulated in double precision with compensation, products of matrices in double precision, as in the interpreter of graphs.
 
+mod loops;
+
 use crate::array::{Array, ArrayView};
 use crate::graph::{DType, Dims};
 use crate::prim::{Extremum, cast_number, with_element};
@@ -54,6 +56,7 @@ pub fn run(plan: &Plan, inputs: &[ArrayView<'_>], params: &mut [Array]) -> Vec<A
             Action::Kernel { kernel, args } => memory.run_kernel(plan.kernel(*kernel), args),
             Action::Product(product) => memory.run_product(product),
             Action::Routine(call) => memory.run_routine(call),
+            Action::Loop(l) => memory.run_loop(l),
         }
     }
     for (param, bytes) in params.iter_mut().zip(&memory.params) {
@@ -138,15 +141,17 @@ impl Memory<'_> {
 
     fn read(&self, id: BufferId, index: isize) -> Number {
         let range = self.range(id, index);
-        let buffer = self.plan.buffer(id);
-        let space = match buffer.place {
+        Number::from_memory(self.plan.buffer(id).dtype, &self.space(id)[range])
+    }
+
+    fn space(&self, id: BufferId) -> &[u8] {
+        match self.plan.buffer(id).place {
             Place::Arena(_) => &self.arena,
             Place::Input(i) => &self.inputs[i],
             Place::Param(i) => &self.params[i],
             Place::Const(i) => &self.constants[i],
             Place::Output(i) => &self.outputs[i],
-        };
-        Number::from_memory(buffer.dtype, &space[range])
+        }
     }
 
     fn bytes_mut(&mut self, id: BufferId, range: std::ops::Range<usize>) -> &mut [u8] {

@@ -7,16 +7,22 @@
 //! Groups have levels: a group uses values of lower levels and of itself only. So joining never makes a circle, and groups of one level may be merged.
 //! Choosing by level alone forgoes some fusion that a search for paths would find, and keeps the walk linear.
 
+mod loops;
+
+use std::sync::Arc;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use crate::graph::{DType, Dims, Graph, NodeId, Shape, TensorType};
-use crate::prim::{Broadcast, Combine, Dot, Lowering, Op, Reduction, Reshape, Strided, Transpose, Workspace};
+use crate::graph::{DType, Dims, Graph, NodeId, Operands, Shape, TensorType};
+use crate::prim::{Broadcast, Combine, Dot, LoopSpec, Lowering, Op, Reduction, Reshape, Strided, Transpose, Workspace};
 use crate::scalar::ScalarFn;
 
 use super::expr::{Expr, ExprId, Exprs};
 use super::group::{Coords, GroupId, Loops, Member, Reach, Role, address};
 use super::kernel::FoldKind;
+
+pub(super) use loops::LoopGroup;
 
 /// A group grows no heavier than this, so that compile time stays linear in the size of the graph.
 const MAX_WEIGHT: u32 = 1500;
@@ -70,6 +76,8 @@ pub(super) enum Kind {
     },
     /// A call of a routine, its operands whole in memory.
     Routine { node: NodeId, operands: SmallVec<[NodeId; 4]>, workspace: Workspace },
+    /// A loop over a body.
+    Loop(Box<LoopGroup>),
     /// Members have moved to another group.
     Merged(GroupId),
 }
@@ -121,6 +129,8 @@ pub(super) struct Fused<'g> {
     pub(super) late: FxHashMap<NodeId, Late>,
     /// What each node is.
     pub(super) defs: Vec<Option<ExprId>>,
+    /// The group of each loop.
+    loops: FxHashMap<(Arc<LoopSpec>, Operands), GroupId>,
     /// The nodes that outputs and updates need.
     live: Vec<bool>,
     /// The nodes that are outputs.
@@ -138,6 +148,7 @@ pub(super) fn fuse(graph: &Graph) -> Fused<'_> {
         homes: vec![None; graph.len()],
         defs: vec![None; graph.len()],
         late: FxHashMap::default(),
+        loops: FxHashMap::default(),
         live: graph.live(),
         outputs: graph.outputs().iter().map(|o| o.node).collect(),
         updated: FxHashMap::default(),
@@ -306,6 +317,7 @@ impl Fused<'_> {
                 let level = operands.iter().map(|&o| self.level_of(o)).max().unwrap_or(0) + 1;
                 self.begin(id, level, Kind::Routine { node: id, operands, workspace })
             }
+            Lowering::Loop => self.place_loop(id, &operands),
         };
         self.defs[id.index()] = Some(expr);
     }
@@ -428,10 +440,14 @@ impl Fused<'_> {
 
     /// Begins a group that computes `node`.
     fn begin(&mut self, node: NodeId, level: u32, kind: Kind) -> ExprId {
-        let id = GroupId(u32::try_from(self.groups.len()).expect("a plan has fewer than 2^32 groups"));
-        self.groups.push(Group { level, kind });
+        let id = self.add_group(level, kind);
         self.homes[node.index()] = Some(Home::Group(id));
         self.leaf(node)
+    }
+
+    fn add_group(&mut self, level: u32, kind: Kind) -> GroupId {
+        self.groups.push(Group { level, kind });
+        GroupId(u32::try_from(self.groups.len() - 1).expect("a plan has fewer than 2^32 groups"))
     }
 
     /// The groups of loops that `body` might join: those of the highest level among its leaves. None if some leaf of that level can only be read from

@@ -1,5 +1,7 @@
 //! Lowering: groups become kernels and products on buffers.
 
+mod loops;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -211,6 +213,10 @@ impl Lowerer<'_, '_> {
                     }
                 }
                 Kind::Routine { operands, .. } => stored.extend(operands.iter().map(|&n| fused.memory_of(n))),
+                Kind::Loop(l) => {
+                    l.inits.iter().for_each(|&init| need(init, None));
+                    stored.extend(l.inputs.iter().flatten().map(|i| fused.memory_of(i.0)));
+                }
                 Kind::Merged(_) => {}
             }
         }
@@ -354,6 +360,10 @@ impl Lowerer<'_, '_> {
             }
             Kind::Product(p) => [p.lhs.0, p.rhs.0].into_iter().for_each(late),
             Kind::Routine { operands, .. } => operands.iter().for_each(|&n| late(n)),
+            Kind::Loop(l) => {
+                l.inits.iter().for_each(|&init| of_body(init, &mut late));
+                l.inputs.iter().flatten().for_each(|i| late(i.0));
+            }
             Kind::Merged(_) => {}
         }
         awaited.sort_unstable();
@@ -453,6 +463,7 @@ impl Lowerer<'_, '_> {
                     level: group.level,
                 });
             }
+            Kind::Loop(l) => self.looped(l, group.level),
             Kind::Assemble { node, fill, regions } => {
                 let shape = self.fused.graph.shape(*node).clone();
                 let dtype = self.fused.graph.ty(*node).dtype;

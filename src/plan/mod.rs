@@ -16,6 +16,7 @@ mod group;
 pub mod kernel;
 mod lower;
 mod memory;
+pub mod nested;
 mod print;
 mod product;
 mod remat;
@@ -34,6 +35,7 @@ use crate::prim::Routine;
 
 pub use crate::runtime::gemm::{Axes, Axis};
 use kernel::Kernel;
+use nested::LoopStep;
 use timeline::Timeline;
 
 pub use remat::{Fitted, OverBudget, fit};
@@ -120,6 +122,7 @@ impl Step {
                 slots.filter(|(s, _)| s.access != kernel::Access::Read).map(|(_, &b)| b).collect()
             }
             Action::Product(p) => p.workspace.into_iter().chain([p.c.buffer]).collect(),
+            Action::Loop(l) => l.written().collect(),
             Action::Routine(call) => call.workspace.into_iter().chain([call.result]).collect(),
         };
         written.into_iter()
@@ -140,6 +143,8 @@ pub enum Action {
     Product(Box<Product>),
     /// Calls a routine.
     Routine(Box<RoutineCall>),
+    /// Runs a nested plan several times.
+    Loop(Box<LoopStep>),
 }
 
 /// A call of a routine on whole buffers, which do not overlap.
@@ -242,12 +247,17 @@ impl Plan {
         &self.kernels[id.index()]
     }
 
-    /// The calls of routines, in order.
-    pub fn routine_calls(&self) -> impl Iterator<Item = &RoutineCall> {
-        self.steps.iter().filter_map(|s| match &s.action {
-            Action::Routine(call) => Some(&**call),
-            _ => None,
-        })
+    /// The calls of routines, those of nested plans too, in order. Recursion is bounded by the depth of bodies.
+    pub fn routine_calls(&self) -> Vec<&RoutineCall> {
+        let mut calls: Vec<&RoutineCall> = Vec::new();
+        for step in &self.steps {
+            match &step.action {
+                Action::Routine(call) => calls.push(call),
+                Action::Loop(l) => l.nested().for_each(|n| calls.extend(n.plan.routine_calls())),
+                Action::Kernel { .. } | Action::Product(_) => {}
+            }
+        }
+        calls
     }
 }
 

@@ -17,6 +17,14 @@
 //!   2  b6 = argsort (b5 f32[2, 4]) {axis=1, descending=false} workspace b7
 //! ```
 //!
+//! A loop names the buffers of its nested plan's arrays, `b0[t*4..+4]` for four elements that begin at `t * 4` in trip `t`, and has the plans of its guard
+//! and its body behind it:
+//!
+//! ```text
+//!   2  loop 10 trips reverse inputs (b0[t*4..+4]) carries (b3) outputs (b5[t*4..+4]) arena b7
+//!      | plan: 1 steps, 1 kernels, arena 0 bytes, live 0 bytes
+//! ```
+//!
 //! Row loops are called `r0 r1 ..`, inner loops `i0 i1 ..`; the loops of a product are called `l0 l1 ..`, its rows `i`, its columns `j` and the
 //! summed axis `k`, whose extents are printed as `[i x k x j]`. A choice is printed as `v3*8 of 100`: stride 8, one of 100. The text depends on the plan
 //! alone.
@@ -24,6 +32,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::kernel::{Access, Affine, Fold, FoldKind, Index, Inst, Kernel, Slot, Store, StoreMode, ValueId};
+use super::nested::{LoopStep, Nested, Part};
 use super::{Action, Alpha, Axes, Axis, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall};
 
 impl Display for BufferId {
@@ -80,6 +89,12 @@ impl Display for Plan {
                 write!(f, "{}{origin}", if n == 0 { "  ; " } else { ", " })?;
             }
             writeln!(f)?;
+            if let Action::Loop(l) = &step.action {
+                // Recursion is bounded by the depth of bodies.
+                for line in l.nested().flat_map(|n| n.plan.to_string().lines().map(str::to_owned).collect::<Vec<_>>()) {
+                    writeln!(f, "     | {line}")?;
+                }
+            }
         }
         Ok(())
     }
@@ -120,6 +135,7 @@ impl Display for Action {
             }
             Action::Product(product) => product.fmt(f),
             Action::Routine(call) => call.fmt(f),
+            Action::Loop(l) => l.fmt(f),
         }
     }
 }
@@ -140,6 +156,46 @@ impl Display for RoutineCall {
             Some(workspace) => write!(f, " workspace {workspace}"),
             None => Ok(()),
         }
+    }
+}
+
+impl Display for Part {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let begin = linear(self.offset as isize, [(self.stride as isize, "t".to_owned())]);
+        write!(f, "{}[{begin}..+{}]", self.buffer, self.len)
+    }
+}
+
+impl Display for LoopStep {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        fn list<T: Display>(f: &mut Formatter<'_>, name: &str, of: &[Option<T>]) -> fmt::Result {
+            if of.is_empty() {
+                return Ok(());
+            }
+            write!(f, " {name} (")?;
+            for (i, x) in of.iter().enumerate() {
+                let comma = if i == 0 { "" } else { ", " };
+                match x {
+                    Some(x) => write!(f, "{comma}{x}")?,
+                    None => write!(f, "{comma}-")?,
+                }
+            }
+            write!(f, ")")
+        }
+        let nested = |f: &mut Formatter<'_>, n: &Nested| {
+            list(f, "inputs", &n.inputs)?;
+            list(f, "carries", &n.params)?;
+            list(f, "constants", &n.constants)?;
+            list(f, "outputs", &n.outputs)?;
+            n.arena.map_or(Ok(()), |arena| write!(f, " arena {arena}"))
+        };
+        write!(f, "loop {} trips {}", self.trips, self.order)?;
+        if let Some(guard) = &self.guard {
+            write!(f, " {} {}", if guard.ends { "while" } else { "where" }, guard.flag)?;
+            nested(f, &guard.nested)?;
+            write!(f, " do")?;
+        }
+        nested(f, &self.body)
     }
 }
 

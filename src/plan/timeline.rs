@@ -116,6 +116,15 @@ impl Timeline {
                     operands.iter().map(|&n| fused.graph.shape(n).numel()).sum::<usize>().saturating_mul(ROUTINE);
                 add(*node, operands, Effort::Product, work);
             }
+            Kind::Loop(l) => {
+                let mut read = sources(fused, &l.inits);
+                read.extend(l.inputs.iter().flatten().map(|i| fused.memory_of(i.0)));
+                // Computing one result again takes all trips again.
+                let body = l.spec.body.graph();
+                let trip: usize = body.ids().map(|id| body.shape(id).numel()).sum();
+                let work = trip.saturating_mul(l.spec.trips).saturating_mul(ROUTINE);
+                l.results.iter().for_each(|r| add(r.0, read.clone(), Effort::Product, work));
+            }
             Kind::Assemble { node, regions, .. } => {
                 let bodies: Vec<ExprId> = regions.iter().map(|r| r.0).collect();
                 add(*node, sources(fused, &bodies), Effort::Fold, fused.graph.shape(*node).numel());

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::graph::TensorType;
+
+use super::Body;
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub enum AttrValue {
     List(Vec<String>),
     /// A string in quotes.
     Str(String),
+    /// The body of a loop. The text form of a graph calls it by a number and has its nodes above; by itself it is `@`.
+    Body(Arc<Body>),
 }
 
 impl fmt::Display for AttrValue {
@@ -22,6 +27,7 @@ impl fmt::Display for AttrValue {
             AttrValue::Word(w) => f.write_str(w),
             AttrValue::List(l) => write!(f, "[{}]", l.join(", ")),
             AttrValue::Str(s) => write!(f, "{s:?}"),
+            AttrValue::Body(_) => f.write_str("@"),
         }
     }
 }
@@ -32,9 +38,23 @@ pub struct Attrs(Vec<(String, AttrValue)>);
 
 impl fmt::Display for Attrs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, "")
+    }
+}
+
+impl Attrs {
+    /// The attributes as text, a body called by this number.
+    pub fn numbered(&self, body: usize) -> impl fmt::Display {
+        fmt::from_fn(move |f| self.write(f, &body.to_string()))
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, body: &str) -> fmt::Result {
         f.write_str("{")?;
         for (i, (name, value)) in self.iter().enumerate() {
             write!(f, "{}{name}={value}", if i == 0 { "" } else { ", " })?;
+            if matches!(value, AttrValue::Body(_)) {
+                f.write_str(body)?;
+            }
         }
         f.write_str("}")
     }
@@ -122,6 +142,20 @@ impl Attrs {
     pub fn string(mut self, name: &str, value: &str) -> Attrs {
         self.0.push((name.to_owned(), AttrValue::Str(value.to_owned())));
         self
+    }
+
+    /// Adds an attribute.
+    pub fn with(mut self, name: &str, value: AttrValue) -> Attrs {
+        self.0.push((name.to_owned(), value));
+        self
+    }
+
+    /// Takes out the body of a loop.
+    pub fn take_body(&mut self, name: &'static str) -> Result<Arc<Body>, AttrError> {
+        match self.take(name)? {
+            AttrValue::Body(body) => Ok(body),
+            value => Err(AttrError::Invalid { name, value: value.to_string(), expected: "a body such as `@0`" }),
+        }
     }
 
     /// Adds an attribute read from text.

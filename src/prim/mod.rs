@@ -23,6 +23,7 @@ mod emit;
 mod gather;
 mod iota;
 mod leaf;
+mod loops;
 mod lu;
 mod map;
 mod matrices;
@@ -62,6 +63,8 @@ pub use emit::{Emit, Vjp};
 pub use gather::Gather;
 pub use iota::Iota;
 pub use leaf::{Input, Param, ParamKind};
+pub use loops::{Body, Keep, Loop, LoopResult, LoopSpec, MAX_DEPTH, Order, Roles};
+pub(crate) use loops::{free_name, guard_graph, run_loop, vjp_of_loop};
 pub use lu::Lu;
 pub use map::Map;
 pub use pad::Pad;
@@ -205,6 +208,8 @@ pub enum Lowering {
         /// The memory that it wants beside its operands and its result.
         workspace: Workspace,
     },
+    /// A result of a loop over a body: [`Op::looped`] tells which.
+    Loop,
 }
 
 /// Defines [`Op`] and [`OpKind`] and hands each call on to the operation's own file.
@@ -376,6 +381,8 @@ ops! {
     Barrier,
     /// A value with a derivative of the program's own.
     Custom,
+    /// A result of a loop over a body.
+    Loop,
 }
 
 /// The batching rule of operations without operands: there is none, because no operand can have a batch axis.

@@ -82,6 +82,9 @@ pub fn evaluate(
     repeated: bool,
     specials: Specials,
 ) -> Result<Bounded, IllConditioned> {
+    if let Op::Loop(l) = op {
+        return super::loops::evaluate(l, operands, specials);
+    }
     let values: Vec<&Array> = operands.iter().map(|o| &o.value).collect();
     let value = op.eval(&values, ty);
     if !ty.dtype.is_float() && operands.iter().all(|o| o.is_exact()) {
@@ -204,6 +207,7 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
             let count = dot.lhs_contract.iter().map(|&a| shape[a]).product();
             of_sum(magnitudes(op), count, grids[0].exponent + grids[1].exponent)
         }
+        Op::Loop(_) => panic!("loops are evaluated operation by operation"),
         Op::Scatter(scatter) => match scatter.combine {
             Combine::Set | Combine::Max | Combine::Min => Rounding::None,
             Combine::Mul => {

@@ -142,16 +142,24 @@ pub(super) struct Generator<'c> {
     pub(super) draw: Draw,
     pub(super) config: &'c Config,
     seed: u64,
-    graph: Graph,
+    pub(super) graph: Graph,
     /// For each node its value, or `None` if it must not be used.
-    values: Vec<Option<Bounded>>,
-    inputs: BTreeMap<Name, Array>,
-    initial: BTreeMap<Name, Array>,
+    pub(super) values: Vec<Option<Bounded>>,
+    pub(super) inputs: BTreeMap<Name, Array>,
+    pub(super) initial: BTreeMap<Name, Array>,
+    /// How many bodies the program lies in.
+    pub(super) depth: usize,
 }
 
 impl<'c> Generator<'c> {
     fn new(seed: u64, config: &'c Config) -> Generator<'c> {
+        Generator::inside(seed, config, 0)
+    }
+
+    /// A program that lies in `depth` bodies.
+    pub(super) fn inside(seed: u64, config: &'c Config, depth: usize) -> Generator<'c> {
         Generator {
+            depth,
             draw: Draw::new(seed),
             config,
             seed,

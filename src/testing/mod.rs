@@ -19,6 +19,7 @@ mod compare;
 mod draw;
 mod generate;
 mod gradient;
+mod loops;
 mod recipes;
 
 pub use crate::runtime::gemm::alone::Gemm;

@@ -16,7 +16,13 @@ use super::generate::Generator;
 fn weight(kind: OpKind) -> usize {
     match kind {
         OpKind::Input | OpKind::Param | OpKind::Const | OpKind::Iota | OpKind::ArgReduce | OpKind::Custom => 1,
-        OpKind::Barrier | OpKind::Cast | OpKind::Pad | OpKind::Concat | OpKind::Scatter | OpKind::Argsort => 2,
+        OpKind::Barrier
+        | OpKind::Cast
+        | OpKind::Pad
+        | OpKind::Concat
+        | OpKind::Scatter
+        | OpKind::Argsort
+        | OpKind::Loop => 2,
         OpKind::Cumulative | OpKind::Recurrence => 2,
         OpKind::Cholesky | OpKind::Lu | OpKind::TriangularSolve => 1,
         OpKind::Gather | OpKind::Slice | OpKind::Broadcast | OpKind::Reshape | OpKind::Transpose => 3,
@@ -66,6 +72,7 @@ impl Generator<'_> {
                 let f = self.draw.of(ScalarFn::ALL);
                 self.grow_map(f)
             }
+            OpKind::Loop => self.grow_loop(),
             OpKind::Cast => {
                 let x = self.node(|_| true)?;
                 let dtype = self.draw.of(&DType::ALL);

@@ -65,7 +65,7 @@ fn address(buffer: &Buffer) -> (Space, usize) {
 }
 
 /// True if two buffers share bytes.
-fn overlap(a: &Buffer, b: &Buffer) -> bool {
+pub(super) fn overlap(a: &Buffer, b: &Buffer) -> bool {
     let ((a_space, a_at), (b_space, b_at)) = (address(a), address(b));
     a.len > 0 && b.len > 0 && a_space == b_space && a_at < b_at + b.bytes() && b_at < a_at + a.bytes()
 }
@@ -116,13 +116,13 @@ fn at_buffer(plan: &Plan, buffer: BufferId, kind: FaultKind) -> Fault {
 
 /// What a kernel does with a slot, for all rows together.
 #[derive(Clone, Debug, Default)]
-struct SlotFacts {
+pub(super) struct SlotFacts {
     /// Regions of which elements from before are needed.
-    needs: Vec<Region>,
+    pub(super) needs: Vec<Region>,
     /// Regions surely stored to.
-    stores: Vec<Region>,
+    pub(super) stores: Vec<Region>,
     /// Smallest and largest index.
-    range: Option<(i128, i128)>,
+    pub(super) range: Option<(i128, i128)>,
 }
 
 fn facts(kernel: &Kernel) -> Vec<SlotFacts> {
@@ -161,14 +161,14 @@ struct State {
 }
 
 /// A buffer of a step.
-struct Use {
-    buffer: BufferId,
-    access: Access,
-    facts: SlotFacts,
+pub(super) struct Use {
+    pub(super) buffer: BufferId,
+    pub(super) access: Access,
+    pub(super) facts: SlotFacts,
 }
 
-struct Walk<'a> {
-    plan: &'a Plan,
+pub(super) struct Walk<'a> {
+    pub(super) plan: &'a Plan,
     sound: &'a [bool],
     faults: &'a mut Vec<Fault>,
     facts: Vec<Option<Vec<SlotFacts>>>,
@@ -181,7 +181,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn fault(&mut self, kind: FaultKind) {
+    pub(super) fn fault(&mut self, kind: FaultKind) {
         let text = self.plan.steps[self.step].action.to_string();
         let site = Site::Step { step: self.step, text };
         self.faults.push(Fault { site, kind });
@@ -193,7 +193,7 @@ impl Walk<'_> {
         let known = |b: &BufferId| b.index() < plan.buffers.len();
         let known_kernel = |a: &Action| match a {
             Action::Kernel { kernel, .. } => kernel.index() < plan.kernels.len(),
-            Action::Product(_) | Action::Routine(_) => true,
+            Action::Product(_) | Action::Routine(_) | Action::Loop(_) => true,
         };
         let steps = plan.steps.iter().filter(|s| known_kernel(&s.action));
         let mut written = vec![false; plan.buffers.len()];
@@ -233,17 +233,22 @@ impl Walk<'_> {
                     self.apply(&uses);
                 }
             }
+            Action::Loop(l) => {
+                if let Some(uses) = self.loop_uses(l) {
+                    self.apply(&uses);
+                }
+            }
         }
     }
 
     /// True if some of the buffers do not exist.
-    fn unknown(&mut self, ids: impl Iterator<Item = BufferId>) -> bool {
+    pub(super) fn unknown(&mut self, ids: impl Iterator<Item = BufferId>) -> bool {
         let unknown: Vec<BufferId> = ids.filter(|b| b.index() >= self.plan.buffers.len()).collect();
         unknown.iter().for_each(|&b| self.fault(FaultKind::UnknownBuffer(b)));
         !unknown.is_empty()
     }
 
-    fn inside(&mut self, id: BufferId, range: Option<(i128, i128)>) {
+    pub(super) fn inside(&mut self, id: BufferId, range: Option<(i128, i128)>) {
         let len = self.plan.buffer(id).len;
         if let Some((min, max)) = range.filter(|&(min, max)| min < 0 || max >= len as i128) {
             self.fault(FaultKind::Outside { buffer: id, min, max, len });

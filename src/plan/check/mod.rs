@@ -25,6 +25,9 @@
 //!   one read is loaded after an element of the other was stored in its place.
 //! - Inputs and constants are not written. At the end each output, and each parameter, holds one whole value.
 //!
+//! - Nested plans are proved in the same way. Every array of theirs is bound to a buffer, or parts of one, of its type and size; what a loop writes, and the
+//!   arenas of nested plans, lie apart from all else that it touches. A guard writes no carries, and gives one truth value.
+//!
 //! Not proved:
 //! - That a buffer holds the value of its node, which is for the evaluators to tell.
 //! - The order of steps that write the same elements of a buffer before anyone reads it, as a fill and what is put on it.
@@ -32,13 +35,14 @@
 //! - That parts which are neither runs, nor tile a run, nor lie within four million places make up a region: they are taken to if there are as many places.
 
 mod footprint;
+mod loops;
 mod memory;
 mod structure;
 
 use std::fmt;
 
 use super::kernel::{Access, SlotId, ValueId};
-use super::{BufferId, KernelId, Plan};
+use super::{BufferId, KernelId, Place, Plan};
 use crate::graph::{DType, OpErrorKind, TensorType};
 use crate::scalar::ScalarFn;
 
@@ -51,6 +55,7 @@ pub fn check(plan: &Plan) -> Result<(), Vec<Fault>> {
     let sound: Vec<bool> =
         (0..plan.kernels.len() as u32).map(|id| structure::check(plan, KernelId(id), &mut faults)).collect();
     memory::check(plan, &sound, &mut faults);
+    loops::nested_plans(plan, &mut faults);
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
@@ -92,6 +97,13 @@ pub enum Site {
         /// The step.
         text: String,
     },
+    /// Somewhere in a nested plan.
+    Nested {
+        /// The position in the plan of the step that runs the nested plan.
+        step: usize,
+        /// Where in the nested plan.
+        site: Box<Site>,
+    },
     /// The state at the end of a run.
     End,
 }
@@ -103,6 +115,7 @@ impl fmt::Display for Site {
             Site::Line { kernel, phase, text } => write!(f, "{kernel} phase {phase} `{text}`"),
             Site::Buffer { text, .. } => write!(f, "`{text}`"),
             Site::Step { step, text } => write!(f, "step {step} `{text}`"),
+            Site::Nested { step, site } => write!(f, "in the loop of step {step}: {site}"),
             Site::End => write!(f, "at the end"),
         }
     }
@@ -329,6 +342,44 @@ pub enum FaultKind {
     /// A product two elements of whose result are one place.
     #[error("elements of the result {0} meet")]
     ResultMeets(BufferId),
+    /// A loop without trips.
+    #[error("the loop has no trips")]
+    NoTrips,
+    /// An array of a nested plan that no buffer is bound to.
+    #[error("nothing is bound to {0:?} of the nested plan")]
+    Unbound(Place),
+    /// A binding of another type or size.
+    #[error("{buffer} is bound as {dtype} x {len}, the nested plan has {} x {}", .expected.0, .expected.1)]
+    Binding {
+        /// The buffer.
+        buffer: BufferId,
+        /// Its type.
+        dtype: DType,
+        /// Elements bound.
+        len: usize,
+        /// What the nested plan has.
+        expected: (DType, usize),
+    },
+    /// A constant of a nested plan that is another one, or none, in the plan around it.
+    #[error("{0} is bound as a constant of the nested plan that it does not hold")]
+    NestedConstant(BufferId),
+    /// A buffer that does not hold the arena of a nested plan.
+    #[error("{buffer} is bound as an arena of {bytes} bytes")]
+    NestedArena {
+        /// The buffer.
+        buffer: BufferId,
+        /// Bytes of the arena.
+        bytes: usize,
+    },
+    /// Parts of an output of which one trip would overwrite another's.
+    #[error("trips write to the same parts of {0}")]
+    PartsMeet(BufferId),
+    /// A guard that writes a carry.
+    #[error("the guard writes a carry")]
+    GuardWrites,
+    /// A guard without a truth value.
+    #[error("{0} is bound as the truth value of the guard")]
+    GuardFlag(BufferId),
     /// A store to an input or a constant.
     #[error("writes {0}, which is an input or a constant")]
     WriteToInput(BufferId),
