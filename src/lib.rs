@@ -39,7 +39,7 @@
 //!
 //! | to ... | see |
 //! |---|---|
-//! | write a graph | [`Builder`], [`Tensor`], [`init`] |
+//! | write a graph | [`Builder`], [`Tensor`], [`init`], [`Conv`](build::Conv), [`Pool`](build::Pool) |
 //! | repeat and choose | [`Builder::scan`], [`Builder::while_loop`], [`Builder::cond`] |
 //! | differentiate | [`Builder::grad`], [`Builder::vjp`], [`Builder::jvp`], [`Builder::hvp`], [`Builder::jacobian`], [`Builder::hessian`] |
 //! | give a function a derivative of one's own; trade time for memory | [`Builder::custom_vjp`], [`Builder::checkpoint`] |
@@ -95,6 +95,7 @@ struct Readme;
 /// What most programs import.
 pub mod prelude {
     pub use crate::build::{Builder, INFER, Init, Key, PadMode, Program, Scan, Tensor, Tensors, init};
+    pub use crate::build::{Conv, Interpolation, Layout, Padding, Pool};
     pub use crate::graph::types::{bool, f32, f64, i32, i64, u8, u32};
     pub use crate::prim::{Combine, Keep};
     pub use crate::train::{Adam, AdamW, Optimizer, Rate, Sgd};

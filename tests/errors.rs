@@ -10,7 +10,9 @@ use cotangent::build::TriangularOptions;
 use cotangent::graph::{Dims, GraphError, OpError, OpErrorKind, Origin};
 use cotangent::prelude::*;
 use cotangent::prim::{ArgReduce, Cast, Combine, Concat, Dot, Extremum, Gather, Iota, Map, Op, Pad};
-use cotangent::prim::{Broadcast, Input, Reduce, Reduction, Reshape, Scatter, Slice, Transpose};
+use cotangent::prim::{
+    Broadcast, Input, Reduce, Reduction, Reshape, Scatter, Slice, Transpose, Unwindow, Window, Windows,
+};
 use cotangent::scalar::ScalarFn;
 
 /// What a panic said, and where.
@@ -281,6 +283,49 @@ fn sorting_that_does_not_fit() {
 }
 
 #[test]
+fn windows_that_do_not_fit() {
+    let g = Builder::new();
+    let x = g.input("x", f32([2, 4, 6, 5]));
+    let w = g.param("w", init::zeros([8, 4, 3, 3]));
+    let (i, row) = (g.input("i", i32([2, 4, 6, 5])), g.input("row", f32([2, 4])));
+    let large = g.param("large", init::zeros([8, 4, 7, 3]));
+    let one = Conv::new();
+    refuses!(x.conv(large, &one), "conv(f32[2, 4, 6, 5], f32[8, 4, 7, 3])", "axis 2 of extent 6", "errors.rs");
+    refuses!(x.conv(w, &Conv::new().dilation(3)), "spans 7", "axis 2 of extent 6");
+    refuses!(x.conv(w, &Conv::new().strides([1, 2, 3])), "3 strides given for 2 spatial axes");
+    refuses!(x.conv(w, &Conv::new().strides(0)), "a stride of 0");
+    refuses!(x.conv(w, &Conv::new().dilation([1, 0])), "a dilation of 0");
+    refuses!(x.conv(w, &Conv::new().padding([1])), "1 padding widths given for 2");
+    refuses!(x.conv(w, &Conv::new().padding([(1, 1)])), "1 pairs of padding widths given for 2");
+    refuses!(x.conv(w, &Conv::new().groups(3)), "4 channels do not fall into 3 groups");
+    refuses!(x.conv(w, &Conv::new().groups(0)), "0 groups");
+    refuses!(x.conv(w, &Conv::new().groups(2)), "4 channels of the operand, expected 2");
+    refuses!(x.conv(w, &Conv::new().channels_last()), "conv");
+    refuses!(x.conv(w, &Conv::new().output_padding(1)), "transposed");
+    refuses!(x.conv(w.sum_over(3), &one), "the weight has 3 axes, the operand 4");
+    refuses!(x.conv(w.cast(DType::F64), &one), "operand 1 is f64");
+    refuses!(i.conv(i, &one), "operand 0 is i32");
+    refuses!(row.conv(row, &one), "at least one more");
+    refuses!(x.conv_transpose(w, &one), "conv_transpose(", "8 channels of the operand, expected 4");
+    refuses!(x.conv_transpose(w.transpose([1, 0, 2, 3]), &Conv::new().padding(4)), "leaves nothing of 7 elements");
+    refuses!(x.max_pool(&Pool::new(7)), "max_pool(f32[2, 4, 6, 5])", "spans 7", "axis 2 of extent 6");
+    refuses!(x.max_pool(&Pool::new(2).padding(2)), "hold nothing else");
+    refuses!(x.max_pool(&Pool::new([2, 0])), "a window of 0");
+    refuses!(x.avg_pool(&Pool::new([2, 2]).strides([1])), "1 strides given for 2");
+    refuses!(i.avg_pool(&Pool::new(2)), "avg_pool", "expected a float type");
+    refuses!(x.lp_pool(0.5, &Pool::new(2)), "lp_pool", "0.5");
+    refuses!(row.global_max_pool(Layout::ChannelsFirst), "global_max_pool", "at least one more");
+    refuses!(x.adaptive_avg_pool([1], Layout::ChannelsFirst), "1 sizes given for 2");
+    refuses!(x.resize([1], Interpolation::Nearest, Layout::ChannelsFirst), "resize", "1 sizes given for 2");
+    refuses!(i.resize([1, 1], Interpolation::Linear, Layout::ChannelsFirst), "resize", "expected a float type");
+    let empty = g.zeros(f32([2, 4, 0, 5]));
+    refuses!(empty.resize([1, 1], Interpolation::Nearest, Layout::ChannelsFirst), "no elements to make 1 of");
+    refuses!(x.unfold(3, 6, 1), "unfold(f32[2, 4, 6, 5])", "spans 6", "axis 3 of extent 5");
+    refuses!(x.unfold(4, 1, 1), "axis 4");
+    refuses!(x.unfold(0, 1, 0), "unfold", "has a 0");
+}
+
+#[test]
 fn leaves_and_programs_that_do_not_fit() {
     let g = Builder::new();
     let x = g.input("x", f32([2]));
@@ -347,6 +392,7 @@ fn every_node_knows_the_line_that_asked_for_it() {
     let (x, w, v) = (g.input("x", f32([2, 3])), g.param("w", init::he([3, 4], 0)), g.input("v", f32([3])));
     let (i, t) = (g.input("i", i32([2])), g.input("t", bool([2, 1])));
     let batched = g.input("batched", f32([5, 3, 4]));
+    let (images, kernel) = (g.input("images", f32([2, 4, 4, 4])), g.param("kernel", init::he([4, 2, 3, 3], 0)));
     let mut known = g.graph().len();
     macro_rules! here {
         ($e:expr) => {{
@@ -416,6 +462,17 @@ fn every_node_knows_the_line_that_asked_for_it() {
     here!(x.log_softmax(1));
     here!(x.logsumexp_over([0, 1]));
     here!(x.layer_norm(1e-5));
+    here!(images.unfold(2, 2, 1));
+    here!(images.conv(kernel, &Conv::new().padding(Padding::Same).groups(2)));
+    here!(images.conv_transpose(kernel, &Conv::new().strides(2).groups(2)));
+    here!(images.max_pool(&Pool::new(2).padding(1)));
+    here!(images.avg_pool(&Pool::new(2).padding(1).count_include_pad(false)));
+    here!(images.lp_pool(2.0, &Pool::new(2)));
+    here!(images.global_max_pool(Layout::ChannelsFirst));
+    here!(images.global_avg_pool(Layout::ChannelsLast));
+    here!(images.adaptive_avg_pool(3, Layout::ChannelsFirst));
+    here!(images.resize([8, 7], Interpolation::Nearest, Layout::ChannelsFirst));
+    here!(images.resize([7, 3], Interpolation::Linear, Layout::ChannelsFirst));
     here!(x.linear(w, w.sum_over(0)));
     here!(x.cross_entropy(i));
     here!(x.mse(x));
@@ -447,6 +504,7 @@ fn kind_name(kind: &OpErrorKind) -> &'static str {
         OpErrorKind::Reshape { .. } => "Reshape",
         OpErrorKind::Contraction { .. } => "Contraction",
         OpErrorKind::Slice { .. } => "Slice",
+        OpErrorKind::Window { .. } => "Window",
         OpErrorKind::EmptyReduction { .. } => "EmptyReduction",
         OpErrorKind::AttributeLength { .. } => "AttributeLength",
         OpErrorKind::Number { .. } => "Number",
@@ -477,6 +535,19 @@ fn refused() -> Vec<(Op, Vec<TensorType>, &'static str)> {
     let reshape = |shape: &[usize]| Op::from(Reshape { shape: shape.into() });
     let scatter = |batch, combine| Op::from(Scatter { batch, combine });
     let arg_reduce = |axis| Op::from(ArgReduce { extremum: Extremum::Max, axis });
+    let windows = |axes: &[usize], sizes: &[usize], strides: &[usize], dilations: &[usize]| Windows {
+        axes: dims(axes),
+        sizes: dims(sizes),
+        strides: dims(strides),
+        dilations: dims(dilations),
+    };
+    let window = |axes: &[usize], sizes: &[usize], strides: &[usize], dilations: &[usize]| {
+        Op::from(Window { windows: windows(axes, sizes, strides, dilations) })
+    };
+    let unwindow = |size, stride, low: &[usize], extents: &[usize]| {
+        let windows = windows(&[1], &[size], &[stride], &[1]);
+        Op::from(Unwindow { windows, low: dims(low), extents: dims(extents) })
+    };
     let (index, huge) = (i32([4]), f32([1 << 40, 1 << 40]));
     vec![
         (add.clone(), vec![x.clone()], "Arity"),
@@ -509,6 +580,26 @@ fn refused() -> Vec<(Op, Vec<TensorType>, &'static str)> {
         (slice([0, 0], [2, 3], [1, 1]), vec![f32([2])], "AttributeLength"),
         (pad(&[0]), vec![x.clone()], "AttributeLength"),
         (pad(&[usize::MAX, 0]), vec![x.clone()], "TooLarge"),
+        (window(&[1], &[4], &[1], &[1]), vec![x.clone()], "Window"),
+        (window(&[1], &[2], &[1], &[3]), vec![x.clone()], "Window"),
+        (window(&[1], &[2], &[1], &[usize::MAX]), vec![x.clone()], "Window"),
+        (window(&[0], &[1], &[1], &[1]), vec![f32([0, 3])], "Window"),
+        (window(&[1], &[0], &[1], &[1]), vec![x.clone()], "Other"),
+        (window(&[1], &[1], &[0], &[1]), vec![x.clone()], "Other"),
+        (window(&[1], &[1], &[1], &[0]), vec![x.clone()], "Other"),
+        (window(&[1, 0], &[1, 1], &[1, 1], &[1, 1]), vec![x.clone()], "AxisOrder"),
+        (window(&[2], &[1], &[1], &[1]), vec![x.clone()], "Axis"),
+        (window(&[1], &[1, 1], &[1], &[1]), vec![x.clone()], "AttributeLength"),
+        (window(&[1], &[1], &[1], &[]), vec![x.clone()], "AttributeLength"),
+        (window(&[1], &[2], &[1], &[1]), vec![], "Arity"),
+        (unwindow(2, 1, &[0], &[4]), vec![f32([2, 3, 4])], "Shape"),
+        (unwindow(4, 1, &[0], &[4]), vec![bool([2, 3, 4])], "DType"),
+        (unwindow(4, 1, &[0, 0], &[4]), vec![f32([2, 3, 4])], "AttributeLength"),
+        (unwindow(4, 1, &[0], &[]), vec![f32([2, 3, 4])], "AttributeLength"),
+        (unwindow(4, 1, &[0], &[4]), vec![f32([4])], "Axis"),
+        (unwindow(4, usize::MAX, &[0], &[4]), vec![f32([2, 3, 4])], "TooLarge"),
+        (unwindow(4, 1, &[usize::MAX], &[4]), vec![f32([2, 3, 4])], "TooLarge"),
+        (unwindow(4, 1, &[0], &[usize::MAX]), vec![f32([2, 3, 4])], "TooLarge"),
         (dot(&[], &[], &[1], &[0]), vec![x.clone(), f32([4, 2])], "Contraction"),
         (dot(&[0], &[], &[1], &[0]), vec![x.clone(), f32([3, 2])], "AttributeLength"),
         (dot(&[0], &[1], &[0], &[0]), vec![x.clone(), f32([2, 2])], "AxisOrder"),
@@ -582,6 +673,7 @@ fn every_kind_of_error_fires_and_leaves_the_graph_as_it_was() {
         "Shape",
         "Slice",
         "TooLarge",
+        "Window",
     ];
     assert_eq!(fired.into_iter().collect::<Vec<_>>(), all);
     println!("{count} refused operations, {} kinds of error", all.len());

@@ -11,7 +11,7 @@ use cotangent::build::{CumulativeOptions, TriangularOptions};
 use cotangent::graph::Dims;
 use cotangent::interp;
 use cotangent::prelude::*;
-use cotangent::prim::{Barrier, Combine, Gather, Map, Op, OpKind, Pad, Reduction, Scatter};
+use cotangent::prim::{Barrier, Combine, Gather, Map, Op, OpKind, Pad, Reduction, Scatter, Unwindow, Window, Windows};
 use cotangent::scalar::{ScalarFn, Signature};
 use cotangent::testing::{Draw, Tolerance, check_gradient, compare};
 use engines::engines;
@@ -553,6 +553,102 @@ fn loops() -> Vec<Row> {
     rows
 }
 
+fn windows() -> Vec<Row> {
+    let list = |v: [usize; 2]| Dims::from_slice(&v);
+    let windows = move |axes, sizes, strides, dilations| Windows {
+        axes: list(axes),
+        sizes: list(sizes),
+        strides: list(strides),
+        dilations: list(dilations),
+    };
+    let small = between(&[2, 1, 3, 2], 0.2, 1.0);
+    let mut rows = vec![
+        unary("unfold", &x(&[2, 5]), |x| x.unfold(1, 3, 1).exp()),
+        unary("unfold of the first axis", &x(&[7, 2]), |x| x.unfold(0, 2, 3).exp()),
+        unary("unfold with a window of one", &x(&[4]), |x| x.unfold(0, 1, 2).exp()),
+        row("window", &[x(&[6, 2, 5])], move |g, x| {
+            g.try_push(Window { windows: windows([0, 2], [2, 3], [2, 1], [3, 2]) }, x).unwrap().exp()
+        }),
+        row("window of no elements", &[x(&[0, 4, 3])], move |g, x| {
+            g.try_push(Window { windows: windows([1, 2], [2, 3], [1, 1], [1, 1]) }, x).unwrap().exp()
+        }),
+    ];
+    // Whole steps, steps and phases, no overlap; results that are shorter and longer than what the windows cover.
+    for (strides, dilations) in
+        [([1, 1], [1, 2]), ([2, 3], [1, 1]), ([2, 2], [4, 3]), ([3, 1], [1, 1]), ([4, 2], [2, 1])]
+    {
+        for (low, extents) in [([0, 0], [7, 5]), ([1, 2], [4, 3]), ([0, 3], [12, 12]), ([9, 9], [2, 2])] {
+            let name = format!("unwindow {strides:?} {dilations:?} {low:?} {extents:?}");
+            rows.push(row(&name, &[x(&[3, 2, 2, 3, 2])], move |g, x| {
+                let windows = windows([0, 2], [3, 2], strides, dilations);
+                let low = list(low);
+                g.try_push(Unwindow { windows, low, extents: list(extents) }, x).unwrap().sin()
+            }));
+        }
+    }
+    let conv = |name: &str, x: &[usize], w: &[usize], options: Conv| {
+        let inputs = [self::x(x), between(w, -1.0, 1.0)];
+        row(name, &inputs, move |_, x| x[0].conv(x[1], &options).sin())
+    };
+    let transposed = |name: &str, x: &[usize], w: &[usize], options: Conv| {
+        let inputs = [self::x(x), between(w, -1.0, 1.0)];
+        row(name, &inputs, move |_, x| x[0].conv_transpose(x[1], &options).sin())
+    };
+    rows.extend([
+        conv("conv of one dimension", &[2, 2, 5], &[3, 2, 3], Conv::new()),
+        conv("conv", &[2, 2, 4, 3], &[3, 2, 3, 2], Conv::new().padding([(1, 0), (0, 2)])),
+        conv("conv with strides", &[1, 2, 5, 4], &[2, 2, 2, 2], Conv::new().strides([2, 3]).padding(1)),
+        conv("conv with dilation", &[1, 2, 5, 5], &[2, 2, 2, 3], Conv::new().dilation([3, 1]).padding(Padding::Same)),
+        conv("conv in groups", &[2, 4, 3, 3], &[2, 2, 2, 2], Conv::new().groups(2)),
+        conv("depthwise conv", &[1, 3, 4, 4], &[3, 1, 3, 3], Conv::new().groups(3).padding(1)),
+        conv("conv of a window each", &[2, 2, 3, 3], &[2, 2, 3, 3], Conv::new()),
+        conv("conv of three dimensions", &[1, 1, 3, 3, 3], &[2, 1, 2, 2, 2], Conv::new().strides([1, 2, 1])),
+        conv("conv of no examples", &[0, 2, 3, 3], &[2, 2, 2, 2], Conv::new()),
+        conv("conv, channels last", &[2, 4, 3, 2], &[2, 2, 2, 3], Conv::new().channels_last().padding(1)),
+        conv("conv in groups, channels last", &[1, 3, 3, 4], &[2, 2, 2, 2], Conv::new().channels_last().groups(2)),
+        transposed("conv_transpose", &[1, 2, 3, 3], &[2, 2, 3, 2], Conv::new()),
+        transposed(
+            "conv_transpose with strides",
+            &[1, 2, 3, 2],
+            &[2, 2, 3, 2],
+            Conv::new().strides([2, 3]).padding([1, 0]).output_padding([1, 2]),
+        ),
+        transposed(
+            "conv_transpose in groups, channels last",
+            &[1, 2, 3, 4],
+            &[2, 2, 4, 1],
+            Conv::new().strides(2).padding(Padding::Same).groups(2).channels_last(),
+        ),
+    ]);
+    rows.extend([
+        unary("max_pool", &apart(&[2, 2, 4, 4]), |x| x.max_pool(&Pool::new(2)).exp()),
+        unary("max_pool with overlap", &apart(&[1, 2, 5, 6]), |x| {
+            x.max_pool(&Pool::new(3).strides(2).padding(1)).sin()
+        }),
+        unary("avg_pool", &x(&[2, 2, 5]), |x| x.avg_pool(&Pool::new(3).strides(1).padding(1)).exp()),
+        unary("avg_pool of what is there", &x(&[1, 2, 5, 4]), |x| {
+            x.avg_pool(&Pool::new(2).padding(1).ceil_mode(true).count_include_pad(false)).exp()
+        }),
+        unary("lp_pool", &small, |x| x.lp_pool(3.0, &Pool::new(2).strides(1))),
+        unary("lp_pool of order 2", &small, |x| x.lp_pool(2.0, &Pool::new([2, 1]))),
+        unary("lp_pool of order 1", &small, |x| x.lp_pool(1.0, &Pool::new([2, 1])).exp()),
+        unary("global pools", &apart(&[2, 2, 3, 2]), |x| {
+            x.global_max_pool(Layout::ChannelsFirst) * x.global_avg_pool(Layout::ChannelsFirst)
+        }),
+        unary("adaptive_avg_pool", &x(&[1, 2, 5, 4]), |x| x.adaptive_avg_pool([3, 2], Layout::ChannelsFirst).exp()),
+    ]);
+    use Interpolation::{Linear, LinearAligned, Nearest, NearestExact};
+    for interpolation in [Nearest, NearestExact, Linear, LinearAligned] {
+        for size in [[6, 2], [5, 3], [1, 7]] {
+            let name = format!("resize to {size:?}, {interpolation:?}");
+            rows.push(unary(&name, &x(&[1, 2, 3, 4]), move |x| {
+                x.resize(size, interpolation, Layout::ChannelsFirst).exp()
+            }));
+        }
+    }
+    rows
+}
+
 fn table() -> Vec<Row> {
     let groups = [
         scalar_functions(),
@@ -567,6 +663,7 @@ fn table() -> Vec<Row> {
         composites(),
         rules(),
         loops(),
+        windows(),
     ];
     groups.into_iter().chain([shape::shapes(), shape::indexing(), shape::reductions()]).flatten().collect()
 }
@@ -594,6 +691,11 @@ fn check(rows: Vec<Row>) {
 #[test]
 fn scalar_function_gradients() {
     check(scalar_functions());
+}
+
+#[test]
+fn window_gradients() {
+    check(windows());
 }
 
 #[test]

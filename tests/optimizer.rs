@@ -144,6 +144,8 @@ fn work(graph: &Graph) -> usize {
             let lhs = graph.shape(graph.operands(id)[0]);
             2 * elements(id) * d.lhs_contract.iter().map(|&a| lhs[a]).product::<usize>()
         }
+        // Writing, padding and reading the windows.
+        Op::Unwindow(_) => 32 * elements(graph.operands(id)[0]),
         // Filling, and finding the places.
         Op::Scatter(_) => 3 * elements(id),
         _ => 0,

@@ -41,6 +41,14 @@ impl<'g> Tensor<'g> {
         taken.permuted(turned(taken.rank(), taken.rank() - axis))
     }
 
+    /// [`Tensor::take`] with 0 where an index is out of range.
+    #[track_caller]
+    pub(super) fn take_or_zero(self, index: Tensor<'g>, axis: usize) -> Tensor<'g> {
+        let moved = self.permuted(turned(self.rank(), axis));
+        let taken = self.builder.push(Gather { batch: 0, fill: 0.0f64.to_bits() }, &[moved, index]);
+        taken.permuted(turned(taken.rank(), taken.rank() - axis))
+    }
+
     /// The rows of this table, of shape `[rows, ..]`, that integers choose: `out[i.., ..] = self[ids[i..], ..]`. Ids out of range give NaN
     /// ([the rule](crate::build::indexing)). The gradient by a row is the sum over its occurrences.
     ///

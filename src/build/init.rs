@@ -142,6 +142,14 @@ pub fn he_uniform(shape: impl Into<Shape>, seed: u64) -> Init {
     uniform(shape, -bound, bound, seed)
 }
 
+/// [`he`] for the weights of a convolution, channels first: shapes are `[filters, channels, window ..]`, and `fan_in` is all but the filters. With channels
+/// last, [`he`] itself fits.
+pub fn he_conv(shape: impl Into<Shape>, seed: u64) -> Init {
+    let shape = shape.into();
+    let fan_in = shape.iter().skip(1).product::<usize>().max(1) as f64;
+    normal(shape, 0.0, (2.0 / fan_in).sqrt(), seed)
+}
+
 /// Xavier's (Glorot's) uniform initializer: `+-sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, equation 16). Shapes are `[.., in, out]`.
 pub fn xavier(shape: impl Into<Shape>, seed: u64) -> Init {
     let shape = shape.into();

@@ -12,6 +12,7 @@
 mod activation;
 mod arith;
 mod composite;
+mod conv;
 mod cumulative;
 mod custom;
 mod einsum;
@@ -24,15 +25,18 @@ mod loops;
 mod loss;
 mod matrix;
 mod movement;
+mod pool;
 mod products;
 mod random;
 mod reduce;
+mod resize;
 mod scope;
 mod slicing;
 mod sort;
 mod tensor;
 mod tensors;
 mod transform;
+mod window;
 
 use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
@@ -46,16 +50,20 @@ use crate::graph::{Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Operan
 use crate::prim::{Const, Input, Iota, Op, Param, ParamKind};
 
 pub use arith::Operand;
+pub use conv::Conv;
 pub use cumulative::CumulativeOptions;
 pub use init::Init;
 pub use linalg::TriangularOptions;
 pub use loops::Scan;
 pub use movement::INFER;
+pub use pool::Pool;
 pub use random::Key;
 pub use reduce::IntoAxes;
+pub use resize::Interpolation;
 pub use slicing::PadMode;
 pub use tensor::Tensor;
 pub use tensors::Tensors;
+pub use window::{Layout, Padding, PerAxis};
 
 /// A graph under construction.
 ///

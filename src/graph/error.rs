@@ -136,6 +136,16 @@ pub enum OpErrorKind {
         /// Extent of the axis.
         extent: usize,
     },
+    /// A window that is longer than its axis.
+    #[error("a window that spans {span} elements does not fit axis {axis} of extent {extent}")]
+    Window {
+        /// The axis.
+        axis: usize,
+        /// Elements from the first to the last of a window.
+        span: usize,
+        /// Extent of the axis, padding included.
+        extent: usize,
+    },
     /// A reduction without neutral element over no elements.
     #[error("{reduction} over axes {axes:?} of {shape} has no elements to choose from")]
     EmptyReduction {

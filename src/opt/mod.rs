@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Each pass is one walk of the [rewriter](rewrite) under some families of rules; equal nodes are merged and dead ones dropped in each. What the rules
-//! are stands in their tables: [`fold`], [`arith`], [`logic`], [`reduce`], [`dot`], [`movement`], [`shift`], [`stable`], [`index`]. A rule has a name, a
+//! are stands in their tables: [`fold`], [`arith`], [`logic`], [`reduce`], [`dot`], [`movement`], [`shift`], [`stable`], [`index`],
+//! [`window`]. A rule has a name, a
 //! [`Law`] that says how its result compares with what it replaces, and a file in `tests/filetests/optimize` in which it fires.
 //!
 //! The measure by which no rule makes a graph worse, in this order: numerical range (the stability rules may add nodes for it), elements computed by
@@ -32,6 +33,7 @@ pub mod reduce;
 pub mod rewrite;
 pub mod shift;
 pub mod stable;
+pub mod window;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -172,6 +174,8 @@ pub const FAMILIES: &[&[Rule]] = &[
     reduce::RULES,
     dot::RULES,
     index::RULES,
+    window::MOVEMENT,
+    window::RULES,
 ];
 
 /// All rules.
@@ -205,7 +209,7 @@ pub fn optimize(graph: &Graph, options: &OptOptions<'_>) -> Optimized {
         (None, Level::O2) => {
             run.pass("dedup", &RuleSet::new([], Law::Exact));
             run.loops();
-            let tidy = || movement::RULES.iter().chain(fold::RULES);
+            let tidy = || movement::RULES.iter().chain(window::MOVEMENT).chain(fold::RULES);
             let lasting = |rule: &&Rule| !shift::SHIFTS.contains(&rule.name);
             run.pass("tidy", &RuleSet::new(tidy(), strongest));
             run.pass("stabilize", &RuleSet::new(shift::RULES.iter().chain(stable::RULES).chain(tidy()), strongest));

@@ -318,6 +318,7 @@ impl Fused<'_> {
                 self.begin(id, level, Kind::Routine { node: id, operands, workspace })
             }
             Lowering::Loop => self.place_loop(id, &operands),
+            Lowering::Expand => panic!("{} has been expanded", node.op.name()),
         };
         self.defs[id.index()] = Some(expr);
     }
@@ -361,17 +362,39 @@ impl Fused<'_> {
         if let Some(moved) = self.exprs.moved(of, &op) {
             return moved;
         }
-        if !matches!(&self.exprs.get(of).expr, Expr::Leaf { .. }) {
-            // An expression whose leaves do not move all alike.
+        // An expression whose leaves do not move all alike is placed, and moved in memory if memory has the view.
+        if !matches!(&self.exprs.get(of).expr, Expr::Leaf { .. }) && self.memory_has_view(operand, &op) {
             let placed = self.materialize(operand);
-            if let Some(moved) = self.exprs.moved(placed, &op) {
-                return moved;
-            }
+            return self.exprs.moved(placed, &op).expect("the placed operand has the view");
         }
-        // The operand is a view itself: its elements are put in order.
+        // Otherwise the operand's elements are put in order, by whatever computes them or by a copy.
         let copy = self.place_map(operand, self.def(operand));
         self.defs[operand.index()] = Some(copy);
         self.exprs.moved(copy, &op).expect("memory without gaps has every view")
+    }
+
+    /// True if movement by `op` of what [`Fused::materialize`] gives for `operand` is a view.
+    fn memory_has_view(&self, operand: NodeId, op: &Op) -> bool {
+        let mut base = operand;
+        let mut path: SmallVec<[&Op; 4]> = SmallVec::new();
+        let mut view = loop {
+            if let Expr::Leaf { view, .. } = &self.exprs.get(self.def(base)).expr {
+                break view.clone();
+            }
+            if !matches!(self.lowering_of(base), Lowering::View) {
+                break Strided::contiguous(self.graph.shape(base));
+            }
+            path.push(self.graph.op(base));
+            base = self.graph.operands(base)[0];
+        };
+        for step in path.into_iter().rev().chain(std::iter::once(op)) {
+            match step.view(&view) {
+                Some(next) => view = next,
+                // A copy on the way, which is what there would be here.
+                None => return false,
+            }
+        }
+        true
     }
 
     /// Makes sure that the node's value, or what it is a view of, is placed; returns its leaf.

@@ -1,7 +1,7 @@
 //! The loop level: which kernels run, in which order, and where every value lies.
 //!
 //! ```text
-//!   Graph --fuse--> groups of nodes --lower--> kernels, products, routines --schedule--> order --place--> Plan
+//!   Graph --expand--> Graph --fuse--> groups of nodes --lower--> kernels, products, routines --schedule--> order --place--> Plan
 //! ```
 //!
 //! A [`Plan`] says everything about a run but the instructions: code generation translates it, [`eval`](eval::run) runs it in plain Rust, and
@@ -10,6 +10,7 @@
 mod build;
 pub mod check;
 pub mod eval;
+mod expand;
 mod expr;
 mod fuse;
 mod group;
@@ -263,15 +264,15 @@ impl Plan {
 
 /// Plans a run of the graph.
 pub fn plan(graph: &Graph) -> Plan {
-    plan_and(graph, |_, _, _| ()).0
+    plan_and(&expand::expand(graph), |_, _, _| ()).0
 }
 
-/// Plans a run of the graph; tells also when each value is computed and read.
+/// Plans a run of an expanded graph; tells also when each value is computed and read.
 fn planned(graph: &Graph) -> (Plan, Timeline) {
     plan_and(graph, Timeline::of)
 }
 
-/// Plans a run of the graph, and looks at what the plan is made of.
+/// Plans a run of an expanded graph, and looks at what the plan is made of.
 fn plan_and<T>(graph: &Graph, look: impl FnOnce(&fuse::Fused<'_>, &lower::Lowered, &[usize]) -> T) -> (Plan, T) {
     let fused = fuse::fuse(graph);
     let mut lowered = lower::lower(&fused);

@@ -15,6 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::graph::{Graph, NodeId, Operands, Origin};
 use crate::prim::{Barrier, Op};
 
+use super::expand::expand;
 use super::timeline::{Effort, Timeline};
 use super::{Plan, planned};
 
@@ -51,6 +52,7 @@ pub struct OverBudget {
 /// # Errors
 /// If no plan that is found fits.
 pub fn fit(graph: &Graph, budget: usize) -> Result<Fitted, OverBudget> {
+    let graph = &*expand(graph);
     // To give up no more than the budget asks for is best if it leads there. If it does not, the way to the least memory is gone, as far as it must be.
     let mut least = usize::MAX;
     for goal in [budget, 0] {

@@ -11,7 +11,7 @@ use crate::array::Array;
 use crate::graph::{DType, Dims, Graph, NodeId, Operands, Shape, TensorType};
 use crate::scalar::ScalarFn;
 
-use super::{Broadcast, Cast, Const, Dot, Map, Op, Reduce, Reduction, Reshape, Taken, Transpose};
+use super::{Broadcast, Cast, Const, Dot, Map, Op, Pad, Reduce, Reduction, Reshape, Slice, Taken, Transpose};
 
 /// A graph under construction.
 ///
@@ -118,6 +118,33 @@ pub trait Emit {
         } else {
             self.emit(Transpose { permutation }.into(), &[a])
         }
+    }
+
+    /// Elements `from[axis]..from[axis] + len[axis]` of `a` on each axis, with zeros where `a` has none.
+    fn frame(&mut self, a: NodeId, from: &[isize], len: &[usize]) -> NodeId {
+        let shape = self.graph().shape(a).clone();
+        let rank = shape.rank();
+        // The part of each axis that lies in both.
+        let part = |axis: usize| {
+            let extent = shape[axis] as isize;
+            let start = from[axis].clamp(0, extent);
+            let end = (from[axis] + len[axis] as isize).clamp(start, extent);
+            (start as usize, (end - start) as usize)
+        };
+        let slice = Slice {
+            start: (0..rank).map(|axis| part(axis).0).collect(),
+            len: (0..rank).map(|axis| part(axis).1).collect(),
+            step: Dims::from_elem(1, rank),
+        };
+        let low = |axis: usize| (-from[axis]).clamp(0, len[axis] as isize) as usize;
+        let pad = Pad {
+            low: (0..rank).map(low).collect(),
+            high: (0..rank).map(|axis| len[axis] - low(axis) - slice.len[axis]).collect(),
+            interior: Dims::from_elem(0, rank),
+            value: 0.0f64.to_bits(),
+        };
+        let a = if slice.len[..] == shape[..] { a } else { self.emit(slice.into(), &[a]) };
+        if pad.low.iter().chain(&pad.high).all(|&n| n == 0) { a } else { self.emit(pad.into(), &[a]) }
     }
 
     /// `a` converted to `dtype`.

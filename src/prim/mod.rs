@@ -39,6 +39,8 @@ mod strided;
 mod taken;
 mod transpose;
 mod triangular_solve;
+mod unwindow;
+mod window;
 
 use smallvec::SmallVec;
 
@@ -80,6 +82,8 @@ pub use strided::Strided;
 pub use taken::Taken;
 pub use transpose::Transpose;
 pub use triangular_solve::TriangularSolve;
+pub use unwindow::Unwindow;
+pub use window::{Window, Windows};
 
 /// One cotangent for each operand; `None` where the operand has none (an integer, or no influence).
 pub type Cotangents = SmallVec<[Option<NodeId>; 3]>;
@@ -134,6 +138,12 @@ pub trait Primitive: Sized {
     fn run(&self, call: Call<'_>) {
         let _ = call;
         panic!("{} is no routine", self.name());
+    }
+
+    /// Emits the operations that the planner is given in the place of this one. Only for [`Lowering::Expand`].
+    fn expand(&self, emit: &mut dyn Emit, operands: &[NodeId]) -> NodeId {
+        let _ = (emit, operands);
+        panic!("{} is an operation of the planner's own", self.name())
     }
 
     /// The name that the operation declares, for inputs and parameters.
@@ -210,6 +220,8 @@ pub enum Lowering {
     },
     /// A result of a loop over a body: [`Op::looped`] tells which.
     Loop,
+    /// Other operations: [`Primitive::expand`] emits them. For what the optimizer and the rules of differentiation are to see as one.
+    Expand,
 }
 
 /// Defines [`Op`] and [`OpKind`] and hands each call on to the operation's own file.
@@ -322,6 +334,14 @@ macro_rules! ops {
                 match self { $(Op::$op(p) => p.run(call),)* }
             }
 
+            /// Emits the operations that the planner is given in the place of this one. Only for [`Lowering::Expand`].
+            ///
+            /// # Panics
+            /// For operations of another kind.
+            pub fn expand(&self, emit: &mut dyn Emit, operands: &[NodeId]) -> NodeId {
+                match self { $(Op::$op(p) => p.expand(emit, operands),)* }
+            }
+
             /// The name that the operation declares, for inputs and parameters.
             pub fn leaf_name(&self) -> Option<&Name> {
                 match self { $(Op::$op(p) => p.leaf_name(),)* }
@@ -383,6 +403,10 @@ ops! {
     Custom,
     /// A result of a loop over a body.
     Loop,
+    /// Windows that slide over axes.
+    Window,
+    /// The sum of overlapping windows.
+    Unwindow,
 }
 
 /// The batching rule of operations without operands: there is none, because no operand can have a batch axis.

@@ -158,9 +158,13 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
     };
     match op {
         Op::Input(_) | Op::Param(_) | Op::Const(_) | Op::Iota(_) => Rounding::None,
-        Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Pad(_) | Op::Concat(_) => {
-            Rounding::None
-        }
+        Op::Broadcast(_)
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Slice(_)
+        | Op::Pad(_)
+        | Op::Concat(_)
+        | Op::Window(_) => Rounding::None,
         Op::Gather(_) | Op::ArgReduce(_) | Op::Barrier(_) | Op::Custom(_) => Rounding::None,
         // All engines run the one function.
         Op::Argsort(_) | Op::Cumulative(_) | Op::Recurrence(_) => Rounding::None,
@@ -208,6 +212,10 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
             of_sum(magnitudes(op), count, grids[0].exponent + grids[1].exponent)
         }
         Op::Loop(_) => panic!("loops are evaluated operation by operation"),
+        Op::Unwindow(unwindow) => {
+            let count = unwindow.windows.sizes.iter().product();
+            of_sum(magnitudes(op), count, grids[0].exponent)
+        }
         Op::Scatter(scatter) => match scatter.combine {
             Combine::Set | Combine::Max | Combine::Min => Rounding::None,
             Combine::Mul => {

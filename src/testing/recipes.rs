@@ -6,7 +6,7 @@ use crate::graph::{DType, Dims, NodeId, Shape, TensorType};
 use crate::prim::{
     ArgReduce, Argsort, Barrier, Broadcast, Cast, Cholesky, Combine, Concat, Cumulative, Custom, CustomKind, Dot,
     Extremum, Gather, Iota, Lu, Map, OpKind, Pad, Recurrence, Reduce, Reduction, Reshape, Scatter, Slice, Transpose,
-    TriangularSolve,
+    TriangularSolve, Unwindow, Window, Windows,
 };
 use crate::scalar::{ScalarFn, Signature};
 
@@ -25,6 +25,7 @@ fn weight(kind: OpKind) -> usize {
         | OpKind::Loop => 2,
         OpKind::Cumulative | OpKind::Recurrence => 2,
         OpKind::Cholesky | OpKind::Lu | OpKind::TriangularSolve => 1,
+        OpKind::Window | OpKind::Unwindow => 2,
         OpKind::Gather | OpKind::Slice | OpKind::Broadcast | OpKind::Reshape | OpKind::Transpose => 3,
         OpKind::Dot => 4,
         OpKind::Reduce => 5,
@@ -189,7 +190,48 @@ impl Generator<'_> {
                 }
                 self.push(Scatter { batch, combine }, &[x, index, update])
             }
+            OpKind::Window => {
+                let x = self.node(|t| t.shape.rank() > 0 && t.shape.rank() < 4 && t.shape.numel() > 0)?;
+                let shape = self.ty(x).shape;
+                let axes = self.some_axes(shape.rank());
+                let extents: Vec<usize> = axes.iter().map(|&a| shape[a]).collect();
+                let windows = self.windows(axes, |i| Some(extents[i]));
+                self.push(Window { windows }, &[x])
+            }
+            OpKind::Unwindow => {
+                // Some of the first axes count windows, the last ones their elements.
+                let x = self.node(|t| t.dtype != DType::Bool && t.shape.rank() > 1 && !t.shape.contains(&0))?;
+                let shape = self.ty(x).shape;
+                let count = self.draw.between(1, shape.rank() / 2);
+                let rank = shape.rank() - count;
+                let mut axes: Dims = self.draw.shuffled((0..rank).collect())[..count].iter().copied().collect();
+                axes.sort_unstable();
+                let mut windows = self.windows(axes, |_| None);
+                windows.sizes = shape[rank..].iter().copied().collect();
+                let (mut low, mut extents) = (Dims::new(), Dims::new());
+                for (i, &axis) in windows.axes.iter().enumerate() {
+                    let covered = windows.covered(i, shape[axis]);
+                    low.push(self.draw.of(&[0, 0, 0, 1, 2, covered]));
+                    let whole = covered.saturating_sub(low[i]);
+                    extents.push(self.draw.of(&[whole, whole, whole + 2, whole.div_ceil(2), 1]));
+                }
+                self.push(Unwindow { windows, low, extents }, &[x])
+            }
         }
+    }
+
+    /// Windows on these axes, of any size that fits their extents, where those are known.
+    fn windows(&mut self, axes: Dims, extent: impl Fn(usize) -> Option<usize>) -> Windows {
+        let mut windows = Windows { sizes: Dims::new(), strides: Dims::new(), dilations: Dims::new(), axes };
+        for i in 0..windows.axes.len() {
+            let dilation = self.draw.of(&[1, 1, 1, 2, 3, 4]);
+            let most = extent(i).map_or(1, |n| n.saturating_sub(1) / dilation + 1);
+            let largest = self.draw.between(1, most);
+            windows.sizes.push(self.draw.of(&[largest, 2.min(most), 3.min(most)]));
+            windows.strides.push(self.draw.of(&[1, 1, 2, 3, 4]));
+            windows.dilations.push(dilation);
+        }
+        windows
     }
 
     pub(super) fn map(&mut self, f: ScalarFn, operands: &[NodeId]) -> Option<NodeId> {
@@ -403,13 +445,14 @@ impl Generator<'_> {
 
     /// One of the chains of operations that nets are made of.
     fn chain(&mut self) -> Option<NodeId> {
-        match self.draw.below(7) {
+        match self.draw.below(8) {
             6 => self.accumulation(),
             5 => self.position_beside_fold(),
             0 => self.softmax(),
             1 => self.normalization(),
             2 => self.layer(),
             3 => self.cross_entropy(),
+            4 => self.convolution(),
             _ => self.window_sum(),
         }
     }
@@ -550,6 +593,39 @@ impl Generator<'_> {
         }
         let position = self.push(Cast { dtype: ty.dtype }, &[position])?;
         self.map(ScalarFn::Add, &[position, folded])
+    }
+
+    /// A convolution of channels and one axis of places, or its transpose, with a new parameter.
+    fn convolution(&mut self) -> Option<NodeId> {
+        let x = self.node(|t| t.dtype.is_float() && t.shape.rank() > 1 && t.shape.rank() < 4 && t.shape.numel() > 0)?;
+        let ty = self.ty(x);
+        let axes = self.draw.shuffled((0..ty.shape.rank()).collect());
+        let (channel, place) = (axes[0], axes[1]);
+        let one = |n| SmallVec::from_slice(&[n]);
+        let forward = self.draw.chance(0.5);
+        let mut windows = self.windows(one(place), |_| forward.then_some(ty.shape[place]));
+        windows.strides[0] = if self.draw.chance(0.6) { 1 } else { windows.strides[0] };
+        if !forward {
+            windows.sizes[0] = self.draw.between(1, 3);
+        }
+        let (channels, size, filters) = (ty.shape[channel], windows.sizes[0], self.draw.between(1, 3));
+        let weight = self.draw.uniform(&TensorType::new(ty.dtype, [channels, filters, size]), -1.0, 1.0);
+        let weight = self.param(weight);
+        if forward {
+            let view = self.push(Window { windows }, &[x])?;
+            let mut dot = Dot::matmul(ty.shape.rank() + 1);
+            (dot.lhs_contract, dot.rhs_contract) =
+                (SmallVec::from_slice(&[channel, ty.shape.rank()]), SmallVec::from_slice(&[0, 2]));
+            return self.push(dot, &[view, weight]);
+        }
+        let dot = Dot { lhs_contract: one(channel), rhs_contract: one(0), ..Dot::matmul(1) };
+        let terms = self.push(dot, &[x, weight])?;
+        // What is left of the operand, then filters and elements of windows.
+        windows.axes = one(place - usize::from(channel < place));
+        let covered = windows.covered(0, ty.shape[place]);
+        let low = self.draw.below(covered.min(3));
+        let high = self.draw.of(&[0, 0, 1]).min(covered - low);
+        self.push(Unwindow { windows, low: one(low), extents: one(covered - low - high) }, &[terms])
     }
 
     /// Sums of neighbours along the last axis: shifted slices added up, as a convolution has them.

@@ -1,0 +1,74 @@
+//! Expansion: operations that the planner does not know become others that it does.
+//!
+//! Some operations are one to the rules of differentiation and of the optimizer, which would not recognize their parts, but need nothing of the planner
+//! that others have not taught it. Their lowering is [`Lowering::Expand`], and [`Op::expand`] emits the parts. Equal parts are one node.
+
+use std::borrow::Cow;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::graph::{Graph, NodeId, Operands, Origin, TensorType};
+use crate::prim::{Emit, Lowering, Op};
+
+/// The graph with what is live, inputs and parameters; the same graph if there is nothing to expand.
+pub(super) fn expand(graph: &Graph) -> Cow<'_, Graph> {
+    let live = graph.live();
+    let stays = |id: &NodeId| live[id.index()] || graph.op(*id).leaf_name().is_some();
+    if !graph.ids().filter(stays).any(|id| expands(graph, graph.op(id), &graph.operands(id))) {
+        return Cow::Borrowed(graph);
+    }
+    let mut new = Expander { graph: Graph::new(), origin: Origin::default(), parts: FxHashMap::default() };
+    let mut map: Vec<Option<NodeId>> = vec![None; graph.len()];
+    let mapped = |map: &[Option<NodeId>], id: NodeId| map[id.index()].expect("what a live node needs is live");
+    for id in graph.ids().filter(stays) {
+        let node = graph.node(id);
+        let operands: Operands = graph.operands(id).iter().map(|&o| mapped(&map, o)).collect();
+        new.origin = node.origin.clone();
+        map[id.index()] = Some(new.emit(node.op.clone(), &operands));
+    }
+    for output in graph.outputs() {
+        let added = new.graph.add_output(output.name.clone(), mapped(&map, output.node));
+        added.expect("the names of a graph's outputs differ");
+    }
+    for update in graph.updates() {
+        let added = new.graph.add_update(mapped(&map, update.param), mapped(&map, update.value));
+        added.expect("an expansion keeps parameters and types");
+    }
+    Cow::Owned(new.graph)
+}
+
+/// True if the planner does not know the operation.
+fn expands(graph: &Graph, op: &Op, operands: &[NodeId]) -> bool {
+    let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| graph.ty(o)).collect();
+    op.infer(&types).is_ok_and(|ty| op.lowering(&types, &ty) == Lowering::Expand)
+}
+
+/// The graph under construction.
+struct Expander {
+    graph: Graph,
+    /// Where the node comes from that is copied or expanded.
+    origin: Origin,
+    parts: FxHashMap<(Op, Operands), NodeId>,
+}
+
+impl Emit for Expander {
+    fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
+        let key = (op, Operands::from_slice(operands));
+        if let Some(&id) = self.parts.get(&key) {
+            return id;
+        }
+        let id = if expands(&self.graph, &key.0, operands) {
+            key.0.expand(self, operands)
+        } else {
+            let pushed = self.graph.push(key.0.clone(), operands, self.origin.clone());
+            pushed.unwrap_or_else(|error| panic!("an expansion is well typed: {error}"))
+        };
+        self.parts.insert(key, id);
+        id
+    }
+}
