@@ -32,6 +32,7 @@ pub mod movement;
 pub mod reduce;
 pub mod rewrite;
 pub mod shift;
+mod sign;
 pub mod stable;
 pub mod window;
 
@@ -51,8 +52,9 @@ pub enum Level {
     O0,
     /// What gives the same bits: [`Law::Exact`].
     O1,
-    /// Everything but [`Law::Finite`]. Where the formula as written overflows, or divides a number that is 0, infinite or NaN by itself, the result may
-    /// be the finite one that the mathematics has: `x b / b` is `x`.
+    /// Everything but [`Law::Finite`]. Where the formula as written overflows or underflows on the way, the result may be the finite one that the mathematics
+    /// has: `log(1 + exp(x))` is `x` for a large `x`. What is undefined in mathematics stays undefined: `x b / b` is NaN where `b` is 0, but `x exp(b) / exp(b)`
+    /// is `x`, since an exponential is positive. A NaN never becomes a number but where the factor that was NaN has gone by such a cancellation.
     #[default]
     O2,
 }

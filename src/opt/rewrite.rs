@@ -44,8 +44,8 @@ pub enum Law {
     ZeroSign,
     /// Other rounding errors, of the same order.
     Rounding,
-    /// As [`Law::Rounding`], and where intermediate results of the old form overflow, divide zero by zero or lose their digits, the new one may have the
-    /// value that exact arithmetic gives.
+    /// As [`Law::Rounding`], and where intermediate results of the old form overflow, underflow or lose their digits, the new one may have the value that
+    /// exact arithmetic gives. Where exact arithmetic gives none, as for 0 / 0, the new form has none either.
     Range,
     /// As [`Law::Rounding`] for finite numbers; infinities and NaN among the operands may give other results.
     Finite,

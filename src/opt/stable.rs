@@ -127,14 +127,14 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "cancel-factors",
         law: Law::Range,
-        doc: "A factor that stands above and below the bar of nested products and quotients cancels, if one operation at most, and a sign, is left to do.",
+        doc: "A positive factor, such as an exponential, that stands above and below the bar of nested products and quotients cancels, if one operation at most, and a sign, is left to do.",
         on: &["mul", "div"],
         apply: cancel_factors,
     },
     Rule {
         name: "cancel-in-sum",
         law: Law::Range,
-        doc: "(a / c + b) * c is a + b * c, if the sum has no other user; likewise a difference.",
+        doc: "(a / c + b) * c is a + b * c for a positive c, such as an exponential, if the sum has no other user; likewise a difference.",
         on: &["mul"],
         apply: cancel_in_sum,
     },
@@ -221,12 +221,13 @@ impl Fraction {
         side.push(id);
     }
 
-    /// Takes out the factors that are on both sides. Returns whether there are any.
-    fn cancel(&mut self) -> bool {
+    /// Takes out the positive factors that are on both sides: of one that may be 0, the quotient is NaN and stays so. Returns whether there are any.
+    fn cancel(&mut self, r: &Rewriter<'_>) -> bool {
         let before = self.above.len();
         let mut i = 0;
         while i < self.above.len() {
-            match self.below.iter().position(|b| *b == self.above[i]) {
+            let below = self.below.iter().position(|b| *b == self.above[i]);
+            match below.filter(|_| r.is_positive(self.above[i])) {
                 Some(at) => {
                     self.below.remove(at);
                     self.above.remove(i);
@@ -246,7 +247,7 @@ fn cancel_factors(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId>
     let mut fraction = Fraction::default();
     fraction.multiply(r, x[0], true, 1);
     fraction.multiply(r, x[1], !divides, 1);
-    if fraction.above.len() + fraction.below.len() > 2 * FACTORS || !fraction.cancel() {
+    if fraction.above.len() + fraction.below.len() > 2 * FACTORS || !fraction.cancel(r) {
         return None;
     }
     let value = match (&fraction.above[..], &fraction.below[..]) {
@@ -286,7 +287,7 @@ fn cancel_in_sum(r: &mut Rewriter<'_>, _: &Op, x: &[NodeId]) -> Option<NodeId> {
             fraction.multiply(r, id, true, 1);
             fraction.below.len() == 1 && fraction.below[0] == c && fraction.above.len() == 1
         };
-        if r.is_float(c) && r.sole_use(sum) && (cancels(a) || cancels(b)) {
+        if r.is_float(c) && r.sole_use(sum) && (cancels(a) || cancels(b)) && r.is_positive(c) {
             let (a, b) = (r.mul(a, c), r.mul(b, c));
             return Some(r.map(f, &[a, b]));
         }
