@@ -12,6 +12,12 @@ use cotangent::prelude::*;
 fn main() -> ExitCode {
     let mut stages = Vec::new();
     for name in std::env::args().skip(1) {
+        if name == "--help" || name == "-h" {
+            let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
+            println!("Shows a two-layer network at each stage of the compiler, or at those named.\n");
+            println!("Usage: inspect [STAGE]...\n\nStages: {}", names.join(", "));
+            return ExitCode::SUCCESS;
+        }
         match name.parse::<Stage>() {
             Ok(stage) => stages.push(stage),
             Err(error) => {

@@ -2,6 +2,9 @@
 //!
 //! [`Array`] owns its elements, [`ArrayView`] borrows them. Both are row-major and without gaps.
 
+mod convert;
+mod display;
+
 use std::fmt;
 
 use crate::graph::{DType, Element, Shape, TensorType};
@@ -135,13 +138,15 @@ pub trait ArrayElement: Stored {}
 
 impl<T: Stored> ArrayElement for T {}
 
-/// An owned row-major array.
+/// An owned row-major array. It is made from a shape and elements, or from a number, a vector, or arrays nested up to four deep.
 ///
 /// ```
 /// use cotangent::Array;
 /// let a = Array::new([2, 3], vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!(a, Array::from([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]]));
 /// assert_eq!(a.shape()[..], [2, 3]);
 /// assert_eq!(a.as_slice::<f32>()?[4], 5.0);
+/// println!("{a}");
 /// # Ok::<(), cotangent::ArrayError>(())
 /// ```
 #[derive(Clone)]

@@ -20,7 +20,7 @@ use crate::jit::Compiled;
 use crate::opt::{Level, OptOptions, Optimized, optimize};
 use crate::plan::{self, Action, Place};
 use crate::prim::Op;
-use crate::runtime::{Backend, Executable, ParamError, Params, Report, StageTime, inputs_of};
+use crate::runtime::{Backend, Declaration, Executable, ParamError, Params, Report, StageTime, inputs_of};
 
 /// What runs a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -77,16 +77,14 @@ impl Program {
         self.compile_with(options, &Params::new())
     }
 
-    /// Compiles the program to share `params`: those that it names and that are there keep their values, the others are added with their initial values.
+    /// Compiles the program to share `params`: those that its results and updates need and that are there keep their values, the others are added with
+    /// their initial values.
     ///
     /// # Errors
-    /// If a parameter is typed unlike the one that is there, or code generation fails.
+    /// If a parameter is typed unlike the one that is there, or code generation fails. Nothing is added to `params` then.
     pub fn compile_with(&self, options: &Options, params: &Params) -> Result<Executable, CompileError> {
-        for id in self.graph.ids() {
-            if let Op::Param(p) = self.graph.op(id) {
-                params.declare(&p.name, &p.ty, self.initial.get(&p.name))?;
-            }
-        }
+        let declared = self.declarations();
+        params.check(&declared)?;
         dump::by_environment(&self.graph, options)?;
         let mut report = Report::default();
         let mut times = Vec::new();
@@ -116,6 +114,7 @@ impl Program {
             }
         };
         report.stages = times;
+        params.declare(&declared)?;
         Ok(Executable::new(self.graph.clone(), backend, params.clone(), self.builder, options.clone(), report))
     }
 }
@@ -135,6 +134,19 @@ pub(crate) fn plan_within(
         *graph = rewritten;
     }
     Ok(fitted.plan)
+}
+
+impl Program {
+    /// The parameters that outputs and updates need. The graph may hold others, those of other programs of the builder.
+    fn declarations(&self) -> Vec<Declaration<'_>> {
+        let live = self.graph.live();
+        let needed = self.graph.ids().filter(|id| live[id.index()]);
+        let params = needed.filter_map(|id| match self.graph.op(id) {
+            Op::Param(p) => Some(Declaration { name: &p.name, ty: &p.ty, initial: self.initial.get(&p.name) }),
+            _ => None,
+        });
+        params.collect()
+    }
 }
 
 /// Measures stages.

@@ -109,7 +109,7 @@ impl Executable {
 /// Writes the texts that `COTANGENT_DUMP` asks for.
 pub(crate) fn by_environment(graph: &Graph, options: &Options) -> Result<(), CompileError> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let Ok(request) = std::env::var("COTANGENT_DUMP") else { return Ok(()) };
+    let Some(request) = std::env::var("COTANGENT_DUMP").ok().filter(|r| !r.is_empty()) else { return Ok(()) };
     let (stages, folder) = parse_request(&request)?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let failed = |path: &PathBuf, e: std::io::Error| CompileError::Dump(format!("{}: {e}", path.display()));

@@ -164,6 +164,8 @@ pub(crate) struct Compiled {
     table: Vec<*mut u8>,
     /// For each input of the executable, its entry of the table.
     inputs: Vec<Option<usize>>,
+    /// The numbers of the parameters that the step touches.
+    params: Vec<usize>,
     updates: bool,
 }
 
@@ -187,8 +189,15 @@ impl Compiled {
             table[codegen::first_routine(&plan) + i] = Arc::as_ptr(&call.routine).cast_mut().cast();
         }
         let is_param = |b: &crate::plan::Buffer| matches!(b.place, Place::Param(_));
+        let mut params: Vec<usize> = Vec::new();
+        params.extend(plan.buffers.iter().filter_map(|b| match b.place {
+            Place::Param(at) => Some(at),
+            _ => None,
+        }));
+        params.sort_unstable();
+        params.dedup();
         let updates = plan.steps.iter().any(|s| s.written(&plan).any(|b| is_param(plan.buffer(b))));
-        Ok(Compiled { code, plan, arena, table, inputs, updates })
+        Ok(Compiled { code, plan, arena, table, inputs, params, updates })
     }
 
     /// Runs the step once. The inputs are those named at compilation, of the graph's types; `results` has one array for each output, of its type.
@@ -215,14 +224,14 @@ impl Compiled {
         // their buffers. Routines are described by the plan. Nothing else touches parameters while their lock is held.
         if self.updates {
             let mut store = params.write();
-            for (i, name) in self.plan.params.iter().enumerate() {
-                self.table[first_param + i] = store.get_mut(name).expect(known).as_mut_ptr();
+            for &i in &self.params {
+                self.table[first_param + i] = store.get_mut(&self.plan.params[i]).expect(known).as_mut_ptr();
             }
             unsafe { (self.code.step)(self.table.as_ptr()) };
         } else {
             let store = params.read();
-            for (i, name) in self.plan.params.iter().enumerate() {
-                self.table[first_param + i] = store.get(name).expect(known).as_ptr().cast_mut();
+            for &i in &self.params {
+                self.table[first_param + i] = store.get(&self.plan.params[i]).expect(known).as_ptr().cast_mut();
             }
             unsafe { (self.code.step)(self.table.as_ptr()) };
         }

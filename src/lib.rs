@@ -50,6 +50,7 @@
 //! | read and set parameters | [`Params`] |
 //! | read data | [`data`] |
 //! | know what happens at ties, at 0, and out of range | [`choices`] |
+//! | know what happens at the ends of the number range | [`stability`] |
 //! | read what the compiler did | [`Executable::dump`], [`dump`], [`graph`], [`opt`], [`plan`] |
 //!
 //! # Promises
@@ -64,6 +65,8 @@ pub mod array;
 pub mod build;
 #[doc = include_str!("choices.md")]
 pub mod choices {}
+#[doc = include_str!("stability.md")]
+pub mod stability {}
 mod codegen;
 pub mod compile;
 pub mod data;
@@ -86,7 +89,7 @@ pub use build::{Builder, Init, Key, Program, Scan, Tensor, Tensors, init};
 pub use compile::{CompileError, Engine, Options};
 pub use dump::Stage;
 pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
-pub use runtime::{Executable, Outputs, ParamError, Params, Report, RunError};
+pub use runtime::{Executable, Inputs, Outputs, ParamError, Params, Report, RunError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -94,6 +97,7 @@ struct Readme;
 
 /// What most programs import.
 pub mod prelude {
+    pub use crate::build::{Attention, BatchNorm, CrossEntropy, LossReduction};
     pub use crate::build::{Builder, INFER, Init, Key, PadMode, Program, Scan, Tensor, Tensors, init};
     pub use crate::build::{Conv, Interpolation, Layout, Padding, Pool};
     pub use crate::graph::types::{bool, f32, f64, i32, i64, u8, u32};

@@ -43,7 +43,7 @@ fn run(
     for engine in engines() {
         for level in [Level::O0, Level::O1, Level::O2] {
             let mut executable = program.compile(&Options { engine, level, ..Options::default() }).unwrap();
-            let outputs = executable.run::<&Array>(&[]).unwrap();
+            let outputs = executable.run(&[]).unwrap();
             let values: Vec<Vec<f64>> = outputs.iter().map(|(_, a)| a.to_f64_vec()).collect();
             check(&format!("{engine:?} {level:?}"), &values);
         }

@@ -81,7 +81,7 @@ fn every_element_type_is_read() {
 #[test]
 fn malformed_files_say_what_is_wrong() {
     let cases: [(Vec<u8>, &str); 10] = [
-        (vec![], "not an IDX file: it begins with the bytes []"),
+        (vec![], "the file is empty"),
         (vec![0, 0, 8], "not an IDX file: it begins with the bytes [00, 00, 08]"),
         (
             b"PNG\x01".to_vec(),

@@ -177,3 +177,58 @@ fn indices_out_of_range_that_a_scatter_drops_are_accepted_by_its_gradient_too() 
         assert_eq!(results.first().as_slice::<f32>().unwrap(), [3.0, 0.0, 0.0]);
     }
 }
+
+#[test]
+fn a_program_without_inputs_runs_on_an_empty_list() {
+    for engine in engines() {
+        let g = Builder::new();
+        let w = g.param("w", [1.0f32, 2.0]);
+        let program = g.program(&[("sum", w.sum()), ("twice", 2 * w)]);
+        let mut run = program.compile(&Options::engine(engine)).unwrap();
+        let outputs = run.run(&[]).unwrap();
+        assert_eq!(outputs["sum"], Array::from(3.0f32));
+        assert_eq!(outputs[1], Array::from([2.0f32, 4.0]));
+        assert_eq!(outputs.get_scalar::<f32>("sum").unwrap(), 3.0);
+        assert_eq!(
+            outputs.get_scalar::<f32>("twice").unwrap_err().to_string(),
+            "output `twice` is f32[2], not a scalar"
+        );
+        let said = |f: &dyn Fn()| {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+            panic.downcast_ref::<String>().cloned().unwrap_or_default()
+        };
+        let message = said(&|| drop(outputs["loss"].clone()));
+        assert_eq!(message, "there is no output called `loss`; the outputs are: sum, twice");
+        assert_eq!(said(&|| drop(outputs[2].clone())), "there is no output number 2; the program has 2");
+        let mut nothing = g.program(&[]).compile(&Options::engine(engine)).unwrap();
+        let outputs = nothing.run(&[]).unwrap();
+        assert!(said(&|| drop(outputs.first().clone())).contains("no outputs"));
+        assert_eq!(format!("{:?}", w.sum()).split("  ;").next(), Some("%5 = reduce %0 {kind=sum, axes=[0]} : f32[]"));
+    }
+}
+
+/// A compilation that fails leaves the parameters that it was to share as they were, and a program has the parameters that it needs.
+#[test]
+fn parameters_are_declared_all_or_none() {
+    for engine in engines() {
+        let options = Options::engine(engine);
+        let g = Builder::new();
+        let (a, w, unused) = (g.param("a", [1.0f32]), g.param("w", [1.0f32, 2.0]), g.param("unused", [7.0f32]));
+        let first = g.program(&[("sum", a + w)]).compile(&options).unwrap();
+        assert_eq!(first.params().names().iter().map(|n| &**n).collect::<Vec<_>>(), ["a", "w"]);
+
+        let h = Builder::new();
+        let (fresh, other) = (h.param("fresh", [1.0f32]), h.param("w", [1.0f32, 2.0, 3.0]));
+        let error =
+            h.program(&[("sum", fresh + other)]).compile_with(&options, first.params()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "parameter `w` is f32[3] in this program, but f32[2] in the program whose parameters it is to share; give one of the two another name"
+        );
+        assert_eq!(first.params().names().len(), 2);
+        // A function of the same builder brings what it needs and was not there.
+        let mut more = first.forward(unused * a).unwrap();
+        assert_eq!(more.run(&[]).unwrap()[0], Array::from([7.0f32]));
+        assert_eq!(first.params().names().len(), 3);
+    }
+}

@@ -9,8 +9,6 @@ use cotangent::train::clip::clip_by_global_norm;
 use cotangent::train::{StepBuilder, TrainStep};
 use engines::engines;
 
-const NO_INPUTS: &[(&str, &Array)] = &[];
-
 /// Minimum of the test function, one for each element.
 const TARGET: [f64; 4] = [1.0, -2.0, 0.5, 3.0];
 const START: [f64; 4] = [0.0, 1.0, -1.5, 2.0];
@@ -43,7 +41,7 @@ where
             let mut step = optimizer(quadratic(&g, dtype)).compile(&Options::engine(engine)).unwrap();
             let (mut w, mut reference) = (START, reference());
             for t in 1..=12 {
-                step.run(NO_INPUTS).unwrap();
+                step.run(&[]).unwrap();
                 w = reference(w, slope(w), t);
                 let got = step.params().get("w").unwrap().to_f64_vec();
                 for (got, want) in got.iter().zip(w) {
@@ -152,7 +150,7 @@ where
         let mut step = step.compile(&Options::engine(engine)).unwrap();
         let (mut w, mut reference) = (START, reference());
         for t in 1..=12 {
-            step.run(NO_INPUTS).unwrap();
+            step.run(&[]).unwrap();
             w = reference(w, slope(w), t);
             for (got, want) in step.params().get("w").unwrap().to_f64_vec().iter().zip(w) {
                 assert!((got - want).abs() <= 1e-6 * want.abs().max(1.0), "step {t}: {got} instead of {want}");
@@ -170,10 +168,10 @@ fn an_adjustable_rate_is_set_between_steps() {
         let step = Adam::new(Rate::adjustable(0.5)).minimize(w.sum());
         let mut step = step.compile(&Options::engine(engine)).unwrap();
         step.params().set("learning_rate", &Array::scalar(0.0f32)).unwrap();
-        step.run(NO_INPUTS).unwrap();
+        step.run(&[]).unwrap();
         assert_eq!(step.params().get("w").unwrap().as_slice::<f32>().unwrap(), [1.0, 1.0]);
         step.params().set("learning_rate", &Array::scalar(0.25f32)).unwrap();
-        step.run(NO_INPUTS).unwrap();
+        step.run(&[]).unwrap();
         let w = step.params().get("w").unwrap().to_f64_vec();
         assert!(w.iter().all(|w| (w - 0.75).abs() < 1e-6), "{w:?}");
     }
@@ -202,15 +200,14 @@ fn state_has_names_and_can_be_read_and_set() {
         assert_eq!(names.iter().map(|n| &**n).collect::<Vec<_>>(), ["adam.t", "w", "w.adam_m", "w.adam_v"]);
         assert_eq!(step.params().get("adam.t").unwrap(), Array::scalar(0i64));
         for _ in 0..3 {
-            step.run(NO_INPUTS).unwrap();
+            step.run(&[]).unwrap();
         }
         assert_eq!(step.params().get("adam.t").unwrap(), Array::scalar(3i64));
 
         // A saved state continues as the original does.
         let saved: Vec<(_, Array)> = names.iter().map(|n| (n, step.params().get(n).unwrap())).collect();
-        let on = |step: &mut Executable| {
-            (0..4).map(|_| step.run(NO_INPUTS).unwrap().scalar::<f32>().unwrap()).collect::<Vec<_>>()
-        };
+        let on =
+            |step: &mut Executable| (0..4).map(|_| step.run(&[]).unwrap().scalar::<f32>().unwrap()).collect::<Vec<_>>();
         let first = on(&mut step);
         for (name, value) in &saved {
             step.params().set(name, value).unwrap();
@@ -239,6 +236,17 @@ fn prefixes_keep_two_optimizers_apart() {
 }
 
 #[test]
+#[should_panic(
+    expected = "a state or parameter called `adam.t` already; a second optimizer in one builder needs names of its own, see `.prefix"
+)]
+fn a_second_optimizer_without_a_prefix_is_told_of_it() {
+    let g = Builder::new();
+    let (a, b) = (g.param("a", init::ones([2])), g.param("b", init::ones([2])));
+    let _first = Adam::new(0.1).minimize(a.sum());
+    let _second = Adam::new(0.1).minimize(b.sum());
+}
+
+#[test]
 fn minimize_moves_only_what_the_loss_depends_on() {
     for engine in engines() {
         let g = Builder::new();
@@ -248,7 +256,7 @@ fn minimize_moves_only_what_the_loss_depends_on() {
         let all = Sgd::new(0.5).minimize(loss).program();
         assert_eq!(all.graph.updates().len(), 1);
         let mut step = Sgd::new(0.5).minimize_wrt((a * b).sum(), &[b]).compile(&Options::engine(engine)).unwrap();
-        step.run(NO_INPUTS).unwrap();
+        step.run(&[]).unwrap();
         let get = |name| step.params().get(name).unwrap().to_f64_vec();
         assert_eq!((get("a"), get("b")), (vec![1.0, 1.0], vec![0.5, 0.5]));
     }
@@ -305,7 +313,7 @@ fn clipped_gradients_are_applied_as_given() {
         let [dw] = g.grad(loss, [w]);
         let step = Sgd::new(0.5).apply(&g, &[(w, dw.minimum(1.0))]).output("loss", loss);
         let mut step = step.compile(&Options::engine(engine)).unwrap();
-        assert_eq!(step.run(NO_INPUTS).unwrap().scalar::<f32>().unwrap(), 18.0);
+        assert_eq!(step.run(&[]).unwrap().scalar::<f32>().unwrap(), 18.0);
         assert_eq!(step.params().get("w").unwrap().as_slice::<f32>().unwrap(), [2.5, 2.5]);
     }
 }

@@ -275,7 +275,7 @@ fn transposed_convolution_is_the_transpose() {
             }
             let program = g.program(&[("there", (y * by).sum()), ("back", (part * back).sum())]);
             let mut executable = program.compile(&Options::engine(engine)).unwrap();
-            let results = executable.run::<&Array>(&[]).unwrap();
+            let results = executable.run(&[]).unwrap();
             let (there, back) = (results.get("there").unwrap().get_f64(0), results.get("back").unwrap().get_f64(0));
             assert!((there - back).abs() <= 1e-11 * there.abs().max(1.0), "{options:?}: {there} and {back}");
         }

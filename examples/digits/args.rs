@@ -56,6 +56,7 @@ fn command() -> Command {
             .long(name)
             .value_name("N")
             .default_value(default)
+            .allow_negative_numbers(true)
             .value_parser(value_parser!(u64).range(1..=1 << 20))
             .help(help)
     };
@@ -85,7 +86,8 @@ fn command() -> Command {
                 .long("seed")
                 .value_name("N")
                 .default_value("0")
-                .value_parser(value_parser!(u64))
+                .allow_negative_numbers(true)
+                .value_parser(seed)
                 .help("Seed of the initial weights and of the order of the examples"),
         )
         .arg(
@@ -96,6 +98,10 @@ fn command() -> Command {
                 .help("Folder with MNIST's four files, plain or .gz; otherwise the digits that come with the library"),
         )
         .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("At most two epochs and fewer timed runs"))
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a seed is a whole number from 0 to 2^64 - 1".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

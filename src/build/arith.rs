@@ -10,7 +10,8 @@ use super::Tensor;
 
 /// A tensor or a number, as the right operand of an operator or of a method such as [`Tensor::maximum`]. A number takes the tensor's element type.
 ///
-/// Numbers on the right are `f64`, `f32`, `i64` or `i32`, on the left of an operator `f64` or `i32`, so that literals need no suffix:
+/// Numbers on the right are `f64`, `f32`, `i64` or `i32`, on the left of an operator `f64` or `i32`, so that literals need no suffix. With an `f32` on the
+/// left, Rust could not tell which type a literal there has; write `x * k` or `f64::from(k) * x`.
 ///
 /// ```
 /// # use cotangent::prelude::*;
@@ -278,6 +279,7 @@ impl<'g> Tensor<'g> {
 
     /// Conversion of each element: between numbers Rust's `as`; truth values are 0 and 1, and a number is true unless it equals 0.
     #[track_caller]
+    #[doc(alias = "astype")]
     pub fn cast(self, dtype: DType) -> Tensor<'g> {
         if self.dtype() == dtype { self } else { self.builder.push(Cast { dtype }, &[self]) }
     }

@@ -1,9 +1,9 @@
-//! Composites: normalization and layers, made of other operations and without rules of their own.
+//! Composites: softmax and its kin, layers, made of other operations and without rules of their own.
 
 use super::{IntoAxes, Tensor};
 
 impl<'g> Tensor<'g> {
-    /// `e^x` divided by its sum along `axis`. A row of which all elements are -inf gives NaN.
+    /// `e^x` divided by its sum along `axis`. A row of which all elements are -inf gives NaN; [`Tensor::softmax_where`] gives 0.
     ///
     /// # Panics
     /// If there is no such axis, it has no elements, or the element type is not a float type.
@@ -48,18 +48,5 @@ impl<'g> Tensor<'g> {
     pub fn linear(self, weight: Tensor<'g>, bias: Tensor<'g>) -> Tensor<'g> {
         let _scope = self.builder.scope("linear", &[self, weight, bias]);
         self.dot(weight) + bias
-    }
-
-    /// Rows along the last axis shifted and scaled to mean 0 and variance 1: `(x - mean) / sqrt(variance + eps)`, with the variance divided by the count
-    /// (Ba, Kiros and Hinton 2016). Multiply and add gain and bias to the result.
-    ///
-    /// # Panics
-    /// If the tensor is a scalar or the element type is not a float type.
-    #[track_caller]
-    pub fn layer_norm(self, eps: f64) -> Tensor<'g> {
-        let _scope = self.builder.scope("layer_norm", &[self]);
-        let centred = self - self.mean_keep(-1);
-        let variance = centred.square().mean_keep(-1);
-        centred * (variance + eps).rsqrt()
     }
 }

@@ -89,8 +89,10 @@ impl Init {
     }
 }
 
-impl From<Array> for Init {
-    fn from(array: Array) -> Init {
+impl<A: Into<Array>> From<A> for Init {
+    /// The values given: an [`Array`], or what makes one, such as `[[1.0f32, 2.0], [3.0, 4.0]]`.
+    fn from(array: A) -> Init {
+        let array = array.into();
         Init { ty: array.ty(), values: Values::Given(array) }
     }
 }

@@ -11,6 +11,7 @@
 
 mod activation;
 mod arith;
+mod attention;
 mod composite;
 mod conv;
 mod cumulative;
@@ -25,6 +26,7 @@ mod loops;
 mod loss;
 mod matrix;
 mod movement;
+mod norm;
 mod pool;
 mod products;
 mod random;
@@ -50,12 +52,15 @@ use crate::graph::{Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Operan
 use crate::prim::{Const, Input, Iota, Op, Param, ParamKind};
 
 pub use arith::Operand;
+pub use attention::Attention;
 pub use conv::Conv;
 pub use cumulative::CumulativeOptions;
 pub use init::Init;
 pub use linalg::TriangularOptions;
 pub use loops::Scan;
+pub use loss::{CrossEntropy, LossReduction};
 pub use movement::INFER;
+pub use norm::BatchNorm;
 pub use pool::Pool;
 pub use random::Key;
 pub use reduce::IntoAxes;

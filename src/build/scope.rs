@@ -1,9 +1,9 @@
 //! Which composite is being built, so that errors name the method that the user called and origins the composite that a node belongs to.
 //!
 //! ```text
-//!   cross_entropy      opens the scope "cross_entropy" with the user's operands
-//!     logsumexp        inside it, "cross_entropy/logsumexp"
-//!       sub, exp ...   nodes with this path in their origins; a mistake is told as one of cross_entropy(..)
+//!   attention          opens the scope "attention" with the user's operands
+//!     softmax          inside it, "attention/softmax"
+//!       sub, exp ...   nodes with this path in their origins; a mistake is told as one of attention(..)
 //! ```
 //!
 //! A method that pushes more than one node opens a scope first and keeps the guard until it returns. A method that pushes one node under another name than

@@ -125,10 +125,15 @@ pub(super) fn join(a: &Shape, b: &Shape) -> Result<Shape, OpErrorKind> {
 }
 
 impl fmt::Debug for Tensor<'_> {
+    /// Prints the node as in the text form, with its origin: `%2 = add %0, %1 : f32[3]  ; model.rs:14`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |graph: &Graph| {
-            let node = graph.node(self.id);
-            format!("{} = {} : {}", self.id, node.op.name(), node.ty)
+            let (node, mut text) = (graph.node(self.id), graph.node_text(self.id).to_string());
+            // The elements of a large constant are nothing to read.
+            if text.len() > 200 {
+                text = format!("{} = {} : {}", self.id, node.op.name(), node.ty);
+            }
+            format!("{text}  ; {}", node.origin)
         };
         let text = self.builder.with_graph(self.frame, text);
         f.write_str(text.as_deref().unwrap_or("a tensor of the body of a loop"))

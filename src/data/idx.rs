@@ -108,6 +108,7 @@ impl Idx {
         let magic = take(&mut source, 4)?;
         let (code, rank, size) = match magic[..] {
             [0, 0, code, rank] if Elements::size(code).is_some() => (code, usize::from(rank), Elements::size(code)),
+            [] => return Err(DataErrorKind::Empty),
             _ => return Err(DataErrorKind::Magic { given: magic }),
         };
         let size = size.unwrap_or(1);

@@ -42,6 +42,12 @@ pub enum DataErrorKind {
     /// The file cannot be opened, read or decompressed.
     #[error("cannot read: {0}")]
     Read(#[source] std::io::Error),
+    /// A file where a folder is needed.
+    #[error("expected a folder, and this is a file")]
+    NoFolder,
+    /// There is nothing in the file.
+    #[error("the file is empty")]
+    Empty,
     /// Neither the file nor its gzipped form is there.
     #[error("there is no such file, nor one with .gz behind the name")]
     NotFound,
@@ -181,10 +187,13 @@ pub fn coriolanus() -> Text {
 /// 0 to 9.
 ///
 /// # Errors
-/// If a file is missing, cannot be read or is malformed, if images and labels differ in number, a label is above 9, or training and test images differ
+/// If `dir` is a file, if a file is missing, cannot be read or is malformed, if images and labels differ in number, a label is above 9, or training and test images differ
 /// in size.
 pub fn mnist(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     let dir = dir.as_ref();
+    if dir.is_file() {
+        return Err(DataError::new(dir.display(), DataErrorKind::NoFolder));
+    }
     let part = |images: &str, labels: &str| {
         let (images_path, labels_path) = (find(dir, images)?, find(dir, labels)?);
         let (images, labels) = (idx::read(&images_path)?, idx::read(&labels_path)?);

@@ -63,7 +63,7 @@ pub struct Derivation {
 pub struct Origin {
     /// The user's line.
     pub source: Source,
-    /// The composite that the node is a part of, with those inside it: `cross_entropy/logsumexp`.
+    /// The composite that the node is a part of, with those inside it: `attention/softmax`.
     pub composite: Option<Name>,
     /// The VJP rule and the forward node, for nodes that differentiation made.
     pub vjp: Option<Derivation>,

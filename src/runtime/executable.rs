@@ -1,6 +1,7 @@
 //! A program ready to run.
 
 use std::fmt;
+use std::ops::Index;
 
 use rustc_hash::FxHashMap;
 
@@ -12,7 +13,7 @@ use crate::interp;
 use crate::jit::Compiled;
 use crate::prim::Op;
 
-use super::{Params, Report};
+use super::{Inputs, Params, Report};
 
 /// Inputs that a run refuses. Nothing has been computed or changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,31 +145,29 @@ impl Executable {
 
     /// Runs the program once: computes the outputs, then stores the updates.
     ///
-    /// Inputs are given by name, in any order, as views of arrays that are read in place.
+    /// Inputs are given by name, in any order, as views of arrays that are read in place; `&[]` where there are none.
     ///
     /// # Errors
     /// If an input is missing, unknown, given twice or typed unlike the graph's, or chooses elements that there are not. Parameters are unchanged then.
     ///
     /// NaN and infinities in an input are no errors: they spread by the rules of IEEE 754, in a training step to the parameters too, except
     /// where the optimizer's rules cancel them ([`Level::O2`](crate::opt::Level::O2)). Check the loss.
-    pub fn run<'a, V>(&mut self, inputs: &[(&str, V)]) -> Result<Outputs<'_>, RunError>
-    where
-        V: Clone + Into<ArrayView<'a>>,
-    {
+    pub fn run<'a>(&mut self, inputs: impl Inputs<'a>) -> Result<Outputs<'_>, RunError> {
         let mut views: smallvec::SmallVec<[Option<ArrayView<'a>>; 8]> = smallvec::SmallVec::new();
         views.resize_with(self.inputs.len(), || None);
-        for (name, view) in inputs {
-            let Some(&at) = self.input_numbers.get(*name) else {
+        inputs.each(&mut |name, view| {
+            let Some(&at) = self.input_numbers.get(name) else {
                 let known = self.inputs.iter().map(|i| i.name.to_string()).collect();
-                return Err(RunError::Unknown { name: (*name).to_owned(), known });
+                return Err(RunError::Unknown { name: name.to_owned(), known });
             };
-            let (spec, view) = (&self.inputs[at], view.clone().into());
+            let spec = &self.inputs[at];
             if views[at].is_some() {
                 return Err(RunError::Duplicate { name: spec.name.clone() });
             }
             check_input(spec, &view)?;
             views[at] = Some(view);
-        }
+            Ok(())
+        })?;
         if let Some(at) = views.iter().position(Option::is_none) {
             let spec = &self.inputs[at];
             return Err(RunError::Missing { name: spec.name.clone(), ty: spec.ty.clone() });
@@ -275,29 +274,49 @@ impl<'a> Outputs<'a> {
     /// # Errors
     /// If there is none.
     pub fn get(&self, name: &str) -> Result<&'a Array, RunError> {
-        match self.executable.output_numbers.get(name) {
-            Some(&at) => Ok(&self.executable.results[at]),
-            None => {
-                let known = self.executable.source.outputs().iter().map(|o| o.name.to_string()).collect();
-                Err(RunError::UnknownOutput { name: name.to_owned(), known })
-            }
-        }
+        Ok(&self.executable.results[self.position(name)?])
+    }
+
+    fn position(&self, name: &str) -> Result<usize, RunError> {
+        self.executable.output_numbers.get(name).copied().ok_or_else(|| {
+            let known = self.executable.source.outputs().iter().map(|o| o.name.to_string()).collect();
+            RunError::UnknownOutput { name: name.to_owned(), known }
+        })
     }
 
     /// The first result.
     ///
     /// # Panics
     /// If the program has no outputs.
+    #[track_caller]
     pub fn first(&self) -> &'a Array {
-        &self.executable.results[0]
+        let first = self.executable.results.first();
+        first.expect("first: the program has no outputs; it only updates parameters")
     }
 
     /// The only element of the first result.
     ///
     /// # Errors
     /// If it has more elements than one or is of another type than `T`.
+    ///
+    /// # Panics
+    /// If the program has no outputs.
+    #[track_caller]
     pub fn scalar<T: ArrayElement>(&self) -> Result<T, RunError> {
-        let (array, output) = (self.first(), &self.executable.source.outputs()[0]);
+        self.first();
+        self.scalar_at(0)
+    }
+
+    /// The only element of the result called `name`.
+    ///
+    /// # Errors
+    /// If there is no such result, it has more elements than one or is of another type than `T`.
+    pub fn get_scalar<T: ArrayElement>(&self, name: &str) -> Result<T, RunError> {
+        self.scalar_at(self.position(name)?)
+    }
+
+    fn scalar_at<T: ArrayElement>(&self, at: usize) -> Result<T, RunError> {
+        let (array, output) = (&self.executable.results[at], &self.executable.source.outputs()[at]);
         let fail = |error| RunError::Output { name: output.name.clone(), error };
         match array.as_slice::<T>().map_err(fail)? {
             [value] => Ok(*value),
@@ -309,6 +328,39 @@ impl<'a> Outputs<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a Name, &'a Array)> + use<'a> {
         let executable = self.executable;
         executable.source.outputs().iter().map(|o| &o.name).zip(&executable.results)
+    }
+}
+
+impl Index<&str> for Outputs<'_> {
+    type Output = Array;
+
+    /// The result of this name.
+    ///
+    /// # Panics
+    /// If there is none; [`Outputs::get`] gives an error instead.
+    #[track_caller]
+    fn index(&self, name: &str) -> &Array {
+        match self.get(name) {
+            Ok(array) => array,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl Index<usize> for Outputs<'_> {
+    type Output = Array;
+
+    /// The result at this place, in the order of the program's outputs.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[track_caller]
+    fn index(&self, at: usize) -> &Array {
+        let results = &self.executable.results;
+        match results.get(at) {
+            Some(array) => array,
+            None => panic!("there is no output number {at}; the program has {}", results.len()),
+        }
     }
 }
 

@@ -8,11 +8,14 @@
 
 mod executable;
 pub(crate) mod gemm;
+mod inputs;
 mod params;
 mod report;
 pub(crate) mod routine;
 
 pub(crate) use executable::{Backend, inputs_of};
 pub use executable::{Executable, Outputs, RunError};
+pub use inputs::Inputs;
+pub(crate) use params::Declaration;
 pub use params::{ParamError, Params};
 pub use report::{Report, StageTime};

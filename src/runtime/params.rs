@@ -17,6 +17,18 @@ pub enum ParamError {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// Two programs that share parameters mean different things by one name.
+    #[error(
+        "parameter `{name}` is {declared} in this program, but {shared} in the program whose parameters it is to share; give one of the two another name"
+    )]
+    Conflict {
+        /// The parameter's name.
+        name: String,
+        /// Its type in the program that is being compiled.
+        declared: Box<TensorType>,
+        /// Its type in the parameters that are there.
+        shared: Box<TensorType>,
+    },
     /// The array is typed unlike the parameter.
     #[error("parameter `{name}` is {expected}, the array given is {given}")]
     Type {
@@ -27,6 +39,15 @@ pub enum ParamError {
         /// The array's type.
         given: TensorType,
     },
+}
+
+/// A parameter that a program has.
+#[derive(Clone, Copy)]
+pub(crate) struct Declaration<'a> {
+    pub(crate) name: &'a Name,
+    pub(crate) ty: &'a TensorType,
+    /// Zeros if there is none.
+    pub(crate) initial: Option<&'a Array>,
 }
 
 /// The values behind a [`Params`]. An array is never replaced, only overwritten, so its memory stays where it is.
@@ -95,16 +116,28 @@ impl Params {
         Ok(())
     }
 
-    /// Adds a parameter, or checks that the one there is of this type.
-    pub(crate) fn declare(&self, name: &Name, ty: &TensorType, initial: Option<&Array>) -> Result<(), ParamError> {
-        if let Some(initial) = initial.filter(|i| i.ty() != *ty) {
-            return Err(ParamError::Type { name: name.to_string(), expected: ty.clone(), given: initial.ty() });
+    /// Checks that [`Params::declare`] will find nothing wrong.
+    pub(crate) fn check(&self, declared: &[Declaration<'_>]) -> Result<(), ParamError> {
+        let store = self.read();
+        for &Declaration { name, ty, initial } in declared {
+            if let Some(initial) = initial.filter(|i| i.ty() != *ty) {
+                return Err(ParamError::Type { name: name.to_string(), expected: ty.clone(), given: initial.ty() });
+            }
+            if let Some(shared) = store.get(name).map(Array::ty).filter(|shared| shared != ty) {
+                let (declared, shared) = (Box::new(ty.clone()), Box::new(shared));
+                return Err(ParamError::Conflict { name: name.to_string(), declared, shared });
+            }
         }
+        Ok(())
+    }
+
+    /// Adds those parameters that are not there yet, or none of them if one does not fit.
+    pub(crate) fn declare(&self, declared: &[Declaration<'_>]) -> Result<(), ParamError> {
+        self.check(declared)?;
         let mut store = self.write();
-        let value =
-            store.values.entry(name.clone()).or_insert_with(|| initial.cloned().unwrap_or_else(|| Array::zeros(ty)));
-        if value.ty() != *ty {
-            return Err(ParamError::Type { name: name.to_string(), expected: value.ty(), given: ty.clone() });
+        for &Declaration { name, ty, initial } in declared {
+            let value = || initial.cloned().unwrap_or_else(|| Array::zeros(ty));
+            store.values.entry(name.clone()).or_insert_with(value);
         }
         Ok(())
     }

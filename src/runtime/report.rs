@@ -56,6 +56,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let space = if self.target.is_empty() { "" } else { " for " };
         writeln!(f, "engine    {}{space}{}", self.engine, self.target)?;
+        if self.stages.is_empty() {
+            return write!(f, "nodes     {}, run as written", self.nodes_before);
+        }
         writeln!(f, "nodes     {} -> {} after optimization", self.nodes_before, self.nodes_after)?;
         if self.kernels > 0 {
             writeln!(

@@ -48,7 +48,7 @@ pub use sgd::Sgd;
 /// let loss = w.square().sum();
 ///
 /// let mut step = Sgd::new(0.25).minimize(loss).compile(&Options::engine(Engine::Interp))?;
-/// let before: f32 = step.run::<&Array>(&[])?.scalar()?;
+/// let before: f32 = step.run(&[])?.scalar()?;
 /// assert_eq!(before, 18.0);
 /// assert_eq!(step.params().get("w")?.as_slice::<f32>()?, [1.5, 1.5]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -189,7 +189,7 @@ impl<'g> StepBuilder<'g> {
     #[track_caller]
     pub fn state_of(&self, param: Tensor<'g>, prefix: &str, name: &str) -> Tensor<'g> {
         let Some(owner) = param_name(param) else { panic!("state_of: {param:?} is not a parameter") };
-        self.builder.state(&format!("{owner}.{prefix}{name}"), param.ty())
+        self.state(&format!("{owner}.{prefix}{name}"), param.ty().into())
     }
 
     /// A count of steps in a state called `name`: an `i64` scalar that is 0 at first. Gives the count before this step.
@@ -198,7 +198,7 @@ impl<'g> StepBuilder<'g> {
     /// If the name is taken.
     #[track_caller]
     pub fn count_steps(&mut self, name: &str) -> Tensor<'g> {
-        let taken = self.builder.state(name, TensorType::new(DType::I64, []));
+        let taken = self.state(name, TensorType::new(DType::I64, []).into());
         self.update(taken, taken + 1);
         taken
     }
@@ -209,7 +209,17 @@ impl<'g> StepBuilder<'g> {
     /// If the name is taken.
     #[track_caller]
     pub fn scalar_state(&self, name: &str, value: f32) -> Tensor<'g> {
-        self.builder.state(name, Init::from(Array::scalar(value)))
+        self.state(name, Init::from(Array::scalar(value)))
+    }
+
+    /// Declares a state of the optimizer.
+    #[track_caller]
+    fn state(&self, name: &str, initial: Init) -> Tensor<'g> {
+        assert!(
+            self.builder.graph().find(name).is_none(),
+            "minimize: there is a state or parameter called `{name}` already; a second optimizer in one builder needs names of its own, see `.prefix(\"..\")`"
+        );
+        self.builder.state(name, initial)
     }
 
     /// A constant scalar.
@@ -240,6 +250,12 @@ impl<'g> TrainStep<'g> {
     /// Adds an update: `param` takes the value of `value` at the end of the step. For what no optimizer learns, such as running means.
     pub fn update(mut self, param: Tensor<'g>, value: Tensor<'g>) -> TrainStep<'g> {
         self.updates.push((param, value));
+        self
+    }
+
+    /// [`TrainStep::update`] for several parameters, such as the running statistics of [`BatchNorm::train`](crate::build::BatchNorm::train).
+    pub fn update_all(mut self, updates: impl IntoIterator<Item = (Tensor<'g>, Tensor<'g>)>) -> TrainStep<'g> {
+        self.updates.extend(updates);
         self
     }
 

@@ -18,9 +18,9 @@ use super::StepBuilder;
 /// let loss = w.sum();
 ///
 /// let mut step = Sgd::new(Rate::adjustable(0.5)).minimize(loss).compile(&Options::engine(Engine::Interp))?;
-/// step.run::<&Array>(&[])?;
+/// step.run(&[])?;
 /// step.params().set("learning_rate", &Array::scalar(0.25f32))?;
-/// step.run::<&Array>(&[])?;
+/// step.run(&[])?;
 /// assert_eq!(step.params().get("w")?.as_slice::<f32>()?, [0.25]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

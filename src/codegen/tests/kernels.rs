@@ -5,6 +5,7 @@ use crate::graph::{DType, TensorType};
 use crate::plan::kernel::{Access, FoldKind, Inst, Kernel, StoreMode};
 use crate::plan::testing::{Body, at, chosen, softmax};
 use crate::prim::Extremum;
+use crate::runtime::Declaration;
 use crate::scalar::ScalarFn;
 use crate::testing::Draw;
 
@@ -185,7 +186,8 @@ fn far_offsets() {
     crate::plan::testing::call(&mut single.plan, k.0, &single.args);
     // The evaluator would copy the memory; only the compiled side runs.
     let shared = crate::runtime::Params::new();
-    shared.declare(&single.plan.params[0], &single.params[0].ty(), None).expect("declared once");
+    let (name, ty) = (&single.plan.params[0], &single.params[0].ty());
+    shared.declare(&[Declaration { name, ty, initial: None }]).expect("declared once");
     let mut code = crate::jit::Compiled::new(single.plan.clone(), single.plan.inputs.iter()).expect("compiles");
     code.run([single.inputs[0].view()].iter(), &shared, &mut []);
     assert_eq!(shared.get(&single.plan.params[0]).expect("declared").to_f64_vec(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);

@@ -11,7 +11,7 @@ use crate::jit::Compiled;
 use crate::plan::testing::{Body, buffer, call};
 use crate::plan::{Place, Plan, eval};
 use crate::prim::with_element;
-use crate::runtime::Params;
+use crate::runtime::{Declaration, Params};
 
 /// What compiled code and the evaluator give: the outputs, then the parameters.
 struct Both {
@@ -42,7 +42,8 @@ fn run(plan: &Plan, inputs: &[Array], params: &[Array]) -> Both {
 
     let shared = Params::new();
     for (name, param) in plan.params.iter().zip(params) {
-        shared.declare(name, &param.ty(), Some(param)).expect("each name is declared once");
+        let declared = Declaration { name, ty: &param.ty(), initial: Some(param) };
+        shared.declare(&[declared]).expect("each name is declared once");
     }
     let mut compiled: Vec<Array> = plan.outputs.iter().map(|(_, ty)| garbage(ty)).collect();
     let mut code = Compiled::new(plan.clone(), plan.inputs.iter()).expect("the plan compiles");

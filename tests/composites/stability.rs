@@ -1,0 +1,237 @@
+//! The tables of `cotangent::stability`: values and gradients at the ends of the number range, on every engine, at every level, in both float types.
+
+use cotangent::opt::Level;
+use cotangent::prelude::*;
+use cotangent::testing::{Tolerance, compare};
+
+use super::{configurations, value_and_gradients};
+
+const NAN: f64 = f64::NAN;
+const INF: f64 = f64::INFINITY;
+
+/// A value and the gradient of its sum.
+type Outcome = (Vec<f64>, Vec<f64>);
+
+/// A function of one vector.
+struct Row {
+    /// The formula, as the documentation has it.
+    formula: &'static str,
+    at: Vec<f64>,
+    f: Box<dyn for<'g> Fn(Tensor<'g>) -> Tensor<'g>>,
+    expected: Outcome,
+    /// What the formula gives as it is written, if that is something else.
+    written: Option<Outcome>,
+}
+
+fn row(
+    formula: &'static str,
+    at: &[f64],
+    f: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g> + 'static,
+    value: &[f64],
+    gradient: &[f64],
+) -> Row {
+    Row { formula, at: at.to_vec(), f: Box::new(f), expected: (value.to_vec(), gradient.to_vec()), written: None }
+}
+
+impl Row {
+    fn written(self, value: &[f64], gradient: &[f64]) -> Row {
+        Row { written: Some((value.to_vec(), gradient.to_vec())), ..self }
+    }
+}
+
+/// A vector beside `x`.
+fn beside<'g>(x: Tensor<'g>, values: &[f64]) -> Tensor<'g> {
+    x.builder().constant(Init::from(values.to_vec()).dtype(x.dtype()).array())
+}
+
+fn methods() -> Vec<Row> {
+    let ln2 = 2f64.ln();
+    let (small, tiny) = (2.061_153_620_314_381e-9, 9.357_622_968_839_299e-14);
+    let wide = [1e4, -1e4, 0.0];
+    vec![
+        row("log_softmax(x)", &wide, |x| x.log_softmax(-1), &[0.0, -2e4, -1e4], &[-2.0, 1.0, 1.0]),
+        row("softmax(x)", &wide, |x| x.softmax(-1), &[1.0, 0.0, 0.0], &[0.0; 3]),
+        row("logsumexp(x)", &[-INF, -INF], |x| x.logsumexp(), &[-INF], &[0.0, 0.0]),
+        row("logsumexp(x)", &[1e4, 1e4], |x| x.logsumexp(), &[1e4 + ln2], &[0.5, 0.5]),
+        row("logsumexp(x)", &[-INF, 3.0], |x| x.logsumexp(), &[3.0], &[0.0, 1.0]),
+        row("softmax_where(x, mask)", &[NAN, 1.0], |x| x.softmax_where(x.lt(0.0), 0), &[0.0, 0.0], &[0.0, 0.0]),
+        row("softplus(x)", &wide, |x| x.softplus(), &[1e4, 0.0, ln2], &[1.0, 0.0, 0.5]),
+        row("sigmoid(x)", &[1e4, -1e4, -30.0], |x| x.sigmoid(), &[1.0, 0.0, tiny], &[0.0, 0.0, tiny]),
+        row("-softplus(-x)", &[1e4, -1e4], |x| -(-x).softplus(), &[0.0, -1e4], &[0.0, 1.0]),
+        row(
+            "bce_with_logits(x, 1)",
+            &[1e4, -1e4, 20.0, INF],
+            |x| x.bce_with_logits(beside(x, &[1.0; 4])),
+            &[0.0, 1e4, small, 0.0],
+            &[0.0, -1.0, -2.061_153_618_190_203_7e-9, 0.0],
+        ),
+        row("tanh(x)", &[1e4, -1e4, 0.0], |x| x.tanh(), &[1.0, -1.0, 0.0], &[0.0, 0.0, 1.0]),
+        row("expm1(x)", &[1e-20, -1e4], |x| x.expm1(), &[1e-20, -1.0], &[1.0, 0.0]),
+        row("log1p(x)", &[1e-20], |x| x.log1p(), &[1e-20], &[1.0]),
+        row("variance(x)", &[4096.0, 4097.0, 4098.0, 4099.0], |x| x.variance(0), &[1.25], &[-0.75, -0.25, 0.25, 0.75]),
+        row("layer_norm(x)", &[7.0, 7.0], |x| x.layer_norm(1e-5), &[0.0, 0.0], &[0.0, 0.0]),
+        row("xlogy(x, x)", &[0.0, 1.0], |x| x.xlogy(x), &[0.0, 0.0], &[0.0, 1.0]),
+        row(
+            "cosine_similarity(x, y)",
+            &[0.0, 0.0],
+            |x| x.cosine_similarity(beside(x, &[3.0, 4.0]), 0, 1e-8),
+            &[0.0],
+            &[0.6e8, 0.8e8],
+        ),
+        row("triplet_margin", &[2.0, 3.0], |x| x.triplet_margin(x, x, 0.5), &[0.5], &[0.0, 0.0]),
+        row("abs(x)", &[0.0, -1e30], |x| x.abs(), &[0.0, 1e30], &[0.0, -1.0]),
+        row("relu(x)", &[0.0, -1e30], |x| x.relu(), &[0.0, 0.0], &[0.0, 0.0]),
+    ]
+}
+
+fn hidden() -> Vec<Row> {
+    vec![
+        row(
+            "select(x > 0, sqrt(x), 0)",
+            &[0.0, 4.0, -1.0],
+            |x| x.gt(0.0).select(x.sqrt(), 0.0),
+            &[0.0, 2.0, 0.0],
+            &[0.0, 0.25, 0.0],
+        ),
+        row(
+            "select(x > 0, log(x), 0)",
+            &[0.0, 1.0, -1.0],
+            |x| x.gt(0.0).select(2.0 * x.log() + 1.0, 0.0),
+            &[0.0, 1.0, 0.0],
+            &[0.0, 2.0, 0.0],
+        ),
+        row("select(x > 0, 1 / x, 0)", &[0.0, 2.0], |x| x.gt(0.0).select(1.0 / x, 0.0), &[0.0, 0.5], &[0.0, -0.25]),
+        row(
+            "select(x < 10, exp(x), 0)",
+            &[1e4, 0.0],
+            |x| x.ge(10.0).select(x.builder().zeros(x.ty()), x.exp()),
+            &[0.0, 1.0],
+            &[0.0, 1.0],
+        ),
+        row(
+            "select(x > 0, x log(x), 0)",
+            &[0.0, 1.0],
+            |x| x.gt(0.0).select(x * x.log(), 0.0),
+            &[0.0, 0.0],
+            &[0.0, 1.0],
+        ),
+        row("select(mask, x, 1)", &[NAN, 3.0], |x| x.lt(5.0).select(x * x, 1.0), &[1.0, 9.0], &[0.0, 6.0]),
+        // Selections inside selections, and a function in a branch that is used outside it too.
+        row(
+            "select(x > 0, sqrt(x), 0)",
+            &[0.0, 4.0, 9.0],
+            |x| x.lt(5.0).select(x.gt(0.0).select(x.sqrt(), 0.0).exp(), x),
+            &[1.0, 4f64.sqrt().exp(), 9.0],
+            &[0.0, 0.25 * 2f64.exp(), 1.0],
+        ),
+        row(
+            "select(x > 0, sqrt(x), 0)",
+            &[0.0, 4.0],
+            |x| x.gt(0.0).select(x.sqrt(), 0.0) + 3.0 * x,
+            &[0.0, 14.0],
+            &[3.0, 3.25],
+        ),
+    ]
+}
+
+fn naive() -> Vec<Row> {
+    let ln2 = 2f64.ln();
+    let wide = [1e4, -1e4, 0.0];
+    vec![
+        row("log(1 + exp(x))", &wide, |x| (1.0 + x.exp()).log(), &[1e4, 0.0, ln2], &[1.0, 0.0, 0.5])
+            .written(&[INF, 0.0, ln2], &[NAN, 0.0, 0.5]),
+        row("log(softmax(x))", &wide, |x| x.softmax(-1).log(), &[0.0, -2e4, -1e4], &[-2.0, 1.0, 1.0])
+            .written(&[0.0, -INF, -INF], &[NAN, NAN, NAN]),
+        row("log(sum(exp(x)))", &[1e4, 1e4], |x| x.exp().sum().log(), &[1e4 + ln2], &[0.5, 0.5])
+            .written(&[INF], &[NAN, NAN]),
+        row("1 / (1 + exp(-x))", &[-1e4, 1e4], |x| 1.0 / (1.0 + (-x).exp()), &[0.0, 1.0], &[0.0, 0.0])
+            .written(&[0.0, 1.0], &[NAN, 0.0]),
+        row("log(sigmoid(x))", &[-1e4, 1e4], |x| x.sigmoid().log(), &[-1e4, 0.0], &[1.0, 0.0])
+            .written(&[-INF, 0.0], &[NAN, 0.0]),
+    ]
+}
+
+#[allow(clippy::eq_op, reason = "the quotient and the difference of an infinity with itself are NaN")]
+fn undefined() -> Vec<Row> {
+    vec![
+        row("0 * inf", &[INF, 2.0], |x| x * 0.0, &[NAN, 0.0], &[0.0, 0.0]),
+        row("inf / inf", &[INF, 2.0], |x| x / x, &[NAN, 1.0], &[NAN, 0.0]),
+        row("inf - inf", &[INF, 2.0], |x| x - x, &[NAN, 0.0], &[0.0, 0.0]),
+        row("x * b / b", &[0.0, 2.0], |x| 3.0 * x / x, &[NAN, 3.0], &[NAN, 0.0]),
+        row("x / b * b", &[0.0, 2.0], |x| beside(x, &[5.0; 2]) / x * x, &[NAN, 5.0], &[NAN, 0.0]),
+        row("x log(x)", &[0.0, 1.0], |x| x * x.log(), &[NAN, 0.0], &[NAN, 1.0]),
+        row("sqrt(-1)", &[-1.0, 4.0], |x| x.sqrt(), &[NAN, 2.0], &[NAN, 0.25]),
+    ]
+}
+
+fn check(rows: &[Row]) {
+    let mut failures = Vec::new();
+    for options in configurations() {
+        for dtype in [DType::F32, DType::F64] {
+            for row in rows {
+                let array = |v: &[f64]| Init::from(v.to_vec()).dtype(dtype).array();
+                let (value, gradients) = value_and_gradients(&options, &[array(&row.at)], None, |_, x| (row.f)(x[0]));
+                let as_written = options.level != Level::O2;
+                let expected = row.written.as_ref().filter(|_| as_written).unwrap_or(&row.expected);
+                let value = value.reshaped([expected.0.len()]).unwrap();
+                let tolerance = Tolerance { scaled: 0.0, ..Tolerance::of(dtype).times(20.0) };
+                for (what, expected, actual) in
+                    [("value", &expected.0, &value), ("gradient", &expected.1, &gradients[0])]
+                {
+                    if let Err(e) = compare(&array(expected), actual, tolerance) {
+                        let (engine, level) = (options.engine, options.level);
+                        failures
+                            .push(format!("{engine:?} {level:?} {dtype} {} at {:?}, {what}: {e}", row.formula, row.at));
+                    }
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn methods_keep_their_digits_and_their_range() {
+    check(&methods());
+}
+
+#[test]
+fn what_is_hidden_has_no_influence() {
+    check(&hidden());
+}
+
+#[test]
+fn naive_formulas_are_made_stable() {
+    check(&naive());
+}
+
+#[test]
+fn what_is_undefined_stays_undefined() {
+    check(&undefined());
+}
+
+#[test]
+fn the_documentation_has_every_formula() {
+    let page = include_str!("../../src/stability.md");
+    let rows = methods().into_iter().chain(hidden()).chain(naive()).chain(undefined());
+    for row in rows {
+        assert!(page.contains(&format!("`{}", row.formula)), "{} is not in src/stability.md", row.formula);
+    }
+}
+
+/// Hiding does not change derivatives of second order: a cotangent that happens to be 0 is not hidden.
+#[test]
+fn second_derivatives_at_a_zero_residual_are_kept() {
+    for options in configurations() {
+        let g = Builder::new();
+        let x = g.input("x", f64([1]));
+        let y = x.gt(0.0).select(x.exp(), 0.0);
+        let residual = y - 1f64.exp();
+        let [slope] = g.grad(0.5 * residual.square().sum(), [x]);
+        let [curvature] = g.grad(slope.sum(), [x]);
+        let mut run = g.program(&[("slope", slope), ("curvature", curvature)]).compile(&options).unwrap();
+        let outputs = run.run(&[("x", &Array::from([1.0f64]))]).unwrap();
+        assert!(outputs["slope"].get_f64(0).abs() < 1e-12);
+        assert!((outputs["curvature"].get_f64(0) - 2f64.exp()).abs() < 1e-12, "{:?}", outputs["curvature"]);
+    }
+}
