@@ -8,6 +8,7 @@
 //!   Executable
 //! ```
 
+use std::num::NonZero;
 use std::time::Instant;
 
 use rustc_hash::FxHashSet;
@@ -16,7 +17,7 @@ use crate::build::Program;
 use crate::codegen;
 use crate::dump;
 use crate::graph::{Graph, Name};
-use crate::jit::Compiled;
+use crate::jit::{self, Compiled};
 use crate::opt::{Level, OptOptions, Optimized, optimize};
 use crate::plan::{self, Action, Place};
 use crate::prim::Op;
@@ -42,6 +43,9 @@ pub struct Options {
     /// The most bytes that the arena of intermediate values may take. Where a plan needs more, values that wait long for their last use are computed
     /// again instead of kept: elementwise chains first, matrix products last. Results stay the same up to rounding. Of no effect on the interpreter.
     pub memory_budget: Option<usize>,
+    /// How many threads a run may use, the caller's included. If it is not given, `COTANGENT_THREADS` tells, or else the processors that this process may
+    /// use, of which affinity and control groups are a part. Results do not depend on it. The interpreter uses one.
+    pub threads: Option<NonZero<usize>>,
 }
 
 impl Options {
@@ -63,6 +67,9 @@ pub enum CompileError {
     /// No plan fits the memory budget.
     #[error(transparent)]
     Memory(#[from] plan::OverBudget),
+    /// `COTANGENT_THREADS` is not a number of threads.
+    #[error("COTANGENT_THREADS is `{0}`, not a number of threads from 1 on")]
+    Threads(String),
     /// The code generator failed, or does not serve this machine.
     #[error("code generation: {0}")]
     Codegen(String),
@@ -108,7 +115,8 @@ impl Program {
                     panic!("the planner made a plan that the checker refuses: {}", faults.join("; "));
                 }
                 let names: Vec<Name> = input_names(&self.graph);
-                let compiled = timed.stage("codegen", || Compiled::new(plan, names.iter()))?;
+                let (settings, threads) = (jit::settings_by_environment()?, threads(options)?);
+                let compiled = timed.stage("codegen", || Compiled::new(plan, names.iter(), settings, threads))?;
                 fill(&mut report, &self.graph, &optimized, &compiled);
                 Backend::Jit(Box::new(compiled))
             }
@@ -146,6 +154,20 @@ impl Program {
             _ => None,
         });
         params.collect()
+    }
+}
+
+/// How many threads a run may use.
+fn threads(options: &Options) -> Result<usize, CompileError> {
+    if let Some(threads) = options.threads {
+        return Ok(threads.get());
+    }
+    match std::env::var("COTANGENT_THREADS") {
+        Ok(text) if !text.is_empty() => {
+            let threads = text.trim().parse::<NonZero<usize>>();
+            threads.map(NonZero::get).map_err(|_| CompileError::Threads(text))
+        }
+        _ => Ok(std::thread::available_parallelism().map_or(1, NonZero::get)),
     }
 }
 

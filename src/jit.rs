@@ -8,11 +8,12 @@ use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use rustc_hash::FxHashMap;
 
 use crate::array::{Array, ArrayView};
-use crate::codegen::{self, Observer, Symbols, table_len};
+use crate::codegen::{self, Observer, Settings, Sharing, Symbols, Vectors, table_len};
 use crate::compile::CompileError;
 use crate::graph::Name;
 use crate::plan::{ARENA_ALIGN, Place, Plan};
 use crate::runtime::Params;
+use crate::runtime::team::Team;
 
 /// Address space reserved for each program's code, so that all of it lies within reach of a relative call.
 const CODE_RESERVE: usize = 256 << 20;
@@ -59,6 +60,10 @@ impl Observer for CodeSize {
     fn after(&mut self, _: &str, context: &Context) {
         self.0 += context.compiled_code().map_or(0, |c| c.code_buffer().len());
     }
+
+    fn wide(&mut self, _: &str, _: &str, bytes: usize) {
+        self.0 += bytes;
+    }
 }
 
 /// Keeps the text of each function.
@@ -82,6 +87,30 @@ impl Observer for Listing {
             self.text += &format!("; {name}\n{code}\n");
         }
     }
+
+    fn wants_listing(&self) -> bool {
+        self.assembly
+    }
+
+    fn wide(&mut self, name: &str, listing: &str, _: usize) {
+        if self.assembly {
+            self.text += &format!("; {name}, 512-bit vectors\n{listing}\n");
+        } else {
+            self.text += &format!("; {name} is machine code for 512-bit vectors and has no CLIF\n\n");
+        }
+    }
+}
+
+/// The code that the environment asks for.
+pub(crate) fn settings_by_environment() -> Result<Settings, CompileError> {
+    let vectors = match std::env::var("COTANGENT_ISA").as_deref() {
+        Err(_) | Ok("" | "avx512") => Vectors::Widest,
+        Ok("clif128") => Vectors::Clif128,
+        Ok(other) => {
+            return Err(CompileError::Codegen(format!("COTANGENT_ISA is `{other}`: neither `clif128` nor `avx512`")));
+        }
+    };
+    Ok(Settings { vectors, sharing: Sharing::WherePaid })
 }
 
 fn module(symbols: Arc<Mutex<Symbols>>) -> Result<JITModule, CompileError> {
@@ -101,12 +130,26 @@ fn module(symbols: Arc<Mutex<Symbols>>) -> Result<JITModule, CompileError> {
     Ok(JITModule::new(builder))
 }
 
+/// True if kernels may be compiled for vectors wider than Cranelift's on this machine.
+#[cfg(test)]
+pub(crate) fn has_wide_vectors() -> bool {
+    let module = module(Arc::default()).expect("there is a module for this machine");
+    let wide = codegen::has_wide_vectors(&module);
+    // SAFETY: the module has no functions.
+    unsafe { module.free_memory() };
+    wide
+}
+
 /// Defines the plan's functions in a new module, watched by `observer`.
-fn define(plan: &Plan, observer: &mut dyn Observer) -> Result<(JITModule, cranelift_module::FuncId), CompileError> {
+fn define(
+    plan: &Plan,
+    settings: Settings,
+    observer: &mut dyn Observer,
+) -> Result<(JITModule, cranelift_module::FuncId), CompileError> {
     let shared = Arc::new(Mutex::new(Symbols::default()));
     let mut module = module(shared.clone())?;
     let mut symbols = Symbols::default();
-    let result = codegen::define(plan, &mut module, &mut symbols, observer);
+    let result = codegen::define(plan, &mut module, &mut symbols, settings, observer);
     *shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = symbols;
     match result {
         Ok(step) => Ok((module, step)),
@@ -118,9 +161,9 @@ fn define(plan: &Plan, observer: &mut dyn Observer) -> Result<(JITModule, cranel
     }
 }
 
-fn compile_code(plan: &Plan) -> Result<Code, CompileError> {
+fn compile_code(plan: &Plan, settings: Settings) -> Result<Code, CompileError> {
     let mut size = CodeSize::default();
-    let (mut module, step) = define(plan, &mut size)?;
+    let (mut module, step) = define(plan, settings, &mut size)?;
     if let Err(error) = module.finalize_definitions() {
         // SAFETY: no function of the module has been called or handed out.
         unsafe { module.free_memory() };
@@ -144,22 +187,34 @@ pub(crate) fn assembly_text(plan: &Plan) -> Result<String, CompileError> {
 
 fn listing(plan: &Plan, assembly: bool) -> Result<String, CompileError> {
     let mut listing = Listing { text: String::new(), assembly };
-    let (module, _) = define(plan, &mut listing)?;
+    let (module, _) = define(plan, settings_by_environment()?, &mut listing)?;
     // SAFETY: no function of the module has been called or handed out.
     unsafe { module.free_memory() };
     Ok(listing.text)
 }
 
-/// Memory aligned for the widest vectors.
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-struct Line([u8; ARENA_ALIGN]);
+/// Zeroed memory, aligned for the widest vectors. What is never touched takes none of the machine's.
+struct Arena(Vec<u8>);
+
+impl Arena {
+    fn new(bytes: usize) -> Arena {
+        Arena(vec![0; bytes + ARENA_ALIGN])
+    }
+
+    fn as_mut_ptr(&mut self) -> *mut u8 {
+        let start = self.0.as_mut_ptr();
+        start.wrapping_add(start.addr().next_multiple_of(ARENA_ALIGN) - start.addr())
+    }
+}
 
 /// Native code with the memory of one executable.
 pub(crate) struct Compiled {
     code: Arc<Code>,
     plan: Plan,
-    arena: Vec<Line>,
+    arena: Arena,
+    /// The arena's shadows, one for each thread but the first.
+    _shadows: Vec<Arena>,
+    team: Team,
     /// A pointer for each piece of memory, as [`codegen::table_index`] numbers them.
     table: Vec<*mut u8>,
     /// For each input of the executable, its entry of the table.
@@ -175,9 +230,17 @@ unsafe impl Send for Compiled {}
 
 impl Compiled {
     /// Compiles a plan. `inputs` names the arrays that a run is given, in order.
-    pub(crate) fn new<'a>(plan: Plan, inputs: impl Iterator<Item = &'a Name>) -> Result<Compiled, CompileError> {
-        let code = Arc::new(compile_code(&plan)?);
-        let arena = vec![Line([0; ARENA_ALIGN]); plan.arena_bytes.div_ceil(ARENA_ALIGN)];
+    pub(crate) fn new<'a>(
+        plan: Plan,
+        inputs: impl Iterator<Item = &'a Name>,
+        settings: Settings,
+        threads: usize,
+    ) -> Result<Compiled, CompileError> {
+        let code = Arc::new(compile_code(&plan, settings)?);
+        let mut arena = Arena::new(plan.arena_bytes);
+        let mut shadows: Vec<Arena> = (1..threads).map(|_| Arena::new(plan.arena_bytes)).collect();
+        let base = arena.as_mut_ptr().addr();
+        let team = Team::new(shadows.iter_mut().map(|s| s.as_mut_ptr().addr().wrapping_sub(base) as isize).collect());
         let number_of: FxHashMap<&Name, usize> = plan.inputs.iter().enumerate().map(|(i, n)| (n, i)).collect();
         let entry = |name: &Name| number_of.get(name).map(|&at| codegen::table_index(&plan, Place::Input(at)).0);
         let inputs = inputs.map(entry).collect();
@@ -197,7 +260,7 @@ impl Compiled {
         params.sort_unstable();
         params.dedup();
         let updates = plan.steps.iter().any(|s| s.written(&plan).any(|b| is_param(plan.buffer(b))));
-        Ok(Compiled { code, plan, arena, table, inputs, params, updates })
+        Ok(Compiled { code, plan, arena, _shadows: shadows, team, table, inputs, params, updates })
     }
 
     /// Runs the step once. The inputs are those named at compilation, of the graph's types; `results` has one array for each output, of its type.
@@ -207,7 +270,7 @@ impl Compiled {
         params: &Params,
         results: &mut [Array],
     ) {
-        self.table[0] = self.arena.as_mut_ptr().cast();
+        self.table[0] = self.arena.as_mut_ptr();
         for (view, entry) in inputs.zip(&self.inputs) {
             if let Some(entry) = entry {
                 self.table[*entry] = view.as_ptr().cast_mut();
@@ -221,19 +284,20 @@ impl Compiled {
         let known = "parameters are declared at compilation";
         // SAFETY (both calls): the table leads to live memory of the sizes that the plan was made for: the arena is as long as the plan says, inputs and
         // results have been checked against the graph's types, parameters keep theirs. Inputs and constants are only read. The plan's steps stay within
-        // their buffers. Routines are described by the plan. Nothing else touches parameters while their lock is held.
+        // their buffers, or in the same places of the shadows of the arena, which are as long. Routines are described by the plan. Nothing else touches
+        // parameters while their lock is held.
         if self.updates {
             let mut store = params.write();
             for &i in &self.params {
                 self.table[first_param + i] = store.get_mut(&self.plan.params[i]).expect(known).as_mut_ptr();
             }
-            unsafe { (self.code.step)(self.table.as_ptr()) };
+            self.team.enter(|| unsafe { (self.code.step)(self.table.as_ptr()) });
         } else {
             let store = params.read();
             for &i in &self.params {
                 self.table[first_param + i] = store.get(&self.plan.params[i]).expect(known).as_ptr().cast_mut();
             }
-            unsafe { (self.code.step)(self.table.as_ptr()) };
+            self.team.enter(|| unsafe { (self.code.step)(self.table.as_ptr()) });
         }
     }
 

@@ -470,89 +470,6 @@ fn rules() -> Vec<Row> {
     ]
 }
 
-/// A cell: the next state from the state, a slice and a matrix.
-fn cell<'g>(h: Tensor<'g>, x: Tensor<'g>, w: Tensor<'g>) -> Tensor<'g> {
-    (h.dot(w) + x * h).tanh()
-}
-
-fn loops() -> Vec<Row> {
-    let state = || [x(&[2, 3]), x(&[4, 2, 3]), x(&[3, 3])];
-    let mut rows = Vec::new();
-    for keep in [Keep::All, Keep::Carries] {
-        for (name, scan) in [("scan", Scan::new()), ("reverse scan", Scan::new().reverse())] {
-            let scan = scan.keep(keep);
-            rows.push(row(&format!("{name}, {keep} kept"), &state(), move |g, x| {
-                let (last, all) = g.scan_with(scan, x[0], x[1], |h, s| {
-                    let h = cell(h, s, x[2]);
-                    (h, h * s)
-                });
-                last * all.sum_over([0])
-            }));
-        }
-        let scan = Scan::new().keep(keep);
-        rows.push(row(&format!("nested scans, {keep} kept"), &[x(&[3]), x(&[2, 4]), x(&[3])], move |g, x| {
-            let (last, rows) = g.scan_with(scan, x[0], x[1], |h, numbers| {
-                let (h, all) = g.scan_with(scan, h, numbers, |h, n| ((h * n + x[2]).sin(), (h * n).sum()));
-                (h, all)
-            });
-            last * rows.sum()
-        }));
-        rows.push(row(
-            &format!("several carries and slices, {keep} kept"),
-            &[x(&[2]), x(&[3]), x(&[5, 2])],
-            move |g, x| {
-                let count = g.zeros(i32([]));
-                let xs = (x[2], x[2].exp());
-                let ((a, b, n), ys) = g.scan_with(scan, (x[0], x[1], count), xs, |(a, b, n), (s, e)| {
-                    let weight = n.cast(DType::F64) * 0.25 + 1.0;
-                    ((a * s + b.sum() * weight * 0.5, (b * e.sum() * 0.125).cos(), n + 1), [a * b.sum()])
-                });
-                a * b.sum() * n.cast(DType::F64) + ys[0].sum_over([0])
-            },
-        ));
-        rows.push(row(&format!("scan inside cond inside scan, {keep} kept"), &[x(&[2]), x(&[4, 2])], move |g, x| {
-            let steps = g.iota(i32([4]), 0);
-            let (last, all) = g.scan_with(scan, x[0], (x[1], steps), |h, (s, t)| {
-                let inner = || g.scan_with(scan.trips(3), h, (), |h, ()| ((h * s).sin(), ())).0;
-                let h = g.cond((t % 2).eq(0), inner, || h * h + s);
-                (h, h)
-            });
-            last + all.sum_over([0])
-        }));
-    }
-    rows.push(row("scan of one slice", &[x(&[3]), x(&[1, 3])], |g, x| {
-        g.scan(x[0], x[1], |h, s| ((h * s).exp(), ())).0
-    }));
-    rows.push(row("scan of no slices", &[x(&[3]), x(&[0, 3])], |g, x| {
-        let (last, all) = g.scan(x[0].exp(), x[1], |h, s| ((h * s).exp(), h));
-        last + all.sum_over([0])
-    }));
-    rows.push(row("scan of no elements", &[x(&[0]), x(&[2, 0])], |g, x| {
-        let (last, all) = g.scan(x[0], x[1], |h, s| ((h * s).exp(), h.sum()));
-        last + all.sum()
-    }));
-    rows.push(row("scan with one axis of one element", &[x(&[1, 2]), x(&[3, 1, 2])], |g, x| {
-        g.scan(x[0], x[1], |h, s| ((h * s).cos(), h.sum())).1
-    }));
-    rows.push(row("the carry unchanged, the slices transposed", &[x(&[2]), x(&[2, 3])], |g, x| {
-        g.scan(x[0], x[1].t(), |h, s| (h, (h * s).exp())).1
-    }));
-    rows.push(row("while", &[between(&[2], 1.5, 2.0)], |g, x| {
-        g.while_loop(x[0], 50, |c| c.sum().lt(100.0), |c| c * x[0])
-    }));
-    rows.push(row("while at its bound", &[between(&[2], 1.5, 2.0)], |g, x| {
-        g.while_loop((x[0], g.zeros(i32([]))), 3, |c| c.1.lt(100), |c| (c.0 * x[0], c.1 + 1)).0
-    }));
-    for holds in [0.0, 1.0] {
-        rows.push(row(&format!("cond {holds}"), &[x(&[3]), x(&[3])], move |g, x| {
-            let holds = g.full(bool([]), holds);
-            let (a, b) = g.cond(holds, || (x[0].exp(), x[1]), || (x[1] * x[0], x[0]));
-            a * b
-        }));
-    }
-    rows
-}
-
 fn windows() -> Vec<Row> {
     let list = |v: [usize; 2]| Dims::from_slice(&v);
     let windows = move |axes, sizes, strides, dilations| Windows {
@@ -649,6 +566,89 @@ fn windows() -> Vec<Row> {
     rows
 }
 
+/// A cell: the next state from the state, a slice and a matrix.
+fn cell<'g>(h: Tensor<'g>, x: Tensor<'g>, w: Tensor<'g>) -> Tensor<'g> {
+    (h.dot(w) + x * h).tanh()
+}
+
+fn loops() -> Vec<Row> {
+    let state = || [x(&[2, 3]), x(&[4, 2, 3]), x(&[3, 3])];
+    let mut rows = Vec::new();
+    for keep in [Keep::All, Keep::Carries] {
+        for (name, scan) in [("scan", Scan::new()), ("reverse scan", Scan::new().reverse())] {
+            let scan = scan.keep(keep);
+            rows.push(row(&format!("{name}, {keep} kept"), &state(), move |g, x| {
+                let (last, all) = g.scan_with(scan, x[0], x[1], |h, s| {
+                    let h = cell(h, s, x[2]);
+                    (h, h * s)
+                });
+                last * all.sum_over([0])
+            }));
+        }
+        let scan = Scan::new().keep(keep);
+        rows.push(row(&format!("nested scans, {keep} kept"), &[x(&[3]), x(&[2, 4]), x(&[3])], move |g, x| {
+            let (last, rows) = g.scan_with(scan, x[0], x[1], |h, numbers| {
+                let (h, all) = g.scan_with(scan, h, numbers, |h, n| ((h * n + x[2]).sin(), (h * n).sum()));
+                (h, all)
+            });
+            last * rows.sum()
+        }));
+        rows.push(row(
+            &format!("several carries and slices, {keep} kept"),
+            &[x(&[2]), x(&[3]), x(&[5, 2])],
+            move |g, x| {
+                let count = g.zeros(i32([]));
+                let xs = (x[2], x[2].exp());
+                let ((a, b, n), ys) = g.scan_with(scan, (x[0], x[1], count), xs, |(a, b, n), (s, e)| {
+                    let weight = n.cast(DType::F64) * 0.25 + 1.0;
+                    ((a * s + b.sum() * weight * 0.5, (b * e.sum() * 0.125).cos(), n + 1), [a * b.sum()])
+                });
+                a * b.sum() * n.cast(DType::F64) + ys[0].sum_over([0])
+            },
+        ));
+        rows.push(row(&format!("scan inside cond inside scan, {keep} kept"), &[x(&[2]), x(&[4, 2])], move |g, x| {
+            let steps = g.iota(i32([4]), 0);
+            let (last, all) = g.scan_with(scan, x[0], (x[1], steps), |h, (s, t)| {
+                let inner = || g.scan_with(scan.trips(3), h, (), |h, ()| ((h * s).sin(), ())).0;
+                let h = g.cond((t % 2).eq(0), inner, || h * h + s);
+                (h, h)
+            });
+            last + all.sum_over([0])
+        }));
+    }
+    rows.push(row("scan of one slice", &[x(&[3]), x(&[1, 3])], |g, x| {
+        g.scan(x[0], x[1], |h, s| ((h * s).exp(), ())).0
+    }));
+    rows.push(row("scan of no slices", &[x(&[3]), x(&[0, 3])], |g, x| {
+        let (last, all) = g.scan(x[0].exp(), x[1], |h, s| ((h * s).exp(), h));
+        last + all.sum_over([0])
+    }));
+    rows.push(row("scan of no elements", &[x(&[0]), x(&[2, 0])], |g, x| {
+        let (last, all) = g.scan(x[0], x[1], |h, s| ((h * s).exp(), h.sum()));
+        last + all.sum()
+    }));
+    rows.push(row("scan with one axis of one element", &[x(&[1, 2]), x(&[3, 1, 2])], |g, x| {
+        g.scan(x[0], x[1], |h, s| ((h * s).cos(), h.sum())).1
+    }));
+    rows.push(row("the carry unchanged, the slices transposed", &[x(&[2]), x(&[2, 3])], |g, x| {
+        g.scan(x[0], x[1].t(), |h, s| (h, (h * s).exp())).1
+    }));
+    rows.push(row("while", &[between(&[2], 1.5, 2.0)], |g, x| {
+        g.while_loop(x[0], 50, |c| c.sum().lt(100.0), |c| c * x[0])
+    }));
+    rows.push(row("while at its bound", &[between(&[2], 1.5, 2.0)], |g, x| {
+        g.while_loop((x[0], g.zeros(i32([]))), 3, |c| c.1.lt(100), |c| (c.0 * x[0], c.1 + 1)).0
+    }));
+    for holds in [0.0, 1.0] {
+        rows.push(row(&format!("cond {holds}"), &[x(&[3]), x(&[3])], move |g, x| {
+            let holds = g.full(bool([]), holds);
+            let (a, b) = g.cond(holds, || (x[0].exp(), x[1]), || (x[1] * x[0], x[0]));
+            a * b
+        }));
+    }
+    rows
+}
+
 fn table() -> Vec<Row> {
     let groups = [
         scalar_functions(),
@@ -662,8 +662,8 @@ fn table() -> Vec<Row> {
         einsums(),
         composites(),
         rules(),
-        loops(),
         windows(),
+        loops(),
     ];
     groups.into_iter().chain([shape::shapes(), shape::indexing(), shape::reductions()]).flatten().collect()
 }

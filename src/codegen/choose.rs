@@ -6,7 +6,7 @@ use crate::scalar::{Cost, ScalarFn};
 
 use super::emit::lane_bits;
 
-/// Bits of a vector.
+/// Bits of Cranelift's vectors.
 pub(super) const VECTOR_BITS: u32 = 128;
 
 /// The loop that is run by vectors.
@@ -14,6 +14,8 @@ pub(super) const VECTOR_BITS: u32 = 128;
 pub(super) struct Vector {
     /// The loop.
     pub(super) dim: usize,
+    /// Bits of a vector register.
+    bits: u32,
     /// Lanes of a truth value's vector: 32 bits, or 64 if nothing narrower varies along the loop.
     pub(super) mask_bits: u32,
     /// True if wider numbers vary along the loop too.
@@ -25,7 +27,7 @@ pub(super) struct Vector {
 impl Vector {
     /// The least count of elements that fills vectors of every type: the lanes of a mask.
     pub(super) fn least_lanes(self) -> u32 {
-        VECTOR_BITS / self.mask_bits
+        self.bits / self.mask_bits
     }
 
     /// The loop as a phase runs it: along an inner loop each phase works on as many elements as suits it.
@@ -41,8 +43,18 @@ impl Vector {
         let folds = phases().any(|p| !p.folds.is_empty());
         let scratch = kernel.slots.iter().any(|s| s.access == Access::Scratch);
         let vectors = match work {
+            // Scratch memory has room for so many rows.
+            _ if scratch && self.along_rows(kernel) && self.bits > VECTOR_BITS => 1,
             // Whole cache lines of several rows at a time.
-            w if w <= 4.0 && folds && self.along_rows(kernel) && !scratch && !self.mixed => 8,
+            w if w <= 4.0
+                && folds
+                && self.along_rows(kernel)
+                && !scratch
+                && !self.mixed
+                && self.bits == VECTOR_BITS =>
+            {
+                8
+            }
             w if w <= 8.0 && folds => 4,
             w if w <= 32.0 => 2,
             _ => 1,
@@ -131,21 +143,30 @@ impl Dependencies {
     }
 }
 
-/// Chooses the loop that is run by vectors, if one is worth it: the one by which the kernel has least to do.
-pub(super) fn choose(kernel: &Kernel, dependencies: &Dependencies) -> Option<Vector> {
+/// How a kernel is run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    /// The loop that is run by vectors, if there is one.
+    pub(super) vector: Option<Vector>,
+    /// An estimate of the instructions that it takes.
+    pub(super) work: f64,
+}
+
+/// Chooses the loop that is run by vectors of `bits` bits, if one is worth it: the one by which the kernel has least to do.
+pub(super) fn choose(kernel: &Kernel, dependencies: &Dependencies, bits: u32) -> Choice {
     let inner = (kernel.rows < kernel.loops.len()).then(|| kernel.loops.len() - 1);
     let rows = kernel.rows.checked_sub(1);
     let scalar = Estimate { kernel, dependencies, vector: None }.work();
     let candidates = inner.into_iter().chain(rows).filter_map(|dim| {
-        let vector = candidate(kernel, dependencies, dim)?;
+        let vector = candidate(kernel, dependencies, dim, bits)?;
         let work = Estimate { kernel, dependencies, vector: Some(vector) }.work();
-        (work < scalar).then_some((work, vector))
+        (work < scalar).then_some(Choice { vector: Some(vector), work })
     });
-    candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, vector)| vector)
+    candidates.min_by(|a, b| a.work.total_cmp(&b.work)).unwrap_or(Choice { vector: None, work: scalar })
 }
 
 /// The loop as one that is run by vectors, unless that is impossible.
-fn candidate(kernel: &Kernel, dependencies: &Dependencies, dim: usize) -> Option<Vector> {
+fn candidate(kernel: &Kernel, dependencies: &Dependencies, dim: usize, vector_bits: u32) -> Option<Vector> {
     let extent = kernel.loops[dim];
     let by_rows = dim < kernel.rows;
     let phases = || kernel.phases.iter();
@@ -172,20 +193,24 @@ fn candidate(kernel: &Kernel, dependencies: &Dependencies, dim: usize) -> Option
     if (kernel.serial || !by_rows) && phases().any(|p| take_turns(&p.stores) || take_turns(&p.row_stores)) {
         return None;
     }
-    // Lanes are as wide as the narrowest number that varies along the loop.
+    // Cranelift's lanes are as wide as the narrowest number that varies along the loop, and wider numbers take several vectors. Those of wider vectors are
+    // as wide as the widest number, and narrower ones fill half of a vector.
     let varying = kernel.values.iter().enumerate().filter(|&(i, _)| dependencies.varies(ValueId(i as u32), dim));
     let stored =
         phases().flat_map(|p| p.row_stores.iter().chain(&p.stores)).map(|s| kernel.slots[s.slot.index()].dtype);
-    let folded = phases().flat_map(|p| &p.folds).filter(|_| !by_rows).map(|f| kernel.value(f.value).dtype);
+    // Wide accumulators have as many lanes as everything else, also those of values that do not vary.
+    let by_lanes = !by_rows || vector_bits != VECTOR_BITS;
+    let folded = phases().flat_map(|p| &p.folds).filter(|_| by_lanes).map(|f| kernel.value(f.value).dtype);
     let mut widths: Vec<u32> = varying.map(|(_, v)| v.dtype).chain(stored).chain(folded).filter_map(bits).collect();
     widths.sort_unstable();
-    let mask_bits = widths.first().copied().unwrap_or(32);
-    let mixed = widths.last().is_some_and(|&w| w != mask_bits);
-    let least = VECTOR_BITS / mask_bits;
+    let (narrowest, widest) = (widths.first().copied().unwrap_or(32), widths.last().copied().unwrap_or(32));
+    let mask_bits = if vector_bits == VECTOR_BITS { narrowest } else { widest.max(32) };
+    let mixed = widest != narrowest;
+    let least = vector_bits / mask_bits;
     if extent < 2 {
         return None;
     }
-    let vector = Vector { dim, mask_bits, mixed, lanes: least };
+    let vector = Vector { dim, bits: vector_bits, mask_bits, mixed, lanes: least };
     let all: Vec<usize> = (0..kernel.phases.len()).collect();
     Some(Vector { lanes: vector.lanes_of(kernel, &all), ..vector })
 }
@@ -254,7 +279,7 @@ impl Estimate<'_> {
     /// Vectors that a mask's lanes of elements take.
     fn vectors(&self, dtype: DType, wide: bool) -> f64 {
         match (self.vector, bits(dtype)) {
-            (Some(v), Some(bits)) if wide => f64::from(bits / v.mask_bits),
+            (Some(v), Some(bits)) if wide => f64::from((bits / v.mask_bits).max(1)),
             _ => 1.0,
         }
     }

@@ -30,12 +30,23 @@ pub(super) struct Accumulators {
 }
 
 /// The element that every other beats or equals.
-fn worst(extremum: Extremum, dtype: DType) -> f64 {
+pub(super) fn worst(extremum: Extremum, dtype: DType) -> f64 {
     match (extremum, dtype) {
         (Extremum::Max, DType::Bool) => 0.0,
         (Extremum::Min, DType::Bool) => 1.0,
         (Extremum::Max, _) => f64::NEG_INFINITY,
         (Extremum::Min, _) => f64::INFINITY,
+    }
+}
+
+/// The number from which an accumulator begins, so that combining several gives the fold: the neutral element. The fold's own beginning is combined at
+/// the end.
+pub(super) fn neutral(f: ScalarFn, dtype: DType) -> f64 {
+    match f {
+        ScalarFn::Mul | ScalarFn::And => 1.0,
+        ScalarFn::Max => worst(Extremum::Max, dtype),
+        ScalarFn::Min => worst(Extremum::Min, dtype),
+        _ => 0.0,
     }
 }
 
@@ -55,17 +66,6 @@ impl Emitter<'_, '_, '_> {
         let result = body(self);
         self.width = saved;
         result
-    }
-
-    /// The number from which an accumulator begins, so that combining several gives the fold: the neutral element. The fold's own beginning is combined at
-    /// the end.
-    fn neutral(f: ScalarFn, dtype: DType) -> f64 {
-        match f {
-            ScalarFn::Mul | ScalarFn::And => 1.0,
-            ScalarFn::Max => worst(Extremum::Max, dtype),
-            ScalarFn::Min => worst(Extremum::Min, dtype),
-            _ => 0.0,
-        }
     }
 
     /// The integer lanes in which positions are kept.
@@ -89,7 +89,7 @@ impl Emitter<'_, '_, '_> {
         let mut a = Accumulators::default();
         match fold.kind {
             FoldKind::Combine(f, _) => {
-                let start = self.constant(dtype, Self::neutral(f, dtype), wide);
+                let start = self.constant(dtype, neutral(f, dtype), wide);
                 a.best = (0..count).map(|_| self.variable(start)).collect();
                 if blocked && f == ScalarFn::Add && dtype == DType::F32 {
                     let totals = match (wide, self.folds_across()) {
@@ -143,7 +143,7 @@ impl Emitter<'_, '_, '_> {
             let dtype = self.kernel.value(fold.value).dtype;
             let mut parts = self.parts(fold.value, wide);
             let start = match fold.kind {
-                FoldKind::Combine(f, _) => Self::neutral(f, dtype),
+                FoldKind::Combine(f, _) => neutral(f, dtype),
                 FoldKind::Position(extremum) => worst(extremum, dtype),
             };
             if self.folds_across() && self.width.live < self.width.lanes {
@@ -329,7 +329,7 @@ impl Emitter<'_, '_, '_> {
             let singles: Parts = (0..count).map(|l| self.element(&[vector], l, dtype)).collect();
             parts = Parts::from_elem(self.halved_scalars(f, dtype, &singles), 1);
         }
-        if from == Self::neutral(f, dtype) {
+        if from == neutral(f, dtype) {
             return parts;
         }
         let from = self.constant(dtype, from, wide && !across);

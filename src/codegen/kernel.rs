@@ -16,7 +16,7 @@ use crate::plan::kernel::{FoldKind, Kernel, Phase};
 use crate::scalar::ScalarFn;
 
 use super::Symbols;
-use super::choose::{Dependencies, Vector, choose};
+use super::choose::{Dependencies, Vector};
 use super::emit::Emitter;
 use super::lanes::Calls;
 use super::loops::{Width, counting};
@@ -27,6 +27,8 @@ const BLOCK: usize = 64;
 /// Builds the function of a kernel.
 pub(super) fn build(
     kernel: &Kernel,
+    dependencies: &Dependencies,
+    vector: Option<Vector>,
     function: &mut Function,
     context: &mut FunctionBuilderContext,
     module: &mut dyn Module,
@@ -43,9 +45,7 @@ pub(super) fn build(
         (0..kernel.slots.len()).map(|s| builder.ins().load(types::I64, read, params[0], (s * 8) as i32)).collect();
     let target = module.target_config();
     let mut calls = Calls::new(module, symbols);
-    let dependencies = Dependencies::of(kernel);
-    let vector = choose(kernel, &dependencies);
-    let mut emitter = Emitter::new(kernel, &dependencies, vector, builder, &mut calls, slots);
+    let mut emitter = Emitter::new(kernel, dependencies, vector, builder, &mut calls, slots);
     rows(&mut emitter, 0, (params[1], params[2]));
     let mut builder = emitter.b;
     builder.ins().return_(&[]);
@@ -55,19 +55,19 @@ pub(super) fn build(
 
 /// How a loop is run: turns of `step` elements, then a rest.
 #[derive(Clone, Copy, Debug)]
-struct Turns {
+pub(super) struct Turns {
     /// Elements of a turn.
-    width: Width,
-    step: usize,
+    pub(super) width: Width,
+    pub(super) step: usize,
     /// Elements that the turns do; a multiple of `step`.
-    whole: usize,
+    pub(super) whole: usize,
     /// What is left.
-    rest: Option<Width>,
+    pub(super) rest: Option<Width>,
 }
 
 impl Turns {
     /// Turns of a loop within code that works on `outer` elements.
-    fn of(extent: usize, vector: Option<Vector>, outer: Width) -> Turns {
+    pub(super) fn of(extent: usize, vector: Option<Vector>, outer: Width) -> Turns {
         let Some(vector) = vector else { return Turns { width: outer, step: 1, whole: extent, rest: None } };
         let step = vector.lanes as usize;
         let whole = extent / step * step;
@@ -77,7 +77,8 @@ impl Turns {
         Turns { width: Width::full(vector.lanes), step, whole, rest }
     }
 
-    fn count(self) -> usize {
+    /// How many turns of full width there are.
+    pub(super) fn count(self) -> usize {
         self.whole / self.step
     }
 }
@@ -205,16 +206,16 @@ fn row(e: &mut Emitter<'_, '_, '_>) {
 
 /// How the inner loops of a phase are cut into blocks.
 #[derive(Clone, Copy, Debug)]
-struct Blocks {
+pub(super) struct Blocks {
     /// The loop that is cut.
-    dim: usize,
+    pub(super) dim: usize,
     /// Its turns in a block.
-    turns: usize,
+    pub(super) turns: usize,
 }
 
 impl Blocks {
     /// The blocks of a phase that has a sum of many `f32`.
-    fn of(kernel: &Kernel, phase: &Phase, vector: Option<Vector>) -> Option<Blocks> {
+    pub(super) fn of(kernel: &Kernel, phase: &Phase, vector: Option<Vector>) -> Option<Blocks> {
         let sums = phase.folds.iter().any(|f| {
             kernel.value(f.value).dtype == DType::F32 && matches!(f.kind, FoldKind::Combine(ScalarFn::Add, _))
         });

@@ -35,11 +35,8 @@ impl<'a> Calls<'a> {
         (arity, address): (usize, *const u8),
     ) -> FuncRef {
         *self.imported.entry((name, bits)).or_insert_with(|| {
-            let name = format!("cotangent_{name}_f{bits}");
-            let ty = if bits == 32 { types::F32 } else { types::F64 };
-            let mut signature = Signature::new(self.module.isa().default_call_conv());
-            signature.params.resize(arity, AbiParam::new(ty));
-            signature.returns.push(AbiParam::new(ty));
+            let name = symbol(name, bits);
+            let signature = signature(self.module, arity, bits);
             let id = self
                 .module
                 .declare_function(&name, Linkage::Import, &signature)
@@ -48,6 +45,20 @@ impl<'a> Calls<'a> {
             self.module.declare_func_in_func(id, b.func)
         })
     }
+}
+
+/// The name by which a function of floats of `bits` bits is imported.
+pub(super) fn symbol(name: &str, bits: u32) -> String {
+    format!("cotangent_{name}_f{bits}")
+}
+
+/// The signature of a function of `arity` floats of `bits` bits to one.
+pub(super) fn signature(module: &dyn Module, arity: usize, bits: u32) -> Signature {
+    let ty = if bits == 32 { types::F32 } else { types::F64 };
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params.resize(arity, AbiParam::new(ty));
+    signature.returns.push(AbiParam::new(ty));
+    signature
 }
 
 /// A group of `count` lanes of `bits` bits in the function that `b` builds. `count` is 1, or fills 128 bits.

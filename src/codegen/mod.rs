@@ -18,18 +18,24 @@ mod lanes;
 mod loops;
 mod memory;
 mod nested;
+mod share;
 mod step;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 use cranelift_codegen::Context;
+use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::{AbiParam, Signature, types};
 use cranelift_frontend::FunctionBuilderContext;
-use cranelift_module::{FuncId, Linkage, Module, ModuleError};
+use cranelift_module::{FuncId, Linkage, Module, ModuleError, ModuleReloc, ModuleRelocTarget};
 use rustc_hash::FxHashMap;
 
 use crate::plan::kernel::Kernel;
 use crate::plan::{Place, Plan};
+
+use choose::Dependencies;
+pub(crate) use share::Sharing;
 
 /// Addresses of the functions that compiled code imports, by name.
 #[derive(Debug, Default)]
@@ -71,12 +77,52 @@ pub(crate) fn table_len(plan: &Plan) -> usize {
     first_routine(plan) + plan.routine_calls().len()
 }
 
+/// The vectors that kernels may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vectors {
+    /// Cranelift's, of 128 bits.
+    Clif128,
+    /// The widest that the machine has and this crate makes code for.
+    Widest,
+}
+
+/// How code is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// The vectors that kernels may use.
+    pub(crate) vectors: Vectors,
+    /// Which kernels are handed to several threads.
+    pub(crate) sharing: Sharing,
+}
+
+/// A kernel that has been declared.
+#[derive(Clone, Copy, Debug)]
+struct Compiled {
+    id: FuncId,
+    /// If several threads may run it: the rows of the outermost loop that one of them takes at a time.
+    grain: Option<usize>,
+}
+
+/// Alignment of wide kernels, in bytes: that of the constants behind their code.
+const WIDE_ALIGN: u64 = 64;
+
 /// What is told of each function that is defined.
 pub(crate) trait Observer {
     /// A function is about to be compiled. The observer may ask the context for a disassembly.
     fn before(&mut self, name: &str, context: &mut Context);
     /// A function has been compiled.
     fn after(&mut self, name: &str, context: &Context);
+    /// True if the text of wide kernels is wanted.
+    fn wants_listing(&self) -> bool {
+        false
+    }
+    /// A kernel has been compiled without Cranelift.
+    fn wide(&mut self, name: &str, listing: &str, bytes: usize);
+}
+
+/// True if the target has vectors wider than Cranelift's for which there is code.
+pub(crate) fn has_wide_vectors(module: &dyn Module) -> bool {
+    wide::is_supported(module.isa())
 }
 
 /// Defines all functions of the plan in `module` and returns the step function.
@@ -86,6 +132,7 @@ pub(crate) fn define(
     plan: &Plan,
     module: &mut dyn Module,
     symbols: &mut Symbols,
+    settings: Settings,
     observer: &mut dyn Observer,
 ) -> Result<FuncId, Box<ModuleError>> {
     let mut context = module.make_context();
@@ -93,7 +140,7 @@ pub(crate) fn define(
     let pointer = module.target_config().pointer_type();
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params.push(AbiParam::new(pointer));
-    let mut defined: FxHashMap<&Kernel, FuncId> = FxHashMap::default();
+    let mut defined: FxHashMap<&Kernel, Compiled> = FxHashMap::default();
     let mut nested: FxHashMap<*const Plan, FuncId> = FxHashMap::default();
     // Nested plans come behind the plans that they are in, and one may be in several.
     let mut plans: Vec<&Plan> = Vec::new();
@@ -107,25 +154,17 @@ pub(crate) fn define(
     for (number, &part) in plans.iter().rev().enumerate().rev() {
         let mut kernels = Vec::with_capacity(part.kernels.len());
         for kernel in &part.kernels {
-            let id = match defined.get(kernel) {
-                Some(&id) => id,
+            let compiled = match defined.get(kernel) {
+                Some(&compiled) => compiled,
                 None => {
                     let name = format!("kernel_{}", defined.len());
-                    let mut signature = Signature::new(module.isa().default_call_conv());
-                    signature.params.extend([
-                        AbiParam::new(pointer),
-                        AbiParam::new(types::I64),
-                        AbiParam::new(types::I64),
-                    ]);
-                    let id = module.declare_function(&name, Linkage::Local, &signature).map_err(Box::new)?;
-                    context.func.signature = signature;
-                    kernel::build(kernel, &mut context.func, &mut builder, module, symbols);
-                    finish(id, &name, &mut context, module, observer)?;
-                    defined.insert(kernel, id);
-                    id
+                    let builder = (&mut context, &mut builder);
+                    let compiled = define_kernel(kernel, &name, builder, module, symbols, settings, observer)?;
+                    defined.insert(kernel, compiled);
+                    compiled
                 }
             };
-            kernels.push(id);
+            kernels.push(compiled);
         }
         let (name, linkage) = match number {
             0 => ("step".to_owned(), Linkage::Export),
@@ -133,12 +172,67 @@ pub(crate) fn define(
         };
         let id = module.declare_function(&name, linkage, &signature).map_err(Box::new)?;
         context.func.signature = signature.clone();
-        step::build(part, &kernels, &nested, &mut tables, (&mut context.func, &mut builder), module, symbols)?;
+        step::build(
+            part,
+            (&kernels, settings.sharing),
+            &nested,
+            &mut tables,
+            (&mut context.func, &mut builder),
+            module,
+            symbols,
+        )?;
         finish(id, &name, &mut context, module, observer)?;
         nested.insert(std::ptr::from_ref(part), id);
         step = Some(id);
     }
     Ok(step.expect("the plan itself is the last"))
+}
+
+/// Defines the function of a kernel: wide code if there is some, else Cranelift's.
+fn define_kernel(
+    kernel: &Kernel,
+    name: &str,
+    (context, builder): (&mut Context, &mut FunctionBuilderContext),
+    module: &mut dyn Module,
+    symbols: &mut Symbols,
+    settings: Settings,
+    observer: &mut dyn Observer,
+) -> Result<Compiled, Box<ModuleError>> {
+    let pointer = module.target_config().pointer_type();
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params.extend([AbiParam::new(pointer), AbiParam::new(types::I64), AbiParam::new(types::I64)]);
+    let id = module.declare_function(name, Linkage::Local, &signature).map_err(Box::new)?;
+    let dependencies = Dependencies::of(kernel);
+    if settings.vectors == Vectors::Widest && has_wide_vectors(module) {
+        let choice = choose::choose(kernel, &dependencies, wide::VECTOR_BITS);
+        if let Some(code) = wide::compile(kernel, &dependencies, choice, observer.wants_listing()) {
+            let relocations = relocations(&code, module, symbols)?;
+            module.define_function_bytes(id, WIDE_ALIGN, &code.bytes, &relocations).map_err(Box::new)?;
+            observer.wide(name, &code.listing, code.bytes.len());
+            return Ok(Compiled { id, grain: share::grain(kernel, choice, settings.sharing) });
+        }
+    }
+    let choice = choose::choose(kernel, &dependencies, choose::VECTOR_BITS);
+    context.func.signature = signature;
+    kernel::build(kernel, &dependencies, choice.vector, &mut context.func, builder, module, symbols);
+    finish(id, name, context, module, observer)?;
+    Ok(Compiled { id, grain: share::grain(kernel, choice, settings.sharing) })
+}
+
+/// The addresses that wide code waits for, its functions declared.
+fn relocations(
+    code: &wide::WideCode,
+    module: &mut dyn Module,
+    symbols: &mut Symbols,
+) -> Result<Vec<ModuleReloc>, Box<ModuleError>> {
+    let calls = code.calls.iter().map(|(at, function)| {
+        let name = lanes::symbol(function.name, function.bits);
+        let signature = lanes::signature(module, function.arity, function.bits);
+        let id = module.declare_function(&name, Linkage::Import, &signature).map_err(Box::new)?;
+        symbols.insert(name, function.address as *const u8);
+        Ok(ModuleReloc { offset: *at as u32, kind: Reloc::Abs8, name: ModuleRelocTarget::from(id), addend: 0 })
+    });
+    calls.collect()
 }
 
 fn finish(

@@ -12,10 +12,13 @@ use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleE
 use rustc_hash::FxHashMap;
 
 use crate::graph::DType;
+use crate::plan::kernel::{Access, Kernel};
 use crate::plan::nested::Nested;
 use crate::plan::{Action, Alpha, BufferId, Plan, Product, RoutineCall};
-use crate::runtime::{gemm, routine};
+use crate::runtime::{gemm, routine, team};
 
+use super::Compiled;
+use super::share::{self, Sharing};
 use super::{Symbols, first_routine, table_index};
 
 pub(super) struct Step<'a, 'f> {
@@ -31,7 +34,7 @@ pub(super) struct Step<'a, 'f> {
 /// Builds the step function. `kernels` and `nested` are the functions of the plan's kernels and of nested plans.
 pub(super) fn build(
     plan: &Plan,
-    kernels: &[FuncId],
+    (kernels, sharing): (&[Compiled], Sharing),
     nested: &FxHashMap<*const Plan, FuncId>,
     tables: &mut Tables,
     (function, context): (&mut Function, &mut FunctionBuilderContext),
@@ -52,21 +55,31 @@ pub(super) fn build(
     for s in &plan.steps {
         match &s.action {
             Action::Kernel { kernel, args } => {
-                let id = kernels[kernel.index()];
+                let Compiled { id, grain } = kernels[kernel.index()];
                 let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
                 let slots = step.pointers(args.iter().copied());
                 let kernel = plan.kernel(*kernel);
                 let rows = if kernel.rows > 0 { kernel.loops[0] } else { 1 };
-                let (begin, end) = (step.int(0), step.int(rows as i64));
-                step.b.ins().call(function, &[slots, begin, end]);
+                match grain {
+                    None => {
+                        let (begin, end) = (step.int(0), step.int(rows as i64));
+                        step.b.ins().call(function, &[slots, begin, end]);
+                    }
+                    Some(grain) => {
+                        let id = import_rows(module, symbols);
+                        let share = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
+                        step.shared(kernel, function, share, slots, grain);
+                    }
+                }
             }
             Action::Product(product) => {
-                let id = import_product(product.dtype, module, symbols);
-                let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
                 let table = gemm::Table::new(&product.axes, product.accumulate);
+                let grain = share::product_grain(&table, sharing);
+                let id = import_product(product.dtype, grain.is_some(), module, symbols);
+                let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
                 let data = tables.define(&table, module)?;
                 let data = module.declare_data_in_func(data, step.b.func);
-                step.product(product, table.chunks(), data, function);
+                step.product(product, (table.chunks(), grain), data, function);
             }
             Action::Routine(call) => {
                 let id = import_routine(module, symbols);
@@ -91,11 +104,13 @@ pub(super) fn build(
     Ok(())
 }
 
-/// The function of the runtime that multiplies matrices of this type.
-fn import_product(dtype: DType, module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
-    let (name, address) = match dtype {
-        DType::F64 => ("cotangent_gemm_f64", gemm::multiply_f64 as *const u8),
-        _ => ("cotangent_gemm_f32", gemm::multiply_f32 as *const u8),
+/// The function of the runtime that multiplies matrices of this type, on several threads if they are to share the work.
+fn import_product(dtype: DType, shared: bool, module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
+    let (name, address) = match (dtype, shared) {
+        (DType::F64, false) => ("cotangent_gemm_f64", gemm::multiply_f64 as *const u8),
+        (_, false) => ("cotangent_gemm_f32", gemm::multiply_f32 as *const u8),
+        (DType::F64, true) => ("cotangent_product_f64", team::product_f64 as *const u8),
+        (_, true) => ("cotangent_product_f32", team::product_f32 as *const u8),
     };
     symbols.insert(name.to_owned(), address);
     let pointer = AbiParam::new(module.target_config().pointer_type());
@@ -103,6 +118,17 @@ fn import_product(dtype: DType, module: &mut dyn Module, symbols: &mut Symbols) 
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params.extend([pointer; 5]);
     signature.params.extend([AbiParam::new(types::F64), int, int]);
+    module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
+}
+
+/// The function of the runtime that hands the rows of a kernel to several threads.
+fn import_rows(module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
+    let name = "cotangent_rows";
+    symbols.insert(name.to_owned(), team::rows as *const u8);
+    let pointer = AbiParam::new(module.target_config().pointer_type());
+    let int = AbiParam::new(types::I64);
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params.extend([pointer, pointer, int, int, int, int]);
     module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
 }
 
@@ -138,6 +164,16 @@ impl Tables {
 }
 
 impl Step<'_, '_> {
+    /// Emits the call that hands the rows of a kernel to several threads, `grain` at a time.
+    fn shared(&mut self, kernel: &Kernel, function: FuncRef, share: FuncRef, slots: Clif, grain: usize) {
+        let own = kernel.slots.iter().enumerate().filter(|(_, s)| s.access == Access::Scratch);
+        let scratch = own.fold(0i64, |bits, (i, _)| bits | 1 << i);
+        let address = self.b.ins().func_addr(types::I64, function);
+        let numbers = [kernel.slots.len() as i64, scratch, kernel.loops[0] as i64, grain as i64].map(|v| self.int(v));
+        let [count, scratch, rows, grain] = numbers;
+        self.b.ins().call(share, &[address, slots, count, scratch, rows, grain]);
+    }
+
     pub(super) fn int(&mut self, v: i64) -> Clif {
         self.b.ins().iconst(types::I64, v)
     }
@@ -179,8 +215,14 @@ impl Step<'_, '_> {
         self.b.ins().call(function, &[description, pointers]);
     }
 
-    /// Calls `function` for all chunks of a product, which `table` describes.
-    fn product(&mut self, product: &Product, chunks: usize, table: GlobalValue, function: FuncRef) {
+    /// Calls `function` for all chunks of a product, which `table` describes; with a grain, for so many at a time on several threads.
+    fn product(
+        &mut self,
+        product: &Product,
+        (chunks, grain): (usize, Option<usize>),
+        table: GlobalValue,
+        function: FuncRef,
+    ) {
         let alpha = match product.alpha {
             Alpha::Const(v) => self.b.ins().f64const(v),
             Alpha::Buffer { buffer, sign } => {
@@ -205,8 +247,12 @@ impl Step<'_, '_> {
             Some(workspace) => self.pointer(workspace),
             None => self.int(0),
         });
-        let (first, end) = (self.int(0), self.int(chunks as i64));
-        args.extend([alpha, first, end]);
+        let numbers = match grain {
+            None => [0, chunks],
+            Some(grain) => [chunks, grain],
+        };
+        let [first, second] = numbers.map(|v| self.int(v as i64));
+        args.extend([alpha, first, second]);
         self.b.ins().call(function, &args);
     }
 }

@@ -447,7 +447,7 @@ fn is_dear(graph: &Graph, id: NodeId) -> bool {
         | Lowering::Dot
         | Lowering::Scatter { .. }
         | Lowering::Routine { .. }
-        | Lowering::Loop
-        | Lowering::Expand => true,
+        | Lowering::Expand
+        | Lowering::Loop => true,
     }
 }

@@ -317,8 +317,8 @@ impl Fused<'_> {
                 let level = operands.iter().map(|&o| self.level_of(o)).max().unwrap_or(0) + 1;
                 self.begin(id, level, Kind::Routine { node: id, operands, workspace })
             }
-            Lowering::Loop => self.place_loop(id, &operands),
             Lowering::Expand => panic!("{} has been expanded", node.op.name()),
+            Lowering::Loop => self.place_loop(id, &operands),
         };
         self.defs[id.index()] = Some(expr);
     }

@@ -218,10 +218,10 @@ pub enum Lowering {
         /// The memory that it wants beside its operands and its result.
         workspace: Workspace,
     },
-    /// A result of a loop over a body: [`Op::looped`] tells which.
-    Loop,
     /// Other operations: [`Primitive::expand`] emits them. For what the optimizer and the rules of differentiation are to see as one.
     Expand,
+    /// A result of a loop over a body: [`Op::looped`] tells which.
+    Loop,
 }
 
 /// Defines [`Op`] and [`OpKind`] and hands each call on to the operation's own file.
@@ -401,12 +401,12 @@ ops! {
     Barrier,
     /// A value with a derivative of the program's own.
     Custom,
-    /// A result of a loop over a body.
-    Loop,
     /// Windows that slide over axes.
     Window,
     /// The sum of overlapping windows.
     Unwindow,
+    /// A result of a loop over a body.
+    Loop,
 }
 
 /// The batching rule of operations without operands: there is none, because no operand can have a batch axis.

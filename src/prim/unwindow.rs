@@ -157,9 +157,9 @@ impl Primitive for Unwindow {
         match ty.dtype {
             DType::F32 => sum(this, 0.0f64, |s, x: f32| s + f64::from(x), |s| s as f32),
             DType::F64 => sum(this, 0.0f64, |s, x: f64| s + x, |s| s),
-            DType::I32 => sum(this, 0i32, |s, x: i32| s.wrapping_add(x), |s| s),
             DType::U8 => sum(this, 0u8, |s, x: u8| s.wrapping_add(x), |s| s),
             DType::U32 => sum(this, 0u32, |s, x: u32| s.wrapping_add(x), |s| s),
+            DType::I32 => sum(this, 0i32, |s, x: i32| s.wrapping_add(x), |s| s),
             DType::I64 => sum(this, 0i64, |s, x: i64| s.wrapping_add(x), |s| s),
             DType::Bool => panic!("the shape rule refuses sums of truth values"),
         }

@@ -10,8 +10,10 @@ mod executable;
 pub(crate) mod gemm;
 mod inputs;
 mod params;
+mod pool;
 mod report;
 pub(crate) mod routine;
+pub(crate) mod team;
 
 pub(crate) use executable::{Backend, inputs_of};
 pub use executable::{Executable, Outputs, RunError};

@@ -211,11 +211,11 @@ fn rounding(op: &Op, operands: &[&Bounded], ty: &TensorType, repeated: bool) -> 
             let count = dot.lhs_contract.iter().map(|&a| shape[a]).product();
             of_sum(magnitudes(op), count, grids[0].exponent + grids[1].exponent)
         }
-        Op::Loop(_) => panic!("loops are evaluated operation by operation"),
         Op::Unwindow(unwindow) => {
             let count = unwindow.windows.sizes.iter().product();
             of_sum(magnitudes(op), count, grids[0].exponent)
         }
+        Op::Loop(_) => panic!("loops are evaluated operation by operation"),
         Op::Scatter(scatter) => match scatter.combine {
             Combine::Set | Combine::Max | Combine::Min => Rounding::None,
             Combine::Mul => {

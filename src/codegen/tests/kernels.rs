@@ -9,17 +9,22 @@ use crate::runtime::Declaration;
 use crate::scalar::ScalarFn;
 use crate::testing::Draw;
 
-use super::{Both, Single, run};
+use super::{Both, Single, all_settings, run};
 
 fn floats(seed: u64, len: usize) -> Array {
     Draw::new(seed).uniform(&TensorType::new(DType::F32, [len]), -2.0, 2.0)
 }
 
-/// The kernel's only result, compiled and evaluated.
+/// The kernel's only result, compiled and evaluated, for each kind of code, one behind the other.
 fn both(mut single: Single, kernel: Kernel) -> (Vec<f64>, Vec<f64>) {
     crate::plan::testing::call(&mut single.plan, kernel, &single.args);
-    let Both { compiled, evaluated } = run(&single.plan, &single.inputs, &single.params);
-    (compiled[0].to_f64_vec(), evaluated[0].to_f64_vec())
+    let mut all = (Vec::new(), Vec::new());
+    for settings in all_settings() {
+        let Both { compiled, evaluated } = run(&single.plan, &single.inputs, &single.params, settings);
+        all.0.extend(compiled[0].to_f64_vec());
+        all.1.extend(evaluated[0].to_f64_vec());
+    }
+    all
 }
 
 #[track_caller]
@@ -185,10 +190,28 @@ fn far_offsets() {
     k.store(y, at(0, &[1]), v);
     crate::plan::testing::call(&mut single.plan, k.0, &single.args);
     // The evaluator would copy the memory; only the compiled side runs.
-    let shared = crate::runtime::Params::new();
-    let (name, ty) = (&single.plan.params[0], &single.params[0].ty());
-    shared.declare(&[Declaration { name, ty, initial: None }]).expect("declared once");
-    let mut code = crate::jit::Compiled::new(single.plan.clone(), single.plan.inputs.iter()).expect("compiles");
-    code.run([single.inputs[0].view()].iter(), &shared, &mut []);
-    assert_eq!(shared.get(&single.plan.params[0]).expect("declared").to_f64_vec(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+    for settings in all_settings() {
+        let shared = crate::runtime::Params::new();
+        let (name, ty) = (&single.plan.params[0], &single.params[0].ty());
+        shared.declare(&[Declaration { name, ty, initial: None }]).expect("declared once");
+        let plan = single.plan.clone();
+        let mut code = crate::jit::Compiled::new(plan, single.plan.inputs.iter(), settings, 2).expect("compiles");
+        code.run([single.inputs[0].view()].iter(), &shared, &mut []);
+        let results = shared.get(&single.plan.params[0]).expect("declared").to_f64_vec();
+        assert_eq!(results, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+    }
+}
+
+/// A machine with AVX-512 runs ordinary kernels by its own vectors, and says so in the listing.
+#[test]
+fn softmax_is_wide_where_the_machine_is() {
+    if !crate::jit::has_wide_vectors() {
+        return;
+    }
+    let mut single = Single::new();
+    single.reads(floats(1, 500)).writes(DType::F32, 500).scratch(DType::F32, 10);
+    crate::plan::testing::call(&mut single.plan, softmax(50, 10), &single.args);
+    let text = crate::jit::assembly_text(&single.plan).expect("compiles");
+    assert!(text.contains("; kernel_0, 512-bit vectors"), "{text}");
+    assert!(text.contains("vfma"), "{text}");
 }

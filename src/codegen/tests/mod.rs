@@ -6,6 +6,7 @@ mod random;
 mod scalar;
 
 use crate::array::Array;
+use crate::codegen::{Settings, Sharing, Vectors};
 use crate::graph::{DType, TensorType};
 use crate::jit::Compiled;
 use crate::plan::testing::{Body, buffer, call};
@@ -34,7 +35,7 @@ fn garbage(ty: &TensorType) -> Array {
     array.expect("as many elements as the shape says")
 }
 
-fn run(plan: &Plan, inputs: &[Array], params: &[Array]) -> Both {
+fn run(plan: &Plan, inputs: &[Array], params: &[Array], settings: Settings) -> Both {
     let views: Vec<_> = inputs.iter().map(Array::view).collect();
     let mut evaluated_params = params.to_vec();
     let mut evaluated = eval::run(plan, &views, &mut evaluated_params);
@@ -46,7 +47,7 @@ fn run(plan: &Plan, inputs: &[Array], params: &[Array]) -> Both {
         shared.declare(&[declared]).expect("each name is declared once");
     }
     let mut compiled: Vec<Array> = plan.outputs.iter().map(|(_, ty)| garbage(ty)).collect();
-    let mut code = Compiled::new(plan.clone(), plan.inputs.iter()).expect("the plan compiles");
+    let mut code = Compiled::new(plan.clone(), plan.inputs.iter(), settings, 3).expect("the plan compiles");
     code.run(views.iter(), &shared, &mut compiled);
     compiled.extend(plan.params.iter().map(|name| shared.get(name).expect("it has been declared")));
     Both { compiled, evaluated }
@@ -55,7 +56,25 @@ fn run(plan: &Plan, inputs: &[Array], params: &[Array]) -> Both {
 /// Asserts that compiled code gives the same bits as the evaluator; one NaN is as good as another.
 #[track_caller]
 fn check(plan: &Plan, inputs: &[Array], params: &[Array]) {
-    let Both { compiled, evaluated } = run(plan, inputs, params);
+    // Both kinds of vectors; which of them is shared by threads changes from plan to plan.
+    let [first, second] = if plan.buffers.len().is_multiple_of(2) { [0, 3] } else { [1, 2] };
+    for (i, settings) in all_settings().enumerate() {
+        if i == first || i == second {
+            check_with(plan, inputs, params, settings);
+        }
+    }
+}
+
+/// Every kind of code.
+fn all_settings() -> impl Iterator<Item = Settings> {
+    let vectors = [Vectors::Clif128, Vectors::Widest];
+    let sharing = [Sharing::WherePaid, Sharing::Always];
+    vectors.into_iter().flat_map(move |vectors| sharing.map(|sharing| Settings { vectors, sharing }))
+}
+
+#[track_caller]
+fn check_with(plan: &Plan, inputs: &[Array], params: &[Array], settings: Settings) {
+    let Both { compiled, evaluated } = run(plan, inputs, params, settings);
     for (at, (c, e)) in compiled.iter().zip(&evaluated).enumerate() {
         assert_eq!(c.ty(), e.ty());
         with_element!(c.dtype(), T => {
@@ -65,7 +84,7 @@ fn check(plan: &Plan, inputs: &[Array], params: &[Array]) {
                 let nan = c != c && e != e;
                 // Zeros of both signs print differently.
                 let same = nan || c == e && format!("{c:?}") == format!("{e:?}");
-                assert!(same, "result {at}, element {i}: compiled {c:?}, evaluated {e:?}, of\n{plan}");
+                assert!(same, "result {at}, element {i}, {settings:?}: compiled {c:?}, evaluated {e:?}, of\n{plan}");
             }
         });
     }

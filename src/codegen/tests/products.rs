@@ -1,5 +1,6 @@
 //! Matrix products: every way to lay matrices out. The numbers are small integers, so that all sums are exact.
 
+use crate::codegen::{Settings, Sharing, Vectors};
 use crate::graph::{DType, TensorType};
 use crate::plan::testing::{buffer, step};
 use crate::plan::{Action, Alpha, Axes, Axis, BufferId, Matrix, Place, Plan, Product};
@@ -43,6 +44,9 @@ fn window(d: &mut Draw, extents: &[usize]) -> (Vec<isize>, isize, usize) {
     let len = offset + ends.map(|e| e.max(0)).sum::<isize>() + 1;
     (strides, offset, len as usize)
 }
+
+/// Products are the same in every kind of code.
+const SETTINGS: Settings = Settings { vectors: Vectors::Widest, sharing: Sharing::Always };
 
 fn check(seed: u64) {
     let d = &mut Draw::new(seed);
@@ -94,7 +98,7 @@ fn check(seed: u64) {
     step(&mut plan, Action::Product(Box::new(product)));
     let inputs = [integers(d, dtype, a_len), integers(d, dtype, b_len), integers(d, dtype, 1)];
     let params = [integers(d, dtype, c_len)];
-    let Both { compiled, evaluated } = run(&plan, &inputs, &params);
+    let Both { compiled, evaluated } = run(&plan, &inputs, &params, SETTINGS);
     let numbers = |a: &Array| ArrayView::from(a).to_array().to_f64_vec();
     assert_eq!(numbers(&compiled[0]), numbers(&evaluated[0]), "seed {seed}\n{plan}");
 }

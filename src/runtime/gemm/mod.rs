@@ -165,6 +165,18 @@ impl Table {
         self.view().chunks()
     }
 
+    /// Chunks that are best computed by one thread: a column of the grid shares what is packed of `b`. If there is only one column, a chunk.
+    pub(crate) fn unit(&self) -> usize {
+        let [_, rows, columns, _] = self.families();
+        let grid = Grid::of(rows, columns);
+        if grid.across > 1 { grid.down } else { 1 }
+    }
+
+    /// Multiplications of the whole product.
+    pub(crate) fn multiplications(&self) -> usize {
+        self.families().into_iter().map(extent).product()
+    }
+
     fn view(&self) -> View<'_> {
         let Table { exchanged, accumulate, path, .. } = *self;
         View { families: self.families(), exchanged, accumulate, path }

@@ -1,0 +1,67 @@
+//! Which kernels and products are worth several threads, and in which pieces.
+//!
+//! The pieces are a function of the kernel or product alone. Rows and chunks do not depend on each other, so neither the pieces nor the threads show in the results.
+
+use crate::plan::kernel::Kernel;
+use crate::runtime::gemm::Table;
+use crate::runtime::team::MAX_SLOTS;
+
+use super::choose::Choice;
+
+/// Which kernels are handed to several threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Those that take long enough.
+    WherePaid,
+    /// All that can be, in the smallest pieces: for tests.
+    #[cfg_attr(not(test), allow(dead_code, reason = "only tests share everything"))]
+    Always,
+}
+
+/// Nanoseconds of an instruction of the estimate.
+const INSTRUCTION: f64 = 0.3;
+/// From so many nanoseconds on a kernel is shared: handing it over takes about half a microsecond.
+const WORTH: f64 = 6_000.0;
+/// The least time of a piece, in nanoseconds.
+const PIECE: f64 = 2_000.0;
+/// So many pieces are enough, even if some thread is pushed aside meanwhile.
+const PIECES: usize = 16;
+/// A range of vectors begins at a multiple of this.
+const VECTOR_ROWS: usize = 64;
+
+/// How many rows of the outermost loop a thread takes at a time; `None` if one thread is to run the kernel.
+pub(super) fn grain(kernel: &Kernel, choice: Choice, sharing: Sharing) -> Option<usize> {
+    if kernel.serial || kernel.rows == 0 || kernel.slots.len() > MAX_SLOTS {
+        return None;
+    }
+    let rows = kernel.loops[0];
+    let unit = if choice.vector.is_some_and(|v| v.dim == 0) { VECTOR_ROWS } else { 1 };
+    let time = choice.work * INSTRUCTION;
+    let grain = match sharing {
+        Sharing::Always => unit,
+        Sharing::WherePaid if time < WORTH => return None,
+        Sharing::WherePaid => {
+            let least = (rows as f64 * PIECE / time).ceil() as usize;
+            least.max(rows.div_ceil(PIECES)).next_multiple_of(unit)
+        }
+    };
+    (grain < rows).then_some(grain)
+}
+
+/// Nanoseconds of a multiplication in a product.
+const MULTIPLICATION: f64 = 0.01;
+
+/// How many chunks of a product a thread takes at a time; `None` if one thread is to compute it.
+pub(super) fn product_grain(table: &Table, sharing: Sharing) -> Option<usize> {
+    let (chunks, unit) = (table.chunks(), table.unit().max(1));
+    let time = table.multiplications() as f64 * MULTIPLICATION;
+    let grain = match sharing {
+        Sharing::Always => unit,
+        Sharing::WherePaid if time < WORTH => return None,
+        Sharing::WherePaid => {
+            let pieces = ((time / PIECE) as usize).clamp(1, PIECES);
+            chunks.div_ceil(pieces).next_multiple_of(unit)
+        }
+    };
+    (grain < chunks).then_some(grain)
+}

@@ -1,0 +1,266 @@
+//! Threads that share the work of one call at a time.
+//!
+//! ```text
+//!   caller:  publish the job, open the gate ── claim chunks ── close the gate ── wait for those inside
+//!   worker:  spin a while, then sleep ──────── enter ── claim chunks ── leave
+//! ```
+//!
+//! Work is cut into numbered chunks by whoever asks; threads claim them one by one, so a thread that another program has pushed aside holds up no more than
+//! the chunk that it is at. The caller takes part, and waits only for threads that have entered: those that sleep through a short job do not matter. What
+//! a chunk computes does not depend on who computes it, so results do not depend on the number of threads.
+//!
+//! There is one pool in a process. It starts threads when they are first asked for. While one caller uses it, others do their work alone.
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+/// How long a worker without work watches for more before it sleeps. Waking it takes some microseconds; steps follow each other faster.
+const WATCH: Duration = Duration::from_micros(50);
+
+/// Most threads of a pool.
+pub(crate) const MAX_THREADS: usize = 64;
+
+/// The gate's bit that lets workers enter. The bits below count those inside, the bits above the jobs so far.
+const OPEN: u64 = 1 << 31;
+const INSIDE: u64 = OPEN - 1;
+
+/// What a job does with chunk `chunk`, as thread `thread`.
+type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+/// The job that workers may enter.
+struct Job {
+    work: *const Work<'static>,
+    chunks: usize,
+    /// Threads with smaller numbers take part.
+    threads: usize,
+}
+
+struct Pool {
+    gate: AtomicU64,
+    job: UnsafeCell<Job>,
+    /// The next chunk that nobody has claimed.
+    next: AtomicUsize,
+    sleepers: AtomicUsize,
+    sleep: Mutex<()>,
+    wake: Condvar,
+    /// Held by the caller whose job it is; counts the workers that have been started.
+    started: Mutex<usize>,
+}
+
+// SAFETY: `job` is written only by the caller that holds `started`, while the gate is closed and nobody is inside; it is read only by workers that entered
+// through the open gate, before they leave.
+unsafe impl Sync for Pool {}
+// SAFETY: as above; the pool is made by one thread and used by all.
+unsafe impl Send for Pool {}
+
+fn pool() -> &'static Pool {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    POOL.get_or_init(|| Pool {
+        gate: AtomicU64::new(0),
+        job: UnsafeCell::new(Job { work: &|_, _| {}, chunks: 0, threads: 0 }),
+        next: AtomicUsize::new(0),
+        sleepers: AtomicUsize::new(0),
+        sleep: Mutex::new(()),
+        wake: Condvar::new(),
+        started: Mutex::new(0),
+    })
+}
+
+/// Does all chunks, on up to `threads` threads, of which the caller is number 0. Workers that sleep are woken only if that is worth the while: `wake`.
+///
+/// A panic in a worker ends the process, since its chunk will never be done; the work of compiled code does not panic.
+pub(crate) fn share(threads: usize, chunks: usize, wake: bool, work: &Work<'_>) {
+    let alone = || (0..chunks).for_each(|chunk| work(0, chunk));
+    let threads = threads.min(MAX_THREADS).min(chunks);
+    if threads < 2 {
+        return alone();
+    }
+    let pool = pool();
+    let mut started = match pool.started.try_lock() {
+        Ok(started) => started,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return alone(),
+    };
+    while *started + 1 < threads {
+        let number = *started + 1;
+        let thread = std::thread::Builder::new().name(format!("cotangent-{number}"));
+        if thread.spawn(move || worker(number)).is_err() {
+            break;
+        }
+        *started += 1;
+    }
+    // SAFETY: only the lifetime changes; the job is used until this function returns and no longer, as it waits for all who entered.
+    let work: *const Work<'static> = unsafe { std::mem::transmute::<&Work<'_>, &Work<'static>>(work) };
+    // SAFETY: the lock is held, and the gate has been closed and empty since the last job.
+    unsafe { *pool.job.get() = Job { work, chunks, threads } };
+    pool.next.store(0, Ordering::Relaxed);
+    let jobs = (pool.gate.load(Ordering::Relaxed) >> 32).wrapping_add(1);
+    pool.gate.store(jobs << 32 | OPEN, Ordering::SeqCst);
+    if wake && pool.sleepers.load(Ordering::SeqCst) > 0 {
+        drop(pool.sleep.lock().unwrap_or_else(PoisonError::into_inner));
+        pool.wake.notify_all();
+    }
+    // Closes the gate and waits, also if the caller's own chunk panics.
+    struct Closing(&'static Pool);
+    impl Drop for Closing {
+        fn drop(&mut self) {
+            self.0.gate.fetch_and(!OPEN, Ordering::AcqRel);
+            let mut turns = 0u32;
+            while self.0.gate.load(Ordering::Acquire) & INSIDE != 0 {
+                turns += 1;
+                // A worker that has been pushed aside needs a processor.
+                if turns.is_multiple_of(1024) { std::thread::yield_now() } else { std::hint::spin_loop() }
+            }
+        }
+    }
+    let closing = Closing(pool);
+    claim(pool, 0, chunks, work);
+    drop(closing);
+}
+
+/// Does chunks until none is left.
+fn claim(pool: &Pool, thread: usize, chunks: usize, work: *const Work<'static>) {
+    loop {
+        let chunk = pool.next.fetch_add(1, Ordering::Relaxed);
+        if chunk >= chunks {
+            return;
+        }
+        // SAFETY: the job's caller waits for everyone inside, so what it lent still lives.
+        unsafe { (*work)(thread, chunk) };
+    }
+}
+
+/// The life of worker `number`.
+fn worker(number: usize) {
+    /// A chunk that is never finished would be waited for forever.
+    struct Abort;
+    impl Drop for Abort {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                std::process::abort();
+            }
+        }
+    }
+    let _abort = Abort;
+    let pool = pool();
+    let mut last = 0;
+    loop {
+        let gate = next_job(pool, last);
+        last = gate >> 32;
+        // Another worker may enter or the caller close the gate meanwhile.
+        let enter = |g: u64| (g >> 32 == last && g & OPEN != 0).then_some(g + 1);
+        if pool.gate.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_err() {
+            continue;
+        }
+        // SAFETY: this worker is inside, so the job is not written.
+        let (work, chunks, threads) = unsafe {
+            let job = &*pool.job.get();
+            (job.work, job.chunks, job.threads)
+        };
+        if number < threads {
+            claim(pool, number, chunks, work);
+        }
+        pool.gate.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Waits for an open gate of a job other than `last`: watches for a while, then sleeps.
+fn next_job(pool: &Pool, last: u64) -> u64 {
+    let fresh = |order| {
+        let gate = pool.gate.load(order);
+        (gate & OPEN != 0 && gate >> 32 != last).then_some(gate)
+    };
+    let since = Instant::now();
+    loop {
+        for _ in 0..64 {
+            if let Some(gate) = fresh(Ordering::Acquire) {
+                return gate;
+            }
+            std::hint::spin_loop();
+        }
+        if since.elapsed() > WATCH {
+            break;
+        }
+    }
+    let mut guard = pool.sleep.lock().unwrap_or_else(PoisonError::into_inner);
+    pool.sleepers.fetch_add(1, Ordering::SeqCst);
+    // The caller opens the gate first and looks for sleepers then, so that one of both sees the other.
+    let gate = loop {
+        if let Some(gate) = fresh(Ordering::SeqCst) {
+            break gate;
+        }
+        guard = pool.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+    };
+    pool.sleepers.fetch_sub(1, Ordering::SeqCst);
+    gate
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::share;
+
+    #[test]
+    fn every_chunk_is_done_once_by_whatever_threads() {
+        for threads in [1, 2, 3, 8] {
+            for chunks in [0, 1, 2, 5, 100] {
+                for wake in [false, true] {
+                    let done: Vec<AtomicUsize> = (0..chunks).map(|_| AtomicUsize::new(0)).collect();
+                    share(threads, chunks, wake, &|thread, chunk| {
+                        assert!(thread < threads);
+                        done[chunk].fetch_add(1, Ordering::Relaxed);
+                    });
+                    assert!(done.iter().all(|d| d.load(Ordering::Relaxed) == 1), "{threads} threads, {chunks} chunks");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_short_jobs_follow_each_other() {
+        let sum = AtomicUsize::new(0);
+        for _ in 0..2_000 {
+            share(2, 4, true, &|_, chunk| {
+                sum.fetch_add(chunk, Ordering::Relaxed);
+            });
+        }
+        assert_eq!(sum.into_inner(), 2_000 * 6);
+    }
+
+    #[test]
+    fn callers_at_the_same_time_get_their_work_done() {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let sum = AtomicUsize::new(0);
+                        share(2, 10, true, &|_, chunk| {
+                            sum.fetch_add(chunk, Ordering::Relaxed);
+                        });
+                        assert_eq!(sum.into_inner(), 45);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_worker_that_slept_wakes_for_work() {
+        for _ in 0..3 {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            let threads: Vec<AtomicUsize> = (0..2).map(|_| AtomicUsize::new(0)).collect();
+            // Every chunk waits until both threads have come, or for long enough that one may be trusted to.
+            share(2, 2, true, &|thread, _| {
+                threads[thread].store(1, Ordering::SeqCst);
+                let since = std::time::Instant::now();
+                while threads.iter().any(|t| t.load(Ordering::SeqCst) == 0) && since.elapsed().as_secs() < 20 {
+                    std::thread::yield_now();
+                }
+            });
+            assert!(threads.iter().all(|t| t.load(Ordering::SeqCst) == 1), "the worker never came");
+        }
+    }
+}
