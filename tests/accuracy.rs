@@ -93,7 +93,7 @@ const UNARY: &[Unary] = unary! {
     erfc: 2.65, 2.6, own!(erfc);
     lgamma: 1.95, 2.6, own!(lgamma);
     digamma: 2.2, 4.0, own!(digamma);
-    trigamma: 2.5, 3.3, own!(trigamma);
+    trigamma: 3.1, 3.3, own!(trigamma);
     erf_inv: 5.0, 3.0, own!(erf_inv);
     softsign: 1.5, 1.5, |x| if x.is_infinite() { x.signum() } else { x / (1.0 + x.abs()) };
 };
