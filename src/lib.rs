@@ -49,6 +49,7 @@
 //! | compile and run | [`Program`], [`Options`], [`Executable`], [`Report`] |
 //! | read and set parameters | [`Params`] |
 //! | read data | [`data`] |
+//! | take ONNX models | `io::onnx`, with feature `onnx` |
 //! | know what happens at ties, at 0, and out of range | [`choices`] |
 //! | know what happens at the ends of the number range | [`stability`] |
 //! | read what the compiler did | [`Executable::dump`], [`dump`], [`graph`], [`opt`], [`plan`] |
@@ -74,6 +75,7 @@ pub mod dump;
 pub mod grad;
 pub mod graph;
 pub mod interp;
+pub mod io;
 mod jit;
 pub mod opt;
 pub mod plan;

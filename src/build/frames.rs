@@ -17,7 +17,7 @@ use crate::prim::{Input, Op, free_name};
 use super::{Builder, Tensor, describe_node};
 
 /// The number of the outermost frame.
-pub(super) const OUTERMOST: u32 = 0;
+pub(crate) const OUTERMOST: u32 = 0;
 
 /// The open frames. The innermost frame's graph is [`Builder::graph`](super::Builder).
 #[derive(Default)]
@@ -102,8 +102,14 @@ impl Builder {
         Tensor { builder: self, id, frame: self.frame() }
     }
 
+    /// The handle on a node of the outermost graph.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn outermost(&self, id: NodeId) -> Tensor<'_> {
+        Tensor { builder: self, id, frame: OUTERMOST }
+    }
+
     /// The number of the innermost frame.
-    pub(super) fn frame(&self) -> u32 {
+    pub(crate) fn frame(&self) -> u32 {
         self.frames.borrow().here.number
     }
 
@@ -170,7 +176,7 @@ impl Tensor<'_> {
 
     /// Calls `f` with the graph that the tensor is a node of.
     #[track_caller]
-    pub(super) fn in_graph<R>(self, f: impl FnOnce(&Graph) -> R) -> R {
+    pub(crate) fn in_graph<R>(self, f: impl FnOnce(&Graph) -> R) -> R {
         match self.builder.with_graph(self.frame, f) {
             Some(result) => result,
             None => panic!("a tensor of the body of a loop is used outside of it: return it from the closure"),

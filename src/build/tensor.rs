@@ -51,6 +51,11 @@ impl<'g> Tensor<'g> {
         self.id
     }
 
+    /// The number of the frame whose node it is, and the node: no two values of a builder have the same.
+    pub(crate) fn key(self) -> (u32, NodeId) {
+        (self.frame, self.id)
+    }
+
     /// The builder that owns the node.
     pub fn builder(self) -> &'g Builder {
         self.builder

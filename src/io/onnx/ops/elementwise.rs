@@ -1,0 +1,236 @@
+//! Operators on each element: arithmetic, comparisons, logic, bits, elementary functions, conversion.
+
+use crate::build::Tensor;
+use crate::graph::DType;
+use crate::scalar::ScalarFn;
+
+use super::super::checked::{Checked, Made, joined};
+use super::super::error::{Fault, invalid, unsupported};
+use super::super::node::{Node, Results, axis_of, dtype_of, one};
+use super::{Operator, op};
+
+/// The record of an operator that is a scalar function of each element.
+macro_rules! unary {
+    ($name:literal, $since:literal, $f:ident) => {
+        op($name, $since, |node| one(node.input(0)?.f(ScalarFn::$f)))
+    };
+}
+
+/// The record of an operator that is a scalar function of two tensors that broadcast.
+macro_rules! binary {
+    ($name:literal, $since:literal, $f:ident) => {
+        op($name, $since, |node| {
+            let (a, b) = operands(node)?;
+            one(a.f2(ScalarFn::$f, b))
+        })
+    };
+}
+
+/// The record of an operator that folds any number of tensors that broadcast.
+macro_rules! variadic {
+    ($name:literal, $since:literal, $f:ident) => {
+        op($name, $since, |node| one(fold_all(node, ScalarFn::$f)))
+    };
+}
+
+pub(super) const OPERATORS: &[Operator] = &[
+    binary!("Add", 1, Add),
+    binary!("Sub", 1, Sub),
+    binary!("Mul", 1, Mul),
+    binary!("Div", 1, Div),
+    op("Pow", 1, pow),
+    op("Mod", 10, modulo),
+    variadic!("Max", 1, Max),
+    variadic!("Min", 1, Min),
+    variadic!("Sum", 1, Add),
+    op("Mean", 1, mean),
+    unary!("Abs", 1, Abs),
+    unary!("Neg", 1, Neg),
+    unary!("Sign", 9, Sign),
+    unary!("Ceil", 1, Ceil),
+    unary!("Floor", 1, Floor),
+    unary!("Round", 11, Round),
+    unary!("Exp", 1, Exp),
+    unary!("Log", 1, Log),
+    unary!("Sqrt", 1, Sqrt),
+    op("Reciprocal", 1, |node| {
+        let x = node.float_input(0)?;
+        one(x.number(1.0).f2(ScalarFn::Div, x))
+    }),
+    unary!("Erf", 9, Erf),
+    unary!("Sin", 7, Sin),
+    unary!("Cos", 7, Cos),
+    unary!("Tan", 7, Tan),
+    unary!("Asin", 7, Asin),
+    unary!("Acos", 7, Acos),
+    unary!("Atan", 7, Atan),
+    unary!("Sinh", 9, Sinh),
+    unary!("Cosh", 9, Cosh),
+    unary!("Tanh", 1, Tanh),
+    unary!("Asinh", 9, Asinh),
+    unary!("Acosh", 9, Acosh),
+    unary!("Atanh", 9, Atanh),
+    unary!("IsNaN", 9, IsNan),
+    op("IsInf", 10, is_inf),
+    unary!("Not", 1, Not),
+    binary!("And", 1, And),
+    binary!("Or", 1, Or),
+    binary!("Xor", 1, Xor),
+    binary!("Equal", 1, Eq),
+    binary!("Less", 1, Lt),
+    binary!("Greater", 1, Gt),
+    binary!("LessOrEqual", 12, Le),
+    binary!("GreaterOrEqual", 12, Ge),
+    op("BitShift", 11, bit_shift),
+    binary!("BitwiseAnd", 18, And),
+    binary!("BitwiseOr", 18, Or),
+    binary!("BitwiseXor", 18, Xor),
+    unary!("BitwiseNot", 18, Not),
+    op("Where", 9, |node| one(node.input(0)?.choose(node.input(1)?, node.input(2)?))),
+    op("Clip", 1, clip),
+    op("Cast", 1, cast).ignoring(&["saturate", "round_mode"]),
+    op("CastLike", 15, |node| one(node.input(0)?.to(node.input(1)?.dtype()))).ignoring(&["saturate", "round_mode"]),
+    op("Identity", 1, |node| match node.operands.first() {
+        Some(Some(value)) => Ok(vec![value.clone()]),
+        _ => invalid("operand 0 is missing"),
+    }),
+    op("Dropout", 1, dropout),
+];
+
+/// The two operands, where those of versions before 7 broadcast only as attributes say.
+fn operands<'g>(node: &Node<'_, 'g>) -> Result<(Tensor<'g>, Tensor<'g>), Fault> {
+    let (a, b) = (node.input(0)?, node.input(1)?);
+    if node.version >= 7 {
+        return Ok((a, b));
+    }
+    let axis = node.int_optional("axis")?;
+    if !node.flag("broadcast", false)? {
+        return Ok((a, b));
+    }
+    // The second operand's axes stand at `axis` and behind it, otherwise at the end.
+    let Some(axis) = axis else { return Ok((a, b)) };
+    let (rank, own) = (a.rank(), b.rank());
+    let axis = axis_of(axis, rank)?;
+    if axis + own > rank {
+        return invalid(format!("{} does not fit {} from axis {axis} on", b.ty(), a.ty()));
+    }
+    let mut shape = b.shape().to_vec();
+    shape.extend(std::iter::repeat_n(1, rank - axis - own));
+    Ok((a, b.shaped(shape)?))
+}
+
+fn fold_all<'g>(node: &Node<'_, 'g>, f: ScalarFn) -> Made<'g> {
+    let tensors = node.inputs()?;
+    let Some((first, rest)) = tensors.split_first() else { return invalid("there are no operands") };
+    rest.iter().try_fold(*first, |sum, &next| sum.f2(f, next))
+}
+
+fn mean<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    node.float_input(0)?;
+    one(fold_all(node, ScalarFn::Add)?.with(ScalarFn::Div, node.operands.len() as f64))
+}
+
+/// The result has the type of the base. An integer base with a float exponent is computed in floats and truncated.
+fn pow<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let (base, exponent) = operands(node)?;
+    let dtype = base.dtype();
+    let wide = if dtype.is_float() || exponent.dtype().is_int() { dtype } else { DType::F64 };
+    // An exponent that the base's type does not hold keeps its sign.
+    one(base.to(wide)?.f2(ScalarFn::Pow, exponent.to(wide)?)?.to(dtype))
+}
+
+fn modulo<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let f = if node.flag("fmod", false)? { ScalarFn::Rem } else { ScalarFn::Mod };
+    one(node.input(0)?.f2(f, node.input(1)?))
+}
+
+fn is_inf<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.float_input(0)?;
+    let (positive, negative) = (node.flag("detect_positive", true)?, node.flag("detect_negative", true)?);
+    one(match (positive, negative) {
+        (true, true) => x.f(ScalarFn::IsInf),
+        (true, false) => x.with(ScalarFn::Eq, f64::INFINITY),
+        (false, true) => x.with(ScalarFn::Eq, f64::NEG_INFINITY),
+        (false, false) => x.to(DType::Bool)?.filled(0.0),
+    })
+}
+
+fn bit_shift<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let f = match node.text("direction", "")? {
+        "LEFT" => ScalarFn::Shl,
+        "RIGHT" => ScalarFn::Shr,
+        other => return invalid(format!("direction `{other}` is neither LEFT nor RIGHT")),
+    };
+    one(node.input(0)?.f2(f, node.input(1)?))
+}
+
+/// Where the bounds cross, the upper one holds.
+fn clip<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.input(0)?;
+    let (low, high) = if node.version < 11 {
+        let number = |bound: Option<f64>| bound.map(|v| x.number(v));
+        (number(node.float_optional("min")?), number(node.float_optional("max")?))
+    } else {
+        (node.optional(1)?, node.optional(2)?)
+    };
+    let mut result = x;
+    for (bound, beyond) in [(low, ScalarFn::Lt), (high, ScalarFn::Gt)] {
+        let Some(bound) = bound else { continue };
+        if joined(&[bound.shape(), x.shape()])? != x.shape() {
+            return invalid(format!("the bound {} does not broadcast to {}", bound.ty(), x.ty()));
+        }
+        result = result.f2(beyond, bound)?.choose(bound, result)?;
+    }
+    one(Ok(result))
+}
+
+fn cast<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.input(0)?;
+    let dtype = if node.version < 6 {
+        match node.text("to", "")? {
+            "FLOAT" => DType::F32,
+            "DOUBLE" => DType::F64,
+            "INT32" => DType::I32,
+            "INT64" => DType::I64,
+            "UINT8" => DType::U8,
+            "UINT32" => DType::U32,
+            "BOOL" => DType::Bool,
+            other => return unsupported(format!("element type {other}")),
+        }
+    } else {
+        match node.int_optional("to")? {
+            Some(code) => dtype_of(code)?,
+            None => return invalid("attribute `to` is missing"),
+        }
+    };
+    one(x.to(dtype))
+}
+
+/// Inference only: the tensor itself.
+fn dropout<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.input(0)?;
+    node.int_optional("seed")?;
+    node.float_optional("ratio")?;
+    let training = match node.version {
+        ..7 => !node.flag("is_test", false)?,
+        7..12 => false,
+        _ => match node.known_optional(2)? {
+            Some(flag) => flag.shape().numel() == 1 && flag.get_f64(0) != 0.0,
+            None => false,
+        },
+    };
+    let rate = match (training, node.version) {
+        (false, _) => 0.0,
+        (true, ..7) => node.float("ratio", 0.5)?,
+        (true, _) => match node.known_optional(1)? {
+            Some(rate) if rate.shape().numel() == 1 => rate.get_f64(0),
+            _ => 0.5,
+        },
+    };
+    if rate != 0.0 {
+        return unsupported("training mode, with random numbers");
+    }
+    let mask = if node.version < 10 { x.dtype() } else { DType::Bool };
+    let mask = x.to(DType::Bool)?.filled(1.0)?.to(mask)?;
+    Ok(vec![x.into(), mask.into()])
+}

@@ -1,0 +1,156 @@
+//! Operators of the domain `ai.onnx.ml`, as scikit-learn's converters write them.
+
+use crate::array::Array;
+use crate::build::Tensor;
+use crate::graph::DType;
+use crate::prim::Reduction;
+use crate::scalar::ScalarFn;
+
+use super::super::checked::{Checked, Made, concat};
+use super::super::error::{Fault, invalid, unsupported};
+use super::super::node::{Node, Results, count_of, one};
+use super::{Operator, op};
+
+/// The record of an operator of this domain.
+const fn ml(name: &'static str, import: super::Import) -> Operator {
+    Operator { domain: "ai.onnx.ml", until: 5, ..op(name, 1, import) }
+}
+
+pub(super) const OPERATORS: &[Operator] = &[
+    ml("ArrayFeatureExtractor", |node| {
+        let x = node.input(0)?;
+        let Some(last) = x.rank().checked_sub(1) else { return invalid("a scalar has no features") };
+        let index = node.input(1)?;
+        let index = index.shaped([index.shape().numel()])?;
+        one(x.gathered(super::index::from_front(index, x.shape()[last])?, last))
+    }),
+    ml("Binarizer", |node| {
+        let x = node.input(0)?;
+        one(x.with(ScalarFn::Gt, node.float("threshold", 0.0)?)?.to(x.dtype()))
+    }),
+    ml("Scaler", scaler),
+    ml("Normalizer", normalizer),
+    ml("Imputer", imputer),
+    ml("FeatureVectorizer", |node| {
+        node.ints("inputdimensions")?;
+        let parts: Vec<Tensor<'_>> =
+            node.inputs()?.into_iter().map(|t| t.to(DType::F32)).collect::<Result<_, Fault>>()?;
+        one(concat(&parts, 1))
+    }),
+    ml("LinearRegressor", linear_regressor),
+    ml("LinearClassifier", linear_classifier),
+];
+
+fn vector<'g>(node: &Node<'_, 'g>, numbers: Vec<f32>) -> Tensor<'g> {
+    node.g().constant(Array::from(numbers))
+}
+
+/// `(x - offset) * scale`, in single precision.
+fn scaler<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let mut x = node.input(0)?.to(DType::F32)?;
+    if let Some(offset) = node.floats("offset")? {
+        x = x.f2(ScalarFn::Sub, vector(node, offset))?;
+    }
+    if let Some(scale) = node.floats("scale")? {
+        x = x.f2(ScalarFn::Mul, vector(node, scale))?;
+    }
+    one(Ok(x))
+}
+
+fn normalizer<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.input(0)?.to(DType::F32)?;
+    let Some(last) = x.rank().checked_sub(1) else { return invalid("a scalar has no features") };
+    if x.shape()[last] == 0 {
+        return one(Ok(x));
+    }
+    let size = x.f(ScalarFn::Abs)?;
+    let norm = match node.text("norm", "MAX")? {
+        "MAX" => size.fold(Reduction::Max, &[last], true)?,
+        "L1" => size.fold(Reduction::Sum, &[last], true)?,
+        "L2" => x.norm_keep(last as isize, 2.0),
+        other => return invalid(format!("norm `{other}` is not known")),
+    };
+    let zero = norm.with(ScalarFn::Eq, 0.0)?;
+    one(x.f2(ScalarFn::Div, zero.choose(norm.number(1.0), norm)?))
+}
+
+/// What is missing replaced.
+fn imputer<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.input(0)?;
+    let values = match (node.floats("imputed_value_floats")?, node.ints("imputed_value_int64s")?) {
+        (Some(values), _) => vector(node, values).to(x.dtype())?,
+        (None, Some(values)) => node.g().constant(Array::from(values)).to(x.dtype())?,
+        (None, None) => return invalid("the values are missing"),
+    };
+    let missing = if x.dtype().is_float() {
+        match node.float("replaced_value_float", f64::NAN)? {
+            value if value.is_nan() => x.f(ScalarFn::IsNan)?,
+            value => x.with(ScalarFn::Eq, value)?,
+        }
+    } else {
+        let value = node.g().constant(Array::scalar(node.int("replaced_value_int64", 0)?));
+        x.f2(ScalarFn::Eq, value.to(x.dtype())?)?
+    };
+    one(missing.choose(values, x))
+}
+
+/// `x W^T + b`, with the coefficients of an attribute.
+fn linear<'g>(node: &Node<'_, 'g>, classes: usize) -> Made<'g> {
+    let x = node.input(0)?.to(DType::F32)?;
+    let features = match x.shape()[..] {
+        [_, features] => features,
+        _ => return invalid(format!("{} is no matrix", x.ty())),
+    };
+    let coefficients = node.floats("coefficients")?.unwrap_or_default();
+    let Ok(weights) = Array::new([classes, features], coefficients) else {
+        return invalid(format!("the coefficients are not {features} for each of {classes}"));
+    };
+    let y = x.product(node.g().constant(weights).permute(&[1, 0])?)?;
+    match node.floats("intercepts")? {
+        Some(b) if b.len() == classes => y.f2(ScalarFn::Add, vector(node, b)),
+        Some(b) => invalid(format!("{} intercepts for {classes}", b.len())),
+        None => Ok(y),
+    }
+}
+
+/// The function that turns scores to what is given out.
+fn transformed<'g>(node: &Node<'_, 'g>, scores: Tensor<'g>) -> Made<'g> {
+    match node.text("post_transform", "NONE")? {
+        "NONE" => Ok(scores),
+        "LOGISTIC" => scores.f(ScalarFn::Sigmoid),
+        "SOFTMAX" if scores.shape().numel() > 0 => Ok(scores.softmax(-1)),
+        "SOFTMAX" => Ok(scores),
+        other => unsupported(format!("attribute `post_transform` = {other}")),
+    }
+}
+
+fn linear_regressor<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let targets = count_of(node.int("targets", 1)?)?;
+    one(transformed(node, linear(node, targets)?))
+}
+
+/// The label of the largest score, and the scores. With one row of coefficients for two classes, the other score is the rest.
+fn linear_classifier<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let Some(labels) = node.ints("classlabels_ints")? else { return unsupported("labels that are no integers") };
+    node.int("multi_class", 0)?;
+    let coefficients = node.floats("coefficients")?.unwrap_or_default().len();
+    let features = node.input(0)?.shape().last().copied().unwrap_or(0);
+    let rows = coefficients.checked_div(features).unwrap_or(0);
+    let scores = linear(node, rows)?;
+    let post = node.text("post_transform", "NONE")?;
+    let scores = if rows == 1 && labels.len() == 2 {
+        let other = match post {
+            "LOGISTIC" | "SOFTMAX" => scores.f(ScalarFn::Neg)?,
+            _ => scores.number(1.0).f2(ScalarFn::Sub, scores)?,
+        };
+        concat(&[other, scores], 1)?
+    } else {
+        scores
+    };
+    if scores.shape()[1] != labels.len() || labels.is_empty() {
+        return invalid(format!("{} labels for {}", labels.len(), scores.ty()));
+    }
+    let place = scores.push1(crate::prim::ArgReduce { extremum: crate::prim::Extremum::Max, axis: 1 })?;
+    let label = node.g().constant(Array::from(labels)).gathered(place.to(DType::I64)?, 0)?;
+    Ok(vec![label.into(), transformed(node, scores)?.into()])
+}

@@ -1,0 +1,136 @@
+//! Quantization: floats as small integers with a scale and a zero point, and products of such.
+
+use smallvec::SmallVec;
+
+use crate::build::Tensor;
+use crate::graph::{DType, Dims, Shape};
+use crate::prim::Reduction;
+use crate::scalar::ScalarFn;
+
+use super::super::checked::{Checked, Made};
+use super::super::error::{Fault, invalid, unsupported};
+use super::super::node::{Node, Results, axis_of, count_of, dtype_of, one};
+use super::shape::repeated;
+use super::{Operator, op};
+
+pub(super) const OPERATORS: &[Operator] = &[
+    op("QuantizeLinear", 10, quantize_linear).ignoring(&["saturate"]),
+    op("DequantizeLinear", 10, dequantize_linear),
+    op("DynamicQuantizeLinear", 11, dynamic_quantize_linear),
+    op("QLinearMatMul", 10, qlinear_matmul),
+];
+
+/// A scale or zero point as a tensor that broadcasts to `x`: one for all, one for each place of an axis, or one for each block of it.
+fn spread<'g>(v: Tensor<'g>, x: Tensor<'g>, axis: i64, block: usize) -> Made<'g> {
+    let shape = x.shape();
+    match v.rank() {
+        _ if v.shape().numel() == 1 && block == 0 => v.shaped(Shape::scalar()),
+        1 if block == 0 => {
+            let axis = axis_of(axis, shape.rank())?;
+            let mut extents: Dims = SmallVec::from_elem(1, shape.rank());
+            extents[axis] = v.shape().numel();
+            let v = v.shaped(&extents[..])?;
+            if extents[axis] == shape[axis] { Ok(v) } else { invalid(format!("{} does not fit axis {axis}", v.ty())) }
+        }
+        rank if block > 0 && rank == shape.rank() => {
+            let axis = axis_of(axis, rank)?;
+            if v.shape()[axis] != shape[axis].div_ceil(block) {
+                return invalid(format!("{} is not one for each {block} elements of {}", v.ty(), x.ty()));
+            }
+            let mut extents: Dims = shape.iter().copied().collect();
+            extents.clone_from_slice(&v.shape());
+            // Each `block` times, less what is too much at the end.
+            let apart = v.unsqueezed(axis + 1)?;
+            let mut repeats: Dims = SmallVec::from_elem(1, rank + 1);
+            repeats[axis + 1] = block;
+            let apart = repeated(apart, &repeats)?;
+            extents[axis] = extents[axis].saturating_mul(block);
+            apart.shaped(&extents[..])?.part(axis, 0, shape[axis])
+        }
+        _ => invalid(format!("{} does not fit {}", v.ty(), x.ty())),
+    }
+}
+
+/// `round(x / scale) + zero`, held in the range of the type.
+fn quantized<'g>(x: Tensor<'g>, scale: Tensor<'g>, zero: Option<Tensor<'g>>, dtype: DType) -> Made<'g> {
+    let (low, high) = match dtype {
+        DType::U8 => (0.0, 255.0),
+        other => return unsupported(format!("quantization to {other}")),
+    };
+    let rounded = x.f2(ScalarFn::Div, scale)?.f(ScalarFn::Round)?;
+    let moved = match zero {
+        Some(zero) => rounded.f2(ScalarFn::Add, zero.to(x.dtype())?)?,
+        None => rounded,
+    };
+    let moved = if moved.dtype().is_float() { moved } else { return invalid("the operand is no float") };
+    moved.clamp(low, high).to(dtype)
+}
+
+fn quantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.input(0)?;
+    let x = if x.dtype().is_float() { x } else { x.to(DType::F32)? };
+    let (axis, block) = (node.int("axis", 1)?, count_of(node.int("block_size", 0)?)?);
+    node.int("precision", 0)?;
+    let scale = spread(node.input(1)?.to(x.dtype())?, x, axis, block)?;
+    let zero = node.optional(2)?;
+    let dtype = match (zero, node.int("output_dtype", 0)?) {
+        (Some(zero), _) => zero.dtype(),
+        (None, 0) => DType::U8,
+        (None, code) => dtype_of(code)?,
+    };
+    let zero = zero.map(|zero| spread(zero, x, axis, block)).transpose()?;
+    one(quantized(x, scale, zero, dtype))
+}
+
+fn dequantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let (x, scale) = (node.input(0)?, node.input(1)?);
+    let (axis, block) = (node.int("axis", 1)?, count_of(node.int("block_size", 0)?)?);
+    let dtype = match node.int("output_dtype", 0)? {
+        0 => scale.dtype(),
+        code => dtype_of(code)?,
+    };
+    let mut value = x.to(DType::I32)?;
+    if let Some(zero) = node.optional(2)? {
+        value = value.f2(ScalarFn::Sub, spread(zero.to(DType::I32)?, x, axis, block)?)?;
+    }
+    let scale = spread(scale, x, axis, block)?;
+    one(value.to(scale.dtype())?.f2(ScalarFn::Mul, scale)?.to(dtype))
+}
+
+/// The scale and the zero point that hold all elements, and 0, in bytes.
+fn dynamic_quantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.float_input(0)?;
+    if x.shape().numel() == 0 {
+        return invalid("there are no elements");
+    }
+    let all: Dims = (0..x.rank()).collect();
+    let zero = x.number(0.0);
+    let low = x.fold(Reduction::Min, &all, false)?.f2(ScalarFn::Min, zero)?;
+    let high = x.fold(Reduction::Max, &all, false)?.f2(ScalarFn::Max, zero)?;
+    let scale = high.f2(ScalarFn::Sub, low)?.with(ScalarFn::Div, 255.0)?;
+    let point = zero.f2(ScalarFn::Sub, low.f2(ScalarFn::Div, scale)?)?;
+    let point = point.clamp(0.0, 255.0).f(ScalarFn::Round)?.to(DType::U8)?;
+    let y = quantized(x, scale, Some(point), DType::U8)?;
+    Ok(vec![y.into(), scale.into(), point.into()])
+}
+
+/// A product of quantized matrices, quantized again.
+fn qlinear_matmul<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let side = |at: usize, rows: bool| -> Result<(Tensor<'g>, Tensor<'g>), Fault> {
+        let (x, scale, zero) = (node.input(at)?, node.input(at + 1)?, node.input(at + 2)?);
+        // One for each row of the left operand, or each column of the right.
+        let along = |v: Tensor<'g>| match v.shape().numel() {
+            1 => v.shaped(Shape::scalar()),
+            _ if rows && v.rank() == 1 => v.unsqueezed(1),
+            _ => Ok(v),
+        };
+        let value = x.to(DType::I32)?.f2(ScalarFn::Sub, along(zero.to(DType::I32)?)?)?;
+        Ok((value, along(scale)?))
+    };
+    let ((a, a_scale), (b, b_scale)) = (side(0, true)?, side(3, false)?);
+    let product = a.product(b)?.to(a_scale.dtype())?.f2(ScalarFn::Mul, a_scale)?.f2(ScalarFn::Mul, b_scale)?;
+    let zero = node.input(7)?;
+    let (scale, dtype) = (node.input(6)?, zero.dtype());
+    let along = |v: Tensor<'g>| if v.shape().numel() == 1 { v.shaped(Shape::scalar()) } else { Ok(v) };
+    one(quantized(product, along(scale)?, Some(along(zero)?), dtype))
+}

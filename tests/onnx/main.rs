@@ -1,0 +1,5 @@
+//! Import and export of ONNX models: the node tests of the ONNX project, models of other exporters with their results and gradients, and files that are broken.
+#![cfg(feature = "onnx")]
+
+mod archive;
+mod nodes;

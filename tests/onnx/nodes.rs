@@ -1,0 +1,202 @@
+//! The node tests of the ONNX project on both engines, and the table of what is supported.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use cotangent::io::onnx::{Bindings, Model, ModelError, NEWEST, read_tensor, supported};
+use cotangent::{Array, Engine, Options};
+
+use super::archive;
+
+/// A model with lists of inputs and expected results.
+#[derive(Default)]
+struct Case {
+    tolerance: (f64, f64),
+    model: Vec<u8>,
+    inputs: BTreeMap<String, Vec<u8>>,
+    outputs: BTreeMap<String, Vec<u8>>,
+}
+
+fn cases(path: &Path) -> BTreeMap<String, Case> {
+    let mut cases: BTreeMap<String, Case> = BTreeMap::new();
+    for (name, data) in archive::read(path) {
+        let (case, part) = name.split_once('/').expect("a case and a part of it");
+        let case = cases.entry(case.to_owned()).or_default();
+        if part == "model" {
+            case.model = data;
+        } else if part == "tolerance" {
+            let text = String::from_utf8(data).expect("text");
+            let (relative, absolute) = text.split_once(' ').expect("two numbers");
+            case.tolerance = (relative.parse().expect("a number"), absolute.parse().expect("a number"));
+        } else {
+            let list = if part.contains("input") { &mut case.inputs } else { &mut case.outputs };
+            list.insert(part.to_owned(), data);
+        }
+    }
+    cases
+}
+
+/// How a case ends.
+enum Outcome {
+    Passed,
+    Failed(String),
+    Unsupported(String),
+}
+
+/// The arrays of records; `Err` with the outcome if one has an element type that there is not.
+fn arrays(records: &BTreeMap<String, Vec<u8>>) -> Result<Vec<(String, Array)>, Outcome> {
+    let read = |data: &Vec<u8>| match read_tensor(data) {
+        Ok(read) => Ok(read),
+        Err(ModelError::Tensor { what, .. }) if what.contains("not supported") => Err(Outcome::Unsupported(what)),
+        Err(error) => Err(Outcome::Failed(error.to_string())),
+    };
+    records.values().map(read).collect()
+}
+
+fn run(case: &Case) -> Outcome {
+    match try_run(case) {
+        Ok(()) => Outcome::Passed,
+        Err(outcome) => outcome,
+    }
+}
+
+fn try_run(case: &Case) -> Result<(), Outcome> {
+    let failed = |error: String| Outcome::Failed(error);
+    let model = Model::from_bytes(case.model.clone()).map_err(|e| failed(e.to_string()))?;
+    let (inputs, expected) = (arrays(&case.inputs)?, arrays(&case.outputs)?);
+    let bindings = inputs.iter().fold(Bindings::new(), |b, (name, value)| b.value(name, value.clone()));
+    let imported = model.import(&bindings).map_err(|error| {
+        if error.is_unsupported() { Outcome::Unsupported(error.to_string()) } else { failed(error.to_string()) }
+    })?;
+    let given: Vec<(&str, &Array)> = imported
+        .inputs()
+        .iter()
+        .map(|(name, _)| *name)
+        .map(|name| (name, &inputs.iter().find(|(n, _)| n == name).expect("the input has a value").1))
+        .collect();
+    for engine in [Engine::Interp, Engine::Jit] {
+        let options = Options { threads: std::num::NonZero::new(1), ..Options::engine(engine) };
+        let mut program = imported.program().compile(&options).map_err(|e| failed(e.to_string()))?;
+        let results = program.run(&given).map_err(|e| failed(e.to_string()))?;
+        for (name, expected) in &expected {
+            let actual = results.get(name).map_err(|e| failed(e.to_string()))?;
+            if let Some(what) = differs(actual, expected, case.tolerance) {
+                return Err(failed(format!("{engine:?}: {name}: {what}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why two arrays are not the same, within a tolerance for floats.
+fn differs(actual: &Array, expected: &Array, (relative, absolute): (f64, f64)) -> Option<String> {
+    if actual.ty() != expected.ty() {
+        return Some(format!("{} instead of {}", actual.ty(), expected.ty()));
+    }
+    let close = |a: f64, e: f64| {
+        a == e || (a.is_nan() && e.is_nan()) || (e.is_finite() && (a - e).abs() <= absolute + relative * e.abs())
+    };
+    let exact = !actual.dtype().is_float();
+    let wrong = |&i: &usize| {
+        let (a, e) = (actual.get_f64(i), expected.get_f64(i));
+        if exact { a != e } else { !close(a, e) }
+    };
+    let i = (0..actual.shape().numel()).find(wrong)?;
+    Some(format!("element {i} is {} instead of {}", actual.get_f64(i), expected.get_f64(i)))
+}
+
+/// Counts of passed, failed and unsupported cases.
+type Counts = [usize; 3];
+
+#[test]
+fn node_tests() {
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/nodes.gz");
+    let given = std::env::var_os("ONNX_NODES").map(PathBuf::from);
+    let only = std::env::var("ONNX_ONLY").unwrap_or_default();
+    let mut by_operator: BTreeMap<String, Counts> = BTreeMap::new();
+    let (mut failures, mut refused) = (String::new(), String::new());
+    // A panic is a failure like others, told with its case.
+    std::panic::set_hook(Box::new(|_| {}));
+    for (name, case) in cases(given.as_deref().unwrap_or(&committed)) {
+        if !name.contains(&only) {
+            continue;
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(&case))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or(panic.downcast_ref::<&str>().map(|t| (*t).to_owned()));
+            Outcome::Failed(format!("panic: {}", text.unwrap_or_default()))
+        });
+        let operators = Model::from_bytes(case.model).map(|m| m.operators()).unwrap_or_default();
+        let operator = if name.ends_with("_expanded") || operators.len() != 1 {
+            "several".to_owned()
+        } else {
+            operators.into_keys().next().unwrap_or_default()
+        };
+        let counts = by_operator.entry(operator).or_default();
+        match outcome {
+            Outcome::Passed => counts[0] += 1,
+            Outcome::Failed(what) => {
+                counts[1] += 1;
+                writeln!(failures, "{name}: {what}").expect("text");
+            }
+            Outcome::Unsupported(what) => {
+                counts[2] += 1;
+                writeln!(refused, "{name}: {}", what.replace('\n', " ")).expect("text");
+            }
+        }
+    }
+    let _ = std::panic::take_hook();
+    if std::env::var_os("ONNX_VERBOSE").is_some() {
+        println!("{refused}");
+    }
+    println!("{:<32}{:>8}{:>8}{:>13}", "operator", "passed", "failed", "unsupported");
+    let mut sum: Counts = [0; 3];
+    for (operator, counts) in &by_operator {
+        println!("{operator:<32}{:>8}{:>8}{:>13}", counts[0], counts[1], counts[2]);
+        (0..3).for_each(|i| sum[i] += counts[i]);
+    }
+    println!("{:<32}{:>8}{:>8}{:>13}", "all", sum[0], sum[1], sum[2]);
+    assert!(failures.is_empty(), "{} cases fail:\n{failures}", sum[1]);
+    if given.is_none() && only.is_empty() {
+        check_page(&by_operator);
+    }
+}
+
+/// The page that lists the operators is what this test finds. `UPDATE_EXPECT=1` writes it.
+fn check_page(by_operator: &BTreeMap<String, Counts>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/io/onnx/operators.md");
+    let page = page(by_operator);
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, page).expect("the page can be written");
+        return;
+    }
+    let written = std::fs::read_to_string(&path).expect("there is the page");
+    assert!(written == page, "src/io/onnx/operators.md is not current: run this test with UPDATE_EXPECT=1");
+}
+
+fn page(by_operator: &BTreeMap<String, Counts>) -> String {
+    let mut page = format!(
+        "The operators that an import supports, to version {NEWEST} of ONNX's operator set. *Since* is the version in which an operator is new; all versions \
+         from it on are supported, with their attributes and defaults, unless *until* says otherwise. *Passed* and *refused* count the ONNX project's own node \
+         tests of the operator: those that give the expected results on both engines, and those that use what is not supported, which for most is an element \
+         type (float16, int8, strings).\n"
+    );
+    let mut family = "";
+    for operator in supported() {
+        if operator.family != family {
+            family = operator.family;
+            write!(page, "\n# {family}\n\n| operator | since | until | passed | refused |\n|---|---|---|---|---|\n")
+                .expect("text");
+        }
+        let name = match operator.domain {
+            "" => operator.name.to_owned(),
+            domain => format!("{domain}.{}", operator.name),
+        };
+        let [passed, _, refused] = by_operator.get(&name).copied().unwrap_or_default();
+        let until = if operator.until < NEWEST { operator.until.to_string() } else { String::new() };
+        writeln!(page, "| `{name}` | {} | {until} | {passed} | {refused} |", operator.since).expect("text");
+    }
+    page
+}
