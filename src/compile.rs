@@ -150,7 +150,9 @@ impl Program {
         let live = self.graph.live();
         let needed = self.graph.ids().filter(|id| live[id.index()]);
         let params = needed.filter_map(|id| match self.graph.op(id) {
-            Op::Param(p) => Some(Declaration { name: &p.name, ty: &p.ty, initial: self.initial.get(&p.name) }),
+            Op::Param(p) => {
+                Some(Declaration { name: &p.name, ty: &p.ty, initial: self.initial.get(&p.name).map(|a| &**a) })
+            }
             _ => None,
         });
         params.collect()

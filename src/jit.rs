@@ -219,8 +219,10 @@ pub(crate) struct Compiled {
     table: Vec<*mut u8>,
     /// For each input of the executable, its entry of the table.
     inputs: Vec<Option<usize>>,
-    /// The numbers of the parameters that the step touches.
-    params: Vec<usize>,
+    /// The parameters, once they are known.
+    params: Params,
+    /// For each parameter that the step touches, its entry of the table and its number among the parameters.
+    links: Vec<(usize, usize)>,
     updates: bool,
 }
 
@@ -252,24 +254,30 @@ impl Compiled {
             table[codegen::first_routine(&plan) + i] = Arc::as_ptr(&call.routine).cast_mut().cast();
         }
         let is_param = |b: &crate::plan::Buffer| matches!(b.place, Place::Param(_));
-        let mut params: Vec<usize> = Vec::new();
-        params.extend(plan.buffers.iter().filter_map(|b| match b.place {
+        let updates = plan.steps.iter().any(|s| s.written(&plan).any(|b| is_param(plan.buffer(b))));
+        let (params, links) = (Params::new(), Vec::new());
+        Ok(Compiled { code, plan, arena, _shadows: shadows, team, table, inputs, params, links, updates })
+    }
+
+    /// Sets the parameters of all runs from now on. Those of the plan have been declared.
+    pub(crate) fn attach(&mut self, params: &Params) {
+        let mut touched: Vec<usize> = Vec::new();
+        touched.extend(self.plan.buffers.iter().filter_map(|b| match b.place {
             Place::Param(at) => Some(at),
             _ => None,
         }));
-        params.sort_unstable();
-        params.dedup();
-        let updates = plan.steps.iter().any(|s| s.written(&plan).any(|b| is_param(plan.buffer(b))));
-        Ok(Compiled { code, plan, arena, _shadows: shadows, team, table, inputs, params, updates })
+        touched.sort_unstable();
+        touched.dedup();
+        let first = codegen::table_index(&self.plan, Place::Param(0)).0;
+        let store = params.read();
+        let number = |name: &Name| store.number(name).expect("parameters are declared at compilation");
+        self.links = touched.into_iter().map(|at| (first + at, number(&self.plan.params[at]))).collect();
+        drop(store);
+        self.params = params.clone();
     }
 
     /// Runs the step once. The inputs are those named at compilation, of the graph's types; `results` has one array for each output, of its type.
-    pub(crate) fn run<'a, 'b: 'a>(
-        &mut self,
-        inputs: impl Iterator<Item = &'a ArrayView<'b>>,
-        params: &Params,
-        results: &mut [Array],
-    ) {
+    pub(crate) fn run<'a, 'b: 'a>(&mut self, inputs: impl Iterator<Item = &'a ArrayView<'b>>, results: &mut [Array]) {
         self.table[0] = self.arena.as_mut_ptr();
         for (view, entry) in inputs.zip(&self.inputs) {
             if let Some(entry) = entry {
@@ -280,22 +288,22 @@ impl Compiled {
         for (i, result) in results.iter_mut().enumerate() {
             self.table[first_output + i] = result.as_mut_ptr();
         }
-        let first_param = codegen::table_index(&self.plan, Place::Param(0)).0;
-        let known = "parameters are declared at compilation";
         // SAFETY (both calls): the table leads to live memory of the sizes that the plan was made for: the arena is as long as the plan says, inputs and
         // results have been checked against the graph's types, parameters keep theirs. Inputs and constants are only read. The plan's steps stay within
         // their buffers, or in the same places of the shadows of the arena, which are as long. Routines are described by the plan. Nothing else touches
         // parameters while their lock is held.
         if self.updates {
-            let mut store = params.write();
-            for &i in &self.params {
-                self.table[first_param + i] = store.get_mut(&self.plan.params[i]).expect(known).as_mut_ptr();
+            let mut store = self.params.write();
+            let values = store.values_mut();
+            for &(entry, number) in &self.links {
+                self.table[entry] = values[number].as_mut_ptr();
             }
             self.team.enter(|| unsafe { (self.code.step)(self.table.as_ptr()) });
         } else {
-            let store = params.read();
-            for &i in &self.params {
-                self.table[first_param + i] = store.get(&self.plan.params[i]).expect(known).as_ptr().cast_mut();
+            let store = self.params.read();
+            let values = store.values();
+            for &(entry, number) in &self.links {
+                self.table[entry] = values[number].as_ptr().cast_mut();
             }
             self.team.enter(|| unsafe { (self.code.step)(self.table.as_ptr()) });
         }

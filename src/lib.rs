@@ -91,7 +91,7 @@ pub use build::{Builder, Init, Key, Program, Scan, Tensor, Tensors, init};
 pub use compile::{CompileError, Engine, Options};
 pub use dump::Stage;
 pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
-pub use runtime::{Executable, Inputs, Outputs, ParamError, Params, Report, RunError};
+pub use runtime::{Bound, Executable, Inputs, Outputs, ParamError, Params, Report, RunError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -319,7 +319,10 @@ fn small_graphs_of_each_form_are_right() {
         for nodes in [60, 700] {
             let program = form(nodes);
             let graph = &program.graph;
-            let value = |name: &str, ty: &TensorType| program.initial.get(name).cloned().unwrap_or_else(|| ramp(ty));
+            let value = |name: &str, ty: &TensorType| match program.initial.get(name) {
+                Some(value) => Array::clone(value),
+                None => ramp(ty),
+            };
             let leaves: Vec<Option<Array>> =
                 graph.ids().map(|id| graph.op(id).leaf_name().map(|n| value(n, graph.ty(id)))).collect();
             let want = interp::run(graph, |id, _| leaves[id.index()].as_ref().expect("the leaf has a value"));

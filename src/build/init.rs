@@ -3,6 +3,8 @@
 //! An initializer is a type, a distribution and a seed. The numbers are drawn by ChaCha8, whose stream is the same on every machine and in every version,
 //! so a seed means the same parameters for ever.
 
+use std::sync::Arc;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, StandardUniform};
@@ -15,7 +17,7 @@ enum Values {
     Constant(f64),
     Normal { mean: f64, std: f64, seed: u64 },
     Uniform { low: f64, high: f64, seed: u64 },
-    Given(Array),
+    Given(Arc<Array>),
 }
 
 /// Type and initial values of a parameter. The functions of this module make `f32` initializers; [`Init::dtype`] changes that. An [`Array`] is an
@@ -48,11 +50,24 @@ impl Init {
     pub fn array(&self) -> Array {
         match &self.values {
             Values::Constant(value) => Array::full(&self.ty, *value),
-            Values::Given(array) if array.dtype() == self.ty.dtype => array.clone(),
+            Values::Given(array) if array.dtype() == self.ty.dtype => Array::clone(array),
             Values::Given(array) => self.collect(array.to_f64_vec().into_iter()),
             Values::Normal { mean, std, seed } => self.draw(*seed, |z: f64| mean + std * z, StandardNormal),
             Values::Uniform { low, high, seed } => self.draw(*seed, |u: f64| low + (high - low) * u, StandardUniform),
         }
+    }
+
+    /// [`Init::array`] to be shared.
+    pub(super) fn shared(&self) -> Arc<Array> {
+        match &self.values {
+            Values::Given(array) if array.dtype() == self.ty.dtype => array.clone(),
+            _ => Arc::new(self.array()),
+        }
+    }
+
+    /// True for the initializer whose values are all 0 by its name.
+    pub(super) fn is_zero(&self) -> bool {
+        matches!(self.values, Values::Constant(value) if value.to_bits() == 0)
     }
 
     fn draw(&self, seed: u64, f: impl Fn(f64) -> f64, distribution: impl Distribution<f64>) -> Array {
@@ -93,7 +108,7 @@ impl<A: Into<Array>> From<A> for Init {
     /// The values given: an [`Array`], or what makes one, such as `[[1.0f32, 2.0], [3.0, 4.0]]`.
     fn from(array: A) -> Init {
         let array = array.into();
-        Init { ty: array.ty(), values: Values::Given(array) }
+        Init { ty: array.ty(), values: Values::Given(Arc::new(array)) }
     }
 }
 

@@ -86,7 +86,7 @@ pub struct Builder {
     token: u64,
     /// The graph under construction, or while the body of a loop is being written, that.
     graph: RefCell<Graph>,
-    initial: RefCell<BTreeMap<Name, Array>>,
+    initial: RefCell<BTreeMap<Name, Arc<Array>>>,
     /// The bodies of loops that are being written.
     frames: RefCell<frames::Frames>,
     /// The composite that is being built.
@@ -142,7 +142,9 @@ impl Builder {
     fn declare(&self, name: &str, initial: Init, kind: ParamKind) -> Tensor<'_> {
         let name: Name = name.into();
         let tensor = self.push_outermost(Param { name: name.clone(), ty: initial.ty().clone(), kind });
-        self.initial.borrow_mut().insert(name, initial.array());
+        if !initial.is_zero() {
+            self.initial.borrow_mut().insert(name, initial.shared());
+        }
         tensor
     }
 
@@ -377,7 +379,7 @@ pub struct Program {
     /// The graph, with its outputs and updates.
     pub graph: Graph,
     /// Initial values of parameters, by name. Parameters that are not listed begin as zeros.
-    pub initial: BTreeMap<Name, Array>,
+    pub initial: BTreeMap<Name, Arc<Array>>,
     /// The builder's number.
     pub(crate) builder: u64,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Index;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::array::{Array, ArrayElement, ArrayError, ArrayView};
 use crate::build::Tensor;
@@ -136,6 +137,10 @@ impl Executable {
         options: Options,
         report: Report,
     ) -> Executable {
+        let mut backend = backend;
+        if let Backend::Jit(compiled) = &mut backend {
+            compiled.attach(&params);
+        }
         let inputs = inputs_of(&source);
         let results = source.outputs().iter().map(|o| Array::zeros(source.ty(o.node))).collect();
         let input_numbers = inputs.iter().enumerate().map(|(i, input)| (input.name.clone(), i)).collect();
@@ -153,13 +158,42 @@ impl Executable {
     /// NaN and infinities in an input are no errors: they spread by the rules of IEEE 754, in a training step to the parameters too, except
     /// where the optimizer's rules cancel them ([`Level::O2`](crate::opt::Level::O2)). Check the loss.
     pub fn run<'a>(&mut self, inputs: impl Inputs<'a>) -> Result<Outputs<'_>, RunError> {
-        let mut views: smallvec::SmallVec<[Option<ArrayView<'a>>; 8]> = smallvec::SmallVec::new();
+        let views = self.views(inputs)?;
+        self.run_with(&views);
+        Ok(Outputs { executable: self })
+    }
+
+    /// Checks inputs once and keeps them for many runs: [`Bound::run`] looks up no name, checks nothing and allocates nothing. The arrays stay borrowed,
+    /// so what has been checked stays true.
+    ///
+    /// ```
+    /// use cotangent::prelude::*;
+    ///
+    /// let g = Builder::new();
+    /// let x = g.input("x", f32([2]));
+    /// let w = g.param("w", init::ones([2]));
+    /// let mut step = Sgd::new(0.25).minimize((w - x).square().sum()).compile(&Options::default())?;
+    ///
+    /// let x = Array::from([3.0f32, 5.0]);
+    /// let mut bound = step.bind(&[("x", &x)])?;
+    /// let losses: Vec<f32> = (0..3).map(|_| bound.run().scalar()).collect::<Result<_, _>>()?;
+    /// assert_eq!(losses, [20.0, 5.0, 1.25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn bind<'e, 'a>(&'e mut self, inputs: impl Inputs<'a>) -> Result<Bound<'e, 'a>, RunError> {
+        let views = self.views(inputs)?;
+        Ok(Bound { executable: self, views })
+    }
+
+    /// The arrays given for the inputs, checked, in the order of the inputs.
+    fn views<'a>(&self, inputs: impl Inputs<'a>) -> Result<Views<'a>, RunError> {
+        let mut views: SmallVec<[Option<ArrayView<'a>>; 4]> = SmallVec::new();
         views.resize_with(self.inputs.len(), || None);
         inputs.each(&mut |name, view| {
-            let Some(&at) = self.input_numbers.get(name) else {
-                let known = self.inputs.iter().map(|i| i.name.to_string()).collect();
-                return Err(RunError::Unknown { name: name.to_owned(), known });
-            };
+            let at = self.input_number(name)?;
             let spec = &self.inputs[at];
             if views[at].is_some() {
                 return Err(RunError::Duplicate { name: spec.name.clone() });
@@ -172,18 +206,26 @@ impl Executable {
             let spec = &self.inputs[at];
             return Err(RunError::Missing { name: spec.name.clone(), ty: spec.ty.clone() });
         }
-        match &mut self.backend {
-            Backend::Jit(compiled) => {
-                let views = views.iter().flatten();
-                compiled.run(views, &self.params, &mut self.results);
-            }
-            Backend::Interp => self.interpret(&views),
-        }
-        Ok(Outputs { executable: self })
+        Ok(views.into_iter().flatten().collect())
     }
 
-    fn interpret(&mut self, views: &[Option<ArrayView<'_>>]) {
-        let arrays: Vec<Array> = views.iter().flatten().map(ArrayView::to_array).collect();
+    fn input_number(&self, name: &str) -> Result<usize, RunError> {
+        self.input_numbers.get(name).copied().ok_or_else(|| {
+            let known = self.inputs.iter().map(|i| i.name.to_string()).collect();
+            RunError::Unknown { name: name.to_owned(), known }
+        })
+    }
+
+    /// Runs the program on arrays that have been checked.
+    fn run_with(&mut self, views: &[ArrayView<'_>]) {
+        match &mut self.backend {
+            Backend::Jit(compiled) => compiled.run(views.iter(), &mut self.results),
+            Backend::Interp => self.interpret(views),
+        }
+    }
+
+    fn interpret(&mut self, views: &[ArrayView<'_>]) {
+        let arrays: Vec<Array> = views.iter().map(ArrayView::to_array).collect();
         let mut store = self.params.write();
         let given: FxHashMap<NodeId, &Array> = self.inputs.iter().map(|i| i.node).zip(&arrays).collect();
         let leaf = |id: NodeId, name: &Name| match given.get(&id) {
@@ -259,6 +301,45 @@ impl Executable {
 impl fmt::Debug for Executable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Executable({}, {} inputs, {} outputs)", self.report.engine, self.inputs.len(), self.results.len())
+    }
+}
+
+/// Arrays for all inputs of an executable, in their order.
+type Views<'a> = SmallVec<[ArrayView<'a>; 4]>;
+
+/// An executable with the arrays that its runs are given, made by [`Executable::bind`].
+pub struct Bound<'e, 'a> {
+    executable: &'e mut Executable,
+    views: Views<'a>,
+}
+
+impl<'a> Bound<'_, 'a> {
+    /// Runs the program once: computes the outputs, then stores the updates.
+    pub fn run(&mut self) -> Outputs<'_> {
+        self.executable.run_with(&self.views);
+        Outputs { executable: self.executable }
+    }
+
+    /// Exchanges the array of one input.
+    ///
+    /// # Errors
+    /// If there is no such input, or the array is typed unlike it or chooses elements that there are not. The array stays as it was then.
+    pub fn set(&mut self, name: &str, array: impl Into<ArrayView<'a>>) -> Result<(), RunError> {
+        let (at, view) = (self.executable.input_number(name)?, array.into());
+        check_input(&self.executable.inputs[at], &view)?;
+        self.views[at] = view;
+        Ok(())
+    }
+
+    /// The executable's parameters.
+    pub fn params(&self) -> &Params {
+        &self.executable.params
+    }
+}
+
+impl fmt::Debug for Bound<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bound").field(&self.executable).finish()
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) mod routine;
 pub(crate) mod team;
 
 pub(crate) use executable::{Backend, inputs_of};
-pub use executable::{Executable, Outputs, RunError};
+pub use executable::{Bound, Executable, Outputs, RunError};
 pub use inputs::Inputs;
 pub(crate) use params::Declaration;
 pub use params::{ParamError, Params};

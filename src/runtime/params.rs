@@ -50,19 +50,43 @@ pub(crate) struct Declaration<'a> {
     pub(crate) initial: Option<&'a Array>,
 }
 
-/// The values behind a [`Params`]. An array is never replaced, only overwritten, so its memory stays where it is.
+/// The values behind a [`Params`]. Parameters are added and overwritten, never removed, so that a number means the same one for ever.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    values: BTreeMap<Name, Array>,
+    numbers: BTreeMap<Name, usize>,
+    values: Vec<Array>,
 }
 
 impl Store {
+    /// The number of a parameter.
+    pub(crate) fn number(&self, name: &str) -> Option<usize> {
+        self.numbers.get(name).copied()
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Array> {
-        self.values.get(name)
+        self.number(name).map(|number| &self.values[number])
     }
 
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Array> {
-        self.values.get_mut(name)
+        self.number(name).map(|number| &mut self.values[number])
+    }
+
+    /// All values, by number.
+    pub(crate) fn values(&self) -> &[Array] {
+        &self.values
+    }
+
+    /// All values, by number.
+    pub(crate) fn values_mut(&mut self) -> &mut [Array] {
+        &mut self.values
+    }
+
+    /// Adds a parameter unless there is one of this name.
+    fn add(&mut self, name: &Name, value: impl FnOnce() -> Array) {
+        if !self.numbers.contains_key(name) {
+            self.numbers.insert(name.clone(), self.values.len());
+            self.values.push(value());
+        }
     }
 }
 
@@ -80,7 +104,7 @@ impl Params {
 
     /// The names, in alphabetical order.
     pub fn names(&self) -> Vec<Name> {
-        self.read().values.keys().cloned().collect()
+        self.read().numbers.keys().cloned().collect()
     }
 
     /// Type of a parameter.
@@ -136,8 +160,7 @@ impl Params {
         self.check(declared)?;
         let mut store = self.write();
         for &Declaration { name, ty, initial } in declared {
-            let value = || initial.cloned().unwrap_or_else(|| Array::zeros(ty));
-            store.values.entry(name.clone()).or_insert_with(value);
+            store.add(name, || initial.cloned().unwrap_or_else(|| Array::zeros(ty)));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::array::Array;
 use crate::build::Program;
@@ -74,7 +75,7 @@ impl Case {
     /// # Panics
     /// If there is none of this name.
     pub fn leaf(&self, name: &str) -> &Array {
-        let value = self.inputs.get(name).or_else(|| self.program.initial.get(name));
+        let value = self.inputs.get(name).or_else(|| self.program.initial.get(name).map(|value| &**value));
         value.unwrap_or_else(|| panic!("there is no input or parameter `{name}`"))
     }
 
@@ -146,7 +147,7 @@ pub(super) struct Generator<'c> {
     /// For each node its value, or `None` if it must not be used.
     pub(super) values: Vec<Option<Bounded>>,
     pub(super) inputs: BTreeMap<Name, Array>,
-    pub(super) initial: BTreeMap<Name, Array>,
+    pub(super) initial: BTreeMap<Name, Arc<Array>>,
     /// How many bodies the program lies in.
     pub(super) depth: usize,
 }
@@ -331,7 +332,7 @@ impl<'c> Generator<'c> {
 
     pub(super) fn param(&mut self, value: Array) -> NodeId {
         let name: Name = format!("p{}", self.initial.len()).into();
-        self.initial.insert(name.clone(), value.clone());
+        self.initial.insert(name.clone(), Arc::new(value.clone()));
         let kind = if self.draw.chance(0.7) { ParamKind::Trainable } else { ParamKind::State };
         self.push_leaf(Param { name, ty: value.ty(), kind }, value)
     }

@@ -163,7 +163,8 @@ impl Generator<'_> {
             let name = inner.graph().op(id).leaf_name().cloned();
             if let Some(value) = name.as_ref().and_then(|n| inner.inputs.get(n)).cloned() {
                 invariants.push(self.leaf_with(value));
-            } else if let Some(value) = name.as_ref().and_then(|n| inner.initial.get(n)).cloned() {
+            } else if let Some(value) = name.as_ref().and_then(|n| inner.initial.get(n)) {
+                let value = Array::clone(value);
                 inits.push(self.leaf_with(value));
             }
         }

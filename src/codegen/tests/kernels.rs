@@ -196,7 +196,8 @@ fn far_offsets() {
         shared.declare(&[Declaration { name, ty, initial: None }]).expect("declared once");
         let plan = single.plan.clone();
         let mut code = crate::jit::Compiled::new(plan, single.plan.inputs.iter(), settings, 2).expect("compiles");
-        code.run([single.inputs[0].view()].iter(), &shared, &mut []);
+        code.attach(&shared);
+        code.run([single.inputs[0].view()].iter(), &mut []);
         let results = shared.get(&single.plan.params[0]).expect("declared").to_f64_vec();
         assert_eq!(results, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
     }

@@ -48,7 +48,8 @@ fn run(plan: &Plan, inputs: &[Array], params: &[Array], settings: Settings) -> B
     }
     let mut compiled: Vec<Array> = plan.outputs.iter().map(|(_, ty)| garbage(ty)).collect();
     let mut code = Compiled::new(plan.clone(), plan.inputs.iter(), settings, 3).expect("the plan compiles");
-    code.run(views.iter(), &shared, &mut compiled);
+    code.attach(&shared);
+    code.run(views.iter(), &mut compiled);
     compiled.extend(plan.params.iter().map(|name| shared.get(name).expect("it has been declared")));
     Both { compiled, evaluated }
 }

@@ -1,0 +1,95 @@
+//! The command line.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command, value_parser};
+use cotangent::{Engine, Options};
+
+use crate::models::WORKLOADS;
+
+/// The settings of a run.
+pub struct Args {
+    pub workload: String,
+    pub data: Option<PathBuf>,
+    pub options: Options,
+    /// How long steps are timed.
+    pub timed: Duration,
+    /// How long steps are run before that.
+    pub warm_up: Duration,
+}
+
+impl Args {
+    /// Reads the command line. On a wrong flag or value, prints what is wrong and exits with code 2.
+    pub fn parse() -> Args {
+        let m = command().get_matches();
+        let engine = match m.get_one::<String>("engine").map(String::as_str) {
+            Some("interp") => Engine::Interp,
+            _ => Engine::Jit,
+        };
+        let quick = m.get_flag("quick");
+        let seconds = if quick { 0.0 } else { *m.get_one::<f64>("seconds").expect("has a default") };
+        Args {
+            workload: m.get_one::<String>("workload").expect("is required").clone(),
+            data: m.get_one::<PathBuf>("data").cloned(),
+            options: Options { threads: m.get_one::<NonZero<usize>>("threads").copied(), ..Options::engine(engine) },
+            timed: Duration::from_secs_f64(seconds),
+            warm_up: Duration::from_secs_f64(if quick { 0.0 } else { 0.3 }),
+        }
+    }
+}
+
+fn command() -> Command {
+    Command::new("workloads")
+        .about("Measures one of eight workloads, W1 to W8; the last line is a JSON object")
+        .arg(
+            Arg::new("workload")
+                .required(true)
+                .value_name("WORKLOAD")
+                .value_parser(PossibleValuesParser::new(WORKLOADS))
+                .help("The workload"),
+        )
+        .arg(
+            Arg::new("threads")
+                .long("threads")
+                .value_name("N")
+                .value_parser(threads)
+                .help("Threads of a run; otherwise what COTANGENT_THREADS says, or the processors that there are"),
+        )
+        .arg(
+            Arg::new("seconds")
+                .long("seconds")
+                .value_name("S")
+                .default_value("1")
+                .value_parser(seconds)
+                .help("How long steps are timed"),
+        )
+        .arg(
+            Arg::new("data")
+                .long("data")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .help("Folder with W1.npz and so on; otherwise inputs and parameters are drawn"),
+        )
+        .arg(
+            Arg::new("engine")
+                .long("engine")
+                .default_value("jit")
+                .value_parser(PossibleValuesParser::new(["jit", "interp"]))
+                .help("What runs the step"),
+        )
+        .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("No warm-up and only a few timed steps"))
+}
+
+fn threads(text: &str) -> Result<NonZero<usize>, String> {
+    text.parse().map_err(|_| "a number of threads is a whole number from 1 on".to_owned())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a time is a number of seconds from 0 to 3600".to_owned()),
+    }
+}
