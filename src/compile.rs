@@ -4,12 +4,15 @@
 //!   Program { graph, initial values }
 //!     | optimize     opt::optimize       the same results from fewer and stabler nodes
 //!     | plan         plan::plan          kernels, their order, the places of all values
-//!     | codegen      codegen, jit        machine code
+//!     | setup        jit                 the module and its memory
+//!     | build        codegen             wide kernels, and the others and the step in Cranelift's form
+//!     | compile      codegen             their machine code
+//!     | link         jit                 addresses
+//!     | memory       jit, runtime        the arena, parameters
 //!   Executable
 //! ```
 
 use std::num::NonZero;
-use std::time::Instant;
 
 use rustc_hash::FxHashSet;
 
@@ -21,7 +24,7 @@ use crate::jit::{self, Compiled};
 use crate::opt::{Level, OptOptions, Optimized, optimize};
 use crate::plan::{self, Action, Place};
 use crate::prim::Op;
-use crate::runtime::{Backend, Declaration, Executable, ParamError, Params, Report, StageTime, inputs_of};
+use crate::runtime::{Backend, Declaration, Executable, ParamError, Params, Report, Stages, inputs_of};
 
 /// What runs a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -94,8 +97,7 @@ impl Program {
         params.check(&declared)?;
         dump::by_environment(&self.graph, options)?;
         let mut report = Report::default();
-        let mut times = Vec::new();
-        let mut timed = Timer { times: &mut times };
+        let mut stages = Stages::default();
         let backend = match options.engine {
             Engine::Interp => {
                 let nodes = count_live(&self.graph);
@@ -103,11 +105,11 @@ impl Program {
                 Backend::Interp
             }
             Engine::Jit => {
-                let mut optimized = timed.stage("optimize", || {
-                    optimize(&self.graph, &OptOptions { level: options.level, ..OptOptions::default() })
-                });
-                let plan =
-                    timed.stage("plan", || plan_within(&mut optimized.graph, options, &mut report.recomputed))?;
+                let mut optimized =
+                    optimize(&self.graph, &OptOptions { level: options.level, ..OptOptions::default() });
+                stages.lap("optimize");
+                let plan = plan_within(&mut optimized.graph, options, &mut report.recomputed)?;
+                stages.lap("plan");
                 if cfg!(debug_assertions)
                     && let Err(faults) = plan::check::check(&plan)
                 {
@@ -116,13 +118,16 @@ impl Program {
                 }
                 let names: Vec<Name> = input_names(&self.graph);
                 let (settings, threads) = (jit::settings_by_environment()?, threads(options)?);
-                let compiled = timed.stage("codegen", || Compiled::new(plan, names.iter(), settings, threads))?;
+                let compiled = Compiled::new(plan, names.iter(), settings, threads, &mut stages)?;
                 fill(&mut report, &self.graph, &optimized, &compiled);
                 Backend::Jit(Box::new(compiled))
             }
         };
-        report.stages = times;
         params.declare(&declared)?;
+        if options.engine == Engine::Jit {
+            stages.lap("memory");
+        }
+        report.stages = stages.into_times();
         Ok(Executable::new(self.graph.clone(), backend, params.clone(), self.builder, options.clone(), report))
     }
 }
@@ -173,20 +178,6 @@ fn threads(options: &Options) -> Result<usize, CompileError> {
     }
 }
 
-/// Measures stages.
-struct Timer<'a> {
-    times: &'a mut Vec<StageTime>,
-}
-
-impl Timer<'_> {
-    fn stage<T>(&mut self, stage: &'static str, run: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = run();
-        self.times.push(StageTime { stage, time: start.elapsed() });
-        result
-    }
-}
-
 fn count_live(graph: &Graph) -> usize {
     graph.live().iter().filter(|&&l| l).count()
 }
@@ -210,6 +201,8 @@ fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, compiled: &C
     report.routines = plan.routine_calls().len();
     report.distinct_kernels = plans.iter().flat_map(|p| &p.kernels).collect::<FxHashSet<_>>().len();
     report.arena_bytes = plan.arena_bytes;
+    report.live_bytes = plan.live_bytes;
+    report.moved_bytes = plan.moved_bytes();
     let mut places: Vec<_> = plan.buffers.iter().filter(|b| !matches!(b.place, Place::Arena(_))).collect();
     places.sort_by_key(|b| codegen::table_index(plan, b.place));
     places.dedup_by_key(|b| b.place);

@@ -12,8 +12,8 @@ use crate::codegen::{self, Observer, Settings, Sharing, Symbols, Vectors, table_
 use crate::compile::CompileError;
 use crate::graph::Name;
 use crate::plan::{ARENA_ALIGN, Place, Plan};
-use crate::runtime::Params;
 use crate::runtime::team::Team;
+use crate::runtime::{Params, Stages, pages};
 
 /// Address space reserved for each program's code, so that all of it lies within reach of a relative call.
 const CODE_RESERVE: usize = 256 << 20;
@@ -33,7 +33,6 @@ fn failed(error: impl std::error::Error) -> CompileError {
 struct Code {
     module: Option<JITModule>,
     step: unsafe extern "C" fn(*const *mut u8),
-    bytes: usize,
 }
 
 // SAFETY: the module is not used after compilation but to free its memory, and the code itself is never written again.
@@ -63,6 +62,21 @@ impl Observer for CodeSize {
 
     fn wide(&mut self, _: &str, _: &str, bytes: usize) {
         self.0 += bytes;
+    }
+}
+
+/// Has the clock read between calls.
+struct WithClock;
+
+impl Observer for WithClock {
+    fn before(&mut self, _: &str, _: &mut Context) {}
+
+    fn after(&mut self, _: &str, _: &Context) {}
+
+    fn wide(&mut self, _: &str, _: &str, _: usize) {}
+
+    fn wants_clock(&self) -> bool {
+        true
     }
 }
 
@@ -143,13 +157,15 @@ pub(crate) fn has_wide_vectors() -> bool {
 /// Defines the plan's functions in a new module, watched by `observer`.
 fn define(
     plan: &Plan,
-    settings: Settings,
+    settings: (Settings, usize),
+    stages: &mut Stages,
     observer: &mut dyn Observer,
 ) -> Result<(JITModule, cranelift_module::FuncId), CompileError> {
     let shared = Arc::new(Mutex::new(Symbols::default()));
     let mut module = module(shared.clone())?;
+    stages.lap("setup");
     let mut symbols = Symbols::default();
-    let result = codegen::define(plan, &mut module, &mut symbols, settings, observer);
+    let result = codegen::define(plan, &mut module, &mut symbols, settings, stages, observer);
     *shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = symbols;
     match result {
         Ok(step) => Ok((module, step)),
@@ -161,18 +177,23 @@ fn define(
     }
 }
 
-fn compile_code(plan: &Plan, settings: Settings) -> Result<Code, CompileError> {
-    let mut size = CodeSize::default();
-    let (mut module, step) = define(plan, settings, &mut size)?;
+fn compile_code(
+    plan: &Plan,
+    settings: (Settings, usize),
+    stages: &mut Stages,
+    observer: &mut dyn Observer,
+) -> Result<Code, CompileError> {
+    let (mut module, step) = define(plan, settings, stages, observer)?;
     if let Err(error) = module.finalize_definitions() {
         // SAFETY: no function of the module has been called or handed out.
         unsafe { module.free_memory() };
         return Err(failed(error));
     }
+    stages.lap("link");
     let address = module.get_finalized_function(step);
     // SAFETY: the address is that of a function with this signature in the host's calling convention: `codegen::define` declares it so.
     let step = unsafe { std::mem::transmute::<*const u8, unsafe extern "C" fn(*const *mut u8)>(address) };
-    Ok(Code { module: Some(module), step, bytes: size.0 })
+    Ok(Code { module: Some(module), step })
 }
 
 /// The CLIF of all functions.
@@ -187,7 +208,7 @@ pub(crate) fn assembly_text(plan: &Plan) -> Result<String, CompileError> {
 
 fn listing(plan: &Plan, assembly: bool) -> Result<String, CompileError> {
     let mut listing = Listing { text: String::new(), assembly };
-    let (module, _) = define(plan, settings_by_environment()?, &mut listing)?;
+    let (module, _) = define(plan, (settings_by_environment()?, 1), &mut Stages::default(), &mut listing)?;
     // SAFETY: no function of the module has been called or handed out.
     unsafe { module.free_memory() };
     Ok(listing.text)
@@ -201,6 +222,13 @@ impl Arena {
         Arena(vec![0; bytes + ARENA_ALIGN])
     }
 
+    /// An arena that will be used whole.
+    fn touched(bytes: usize) -> Arena {
+        let mut arena = Arena::new(bytes);
+        pages::prefer_large(arena.0.as_mut_ptr(), arena.0.len());
+        arena
+    }
+
     fn as_mut_ptr(&mut self) -> *mut u8 {
         let start = self.0.as_mut_ptr();
         start.wrapping_add(start.addr().next_multiple_of(ARENA_ALIGN) - start.addr())
@@ -210,10 +238,12 @@ impl Arena {
 /// Native code with the memory of one executable.
 pub(crate) struct Compiled {
     code: Arc<Code>,
+    code_bytes: usize,
+    settings: Settings,
     plan: Plan,
     arena: Arena,
     /// The arena's shadows, one for each thread but the first.
-    _shadows: Vec<Arena>,
+    shadows: Vec<Arena>,
     team: Team,
     /// A pointer for each piece of memory, as [`codegen::table_index`] numbers them.
     table: Vec<*mut u8>,
@@ -237,15 +267,36 @@ impl Compiled {
         inputs: impl Iterator<Item = &'a Name>,
         settings: Settings,
         threads: usize,
+        stages: &mut Stages,
     ) -> Result<Compiled, CompileError> {
-        let code = Arc::new(compile_code(&plan, settings)?);
-        let mut arena = Arena::new(plan.arena_bytes);
-        let mut shadows: Vec<Arena> = (1..threads).map(|_| Arena::new(plan.arena_bytes)).collect();
-        let base = arena.as_mut_ptr().addr();
-        let team = Team::new(shadows.iter_mut().map(|s| s.as_mut_ptr().addr().wrapping_sub(base) as isize).collect());
+        let mut size = CodeSize::default();
+        let code = compile_code(&plan, (settings, threads), stages, &mut size)?;
         let number_of: FxHashMap<&Name, usize> = plan.inputs.iter().enumerate().map(|(i, n)| (n, i)).collect();
         let entry = |name: &Name| number_of.get(name).map(|&at| codegen::table_index(&plan, Place::Input(at)).0);
         let inputs = inputs.map(entry).collect();
+        Ok(Compiled::with_code((code, size.0), plan, inputs, settings, threads))
+    }
+
+    /// Code for the same plan that reads the [clock](crate::runtime::profile::mark) between its calls.
+    pub(crate) fn with_clock(&self) -> Result<Compiled, CompileError> {
+        let threads = self.shadows.len() + 1;
+        let code = compile_code(&self.plan, (self.settings, threads), &mut Stages::default(), &mut WithClock)?;
+        Ok(Compiled::with_code((code, 0), self.plan.clone(), self.inputs.clone(), self.settings, threads))
+    }
+
+    /// Gives code and its size the memory to run on.
+    fn with_code(
+        (code, code_bytes): (Code, usize),
+        plan: Plan,
+        inputs: Vec<Option<usize>>,
+        settings: Settings,
+        threads: usize,
+    ) -> Compiled {
+        let code = Arc::new(code);
+        let mut arena = Arena::touched(plan.arena_bytes);
+        let mut shadows: Vec<Arena> = (1..threads).map(|_| Arena::new(plan.arena_bytes)).collect();
+        let base = arena.as_mut_ptr().addr();
+        let team = Team::new(shadows.iter_mut().map(|s| s.as_mut_ptr().addr().wrapping_sub(base) as isize).collect());
         let mut table = vec![std::ptr::null_mut(); table_len(&plan)];
         for (i, constant) in plan.constants.iter().enumerate() {
             table[codegen::table_index(&plan, Place::Const(i)).0] = Array::as_ptr(constant).cast_mut();
@@ -256,7 +307,7 @@ impl Compiled {
         let is_param = |b: &crate::plan::Buffer| matches!(b.place, Place::Param(_));
         let updates = plan.steps.iter().any(|s| s.written(&plan).any(|b| is_param(plan.buffer(b))));
         let (params, links) = (Params::new(), Vec::new());
-        Ok(Compiled { code, plan, arena, _shadows: shadows, team, table, inputs, params, links, updates })
+        Compiled { code, code_bytes, settings, plan, arena, shadows, team, table, inputs, params, links, updates }
     }
 
     /// Sets the parameters of all runs from now on. Those of the plan have been declared.
@@ -314,6 +365,6 @@ impl Compiled {
     }
 
     pub(crate) fn code_bytes(&self) -> usize {
-        self.code.bytes
+        self.code_bytes
     }
 }

@@ -47,6 +47,7 @@
 //! | know what derivatives mean and how they compose | [`transform`] |
 //! | train | [`train`]: [`Sgd`](train::Sgd), [`Adam`](train::Adam), [`AdamW`](train::AdamW), [`Rate`](train::Rate) |
 //! | compile and run | [`Program`], [`Options`], [`Executable`], [`Report`] |
+//! | know where the time of a run goes | [`Bound::profile`] |
 //! | read and set parameters | [`Params`] |
 //! | read data | [`data`] |
 //! | take ONNX models | `io::onnx`, with feature `onnx` |
@@ -91,7 +92,7 @@ pub use build::{Builder, Init, Key, Program, Scan, Tensor, Tensors, init};
 pub use compile::{CompileError, Engine, Options};
 pub use dump::Stage;
 pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
-pub use runtime::{Bound, Executable, Inputs, Outputs, ParamError, Params, Report, RunError};
+pub use runtime::{Bound, Executable, Inputs, Outputs, ParamError, Params, Profile, Report, RunError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -15,6 +15,8 @@ pub struct Args {
     pub workload: String,
     pub data: Option<PathBuf>,
     pub options: Options,
+    /// Whether to tell where the time of a step goes.
+    pub profile: bool,
     /// How long steps are timed.
     pub timed: Duration,
     /// How long steps are run before that.
@@ -35,6 +37,7 @@ impl Args {
             workload: m.get_one::<String>("workload").expect("is required").clone(),
             data: m.get_one::<PathBuf>("data").cloned(),
             options: Options { threads: m.get_one::<NonZero<usize>>("threads").copied(), ..Options::engine(engine) },
+            profile: m.get_flag("profile"),
             timed: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_secs_f64(if quick { 0.0 } else { 0.3 }),
         }
@@ -80,6 +83,7 @@ fn command() -> Command {
                 .value_parser(PossibleValuesParser::new(["jit", "interp"]))
                 .help("What runs the step"),
         )
+        .arg(Arg::new("profile").long("profile").action(ArgAction::SetTrue).help("Tells where the time of a step goes"))
         .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("No warm-up and only a few timed steps"))
 }
 

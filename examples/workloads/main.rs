@@ -60,6 +60,9 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     let figures = measure::Figures::of(&mut step, &data, first, args)?;
     println!("{}\n", step.report());
+    if let Some(profile) = &figures.profile {
+        println!("{profile}\n");
+    }
     println!("{}", figures.json(args, compile, step.report()));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use cotangent::{Executable, Params, Report};
+use cotangent::{Executable, Params, Profile, Report};
 use serde_json::{Value, json};
 
 use crate::args::Args;
@@ -23,8 +23,12 @@ pub struct Figures {
     /// The distance of all parameters from their start, then; none if there are no updates.
     moved: Option<f64>,
     last: f64,
+    /// The most memory that the process has had before the timed steps, whose times take memory too; in MiB, where the system tells.
+    memory: Option<f64>,
     /// The times of the timed steps, shortest first.
     times: Vec<Duration>,
+    /// Where the time goes, if that was asked for.
+    pub profile: Option<Profile>,
 }
 
 impl Figures {
@@ -43,6 +47,7 @@ impl Figures {
             step.run();
         }
         let most = if models::is_unlimited(&args.workload) { usize::MAX } else { LIMIT };
+        let memory = peak_memory();
         let (mut times, mut last) = (Vec::new(), loss);
         let begin = Instant::now();
         while times.len() < most && (begin.elapsed() < args.timed || times.len() < 10) {
@@ -51,7 +56,8 @@ impl Figures {
             times.push(start.elapsed());
         }
         times.sort_unstable();
-        Ok(Figures { first, loss, moved, last, times })
+        let profile = if args.profile { Some(step.profile(times.len().clamp(1, LIMIT / 2))?) } else { None };
+        Ok(Figures { first, loss, moved, last, memory, times, profile })
     }
 
     /// The JSON object.
@@ -73,8 +79,10 @@ impl Figures {
             "loss_after_20": self.loss,
             "loss_end": self.last,
             "dparam_l2_20": self.moved,
-            "rss_peak_mb": peak_memory(),
+            "rss_peak_mb": self.memory,
             "arena_bytes": report.arena_bytes,
+            "live_bytes": report.live_bytes,
+            "moved_bytes": report.moved_bytes,
             "kernels": report.kernels,
             "products": report.products,
             "distinct_kernels": report.distinct_kernels,

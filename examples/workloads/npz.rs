@@ -9,6 +9,9 @@ use std::path::Path;
 use cotangent::Array;
 use rawzip::{CompressionMethod, RECOMMENDED_BUFFER_SIZE, ZipArchive};
 
+/// Bytes that are read at a time; a multiple of four.
+const PIECE: u64 = 1 << 16;
+
 /// Names and values of the arrays, which are of `f32` or `i32`.
 pub fn read(path: &Path) -> Result<Vec<(String, Array)>, Box<dyn Error>> {
     let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
@@ -47,12 +50,20 @@ fn array(file: &mut impl Read) -> Result<Array, Box<dyn Error>> {
     let extents = between("'shape': (", ')').ok_or("the header names no shape")?;
     let extents = extents.split(',').map(str::trim).filter(|extent| !extent.is_empty());
     let shape: Vec<usize> = extents.map(str::parse).collect::<Result<_, _>>()?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let words = bytes.chunks_exact(4).map(|w| [w[0], w[1], w[2], w[3]]);
     Ok(match between("'descr': '", '\'') {
-        Some("<f4") => Array::new(shape, words.map(f32::from_le_bytes).collect())?,
-        Some("<i4") => Array::new(shape, words.map(i32::from_le_bytes).collect())?,
+        Some("<f4") => Array::new(shape, numbers(file, f32::from_le_bytes)?)?,
+        Some("<i4") => Array::new(shape, numbers(file, i32::from_le_bytes)?)?,
         other => return Err(format!("elements of type {other:?} are not read, only f32 and i32").into()),
     })
+}
+
+/// The numbers of four bytes that are left in a file.
+fn numbers<T>(file: &mut impl Read, number: fn([u8; 4]) -> T) -> Result<Vec<T>, Box<dyn Error>> {
+    let mut numbers = Vec::new();
+    let mut bytes = Vec::new();
+    while file.take(PIECE).read_to_end(&mut bytes)? > 0 {
+        numbers.extend(bytes.chunks_exact(4).map(|w| number([w[0], w[1], w[2], w[3]])));
+        bytes.clear();
+    }
+    Ok(numbers)
 }

@@ -13,6 +13,7 @@ mod choose;
 mod convert;
 mod emit;
 mod fold;
+mod functions;
 mod kernel;
 mod lanes;
 mod loops;
@@ -33,8 +34,10 @@ use rustc_hash::FxHashMap;
 
 use crate::plan::kernel::Kernel;
 use crate::plan::{Place, Plan};
+use crate::runtime::Stages;
 
 use choose::Dependencies;
+use functions::Built;
 pub(crate) use share::Sharing;
 
 /// Addresses of the functions that compiled code imports, by name.
@@ -116,6 +119,10 @@ pub(crate) trait Observer {
     fn wants_listing(&self) -> bool {
         false
     }
+    /// True if the step is to call the [clock](crate::runtime::profile::mark) between its calls.
+    fn wants_clock(&self) -> bool {
+        false
+    }
     /// A kernel has been compiled without Cranelift.
     fn wide(&mut self, name: &str, listing: &str, bytes: usize);
 }
@@ -127,15 +134,16 @@ pub(crate) fn has_wide_vectors(module: &dyn Module) -> bool {
 
 /// Defines all functions of the plan in `module` and returns the step function.
 ///
-/// Functions that must be found when the module is linked are put in `symbols`.
+/// Functions that must be found when the module is linked are put in `symbols`. Cranelift's functions are compiled on up to `threads` threads.
 pub(crate) fn define(
     plan: &Plan,
     module: &mut dyn Module,
     symbols: &mut Symbols,
-    settings: Settings,
+    (settings, threads): (Settings, usize),
+    stages: &mut Stages,
     observer: &mut dyn Observer,
 ) -> Result<FuncId, Box<ModuleError>> {
-    let mut context = module.make_context();
+    let mut functions: Vec<Built> = Vec::new();
     let mut builder = FunctionBuilderContext::new();
     let pointer = module.target_config().pointer_type();
     let mut signature = Signature::new(module.isa().default_call_conv());
@@ -158,7 +166,7 @@ pub(crate) fn define(
                 Some(&compiled) => compiled,
                 None => {
                     let name = format!("kernel_{}", defined.len());
-                    let builder = (&mut context, &mut builder);
+                    let builder = (&mut functions, &mut builder);
                     let compiled = define_kernel(kernel, &name, builder, module, symbols, settings, observer)?;
                     defined.insert(kernel, compiled);
                     compiled
@@ -171,28 +179,32 @@ pub(crate) fn define(
             n => (format!("trip_{n}"), Linkage::Local),
         };
         let id = module.declare_function(&name, linkage, &signature).map_err(Box::new)?;
+        let mut context = module.make_context();
         context.func.signature = signature.clone();
         step::build(
             part,
-            (&kernels, settings.sharing),
+            (&kernels, settings.sharing, number == 0 && observer.wants_clock()),
             &nested,
             &mut tables,
             (&mut context.func, &mut builder),
             module,
             symbols,
         )?;
-        finish(id, &name, &mut context, module, observer)?;
+        functions.push(Built { id, name, context });
         nested.insert(std::ptr::from_ref(part), id);
         step = Some(id);
     }
+    stages.lap("build");
+    functions::define(functions, threads, module, observer)?;
+    stages.lap("compile");
     Ok(step.expect("the plan itself is the last"))
 }
 
-/// Defines the function of a kernel: wide code if there is some, else Cranelift's.
+/// Defines the function of a kernel, if there is wide code for it, or builds it for Cranelift.
 fn define_kernel(
     kernel: &Kernel,
     name: &str,
-    (context, builder): (&mut Context, &mut FunctionBuilderContext),
+    (functions, builder): (&mut Vec<Built>, &mut FunctionBuilderContext),
     module: &mut dyn Module,
     symbols: &mut Symbols,
     settings: Settings,
@@ -213,9 +225,10 @@ fn define_kernel(
         }
     }
     let choice = choose::choose(kernel, &dependencies, choose::VECTOR_BITS);
+    let mut context = module.make_context();
     context.func.signature = signature;
     kernel::build(kernel, &dependencies, choice.vector, &mut context.func, builder, module, symbols);
-    finish(id, name, context, module, observer)?;
+    functions.push(Built { id, name: name.to_owned(), context });
     Ok(Compiled { id, grain: share::grain(kernel, choice, settings.sharing) })
 }
 
@@ -233,18 +246,4 @@ fn relocations(
         Ok(ModuleReloc { offset: *at as u32, kind: Reloc::Abs8, name: ModuleRelocTarget::from(id), addend: 0 })
     });
     calls.collect()
-}
-
-fn finish(
-    id: FuncId,
-    name: &str,
-    context: &mut Context,
-    module: &mut dyn Module,
-    observer: &mut dyn Observer,
-) -> Result<(), Box<ModuleError>> {
-    observer.before(name, context);
-    module.define_function(id, context).map_err(Box::new)?;
-    observer.after(name, context);
-    module.clear_context(context);
-    Ok(())
 }

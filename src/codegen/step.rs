@@ -15,7 +15,7 @@ use crate::graph::DType;
 use crate::plan::kernel::{Access, Kernel};
 use crate::plan::nested::Nested;
 use crate::plan::{Action, Alpha, BufferId, Plan, Product, RoutineCall};
-use crate::runtime::{gemm, routine, team};
+use crate::runtime::{gemm, profile, routine, team};
 
 use super::Compiled;
 use super::share::{self, Sharing};
@@ -31,10 +31,11 @@ pub(super) struct Step<'a, 'f> {
     arena: Option<Clif>,
 }
 
-/// Builds the step function. `kernels` and `nested` are the functions of the plan's kernels and of nested plans.
+/// Builds the step function. `kernels` and `nested` are the functions of the plan's kernels and of nested plans; with `clock`, it reads the clock before
+/// each call and after the last.
 pub(super) fn build(
     plan: &Plan,
-    (kernels, sharing): (&[Compiled], Sharing),
+    (kernels, sharing, clock): (&[Compiled], Sharing, bool),
     nested: &FxHashMap<*const Plan, FuncId>,
     tables: &mut Tables,
     (function, context): (&mut Function, &mut FunctionBuilderContext),
@@ -52,7 +53,12 @@ pub(super) fn build(
     let mut step = Step { plan, b, table, slots, arena: None };
     let mut imported: FxHashMap<FuncId, FuncRef> = FxHashMap::default();
     let mut next_routine = first_routine(plan);
-    for s in &plan.steps {
+    let mark = clock.then(|| {
+        let id = import_mark(module, symbols);
+        module.declare_func_in_func(id, step.b.func)
+    });
+    for (number, s) in plan.steps.iter().enumerate() {
+        step.mark(mark, number);
         match &s.action {
             Action::Kernel { kernel, args } => {
                 let Compiled { id, grain } = kernels[kernel.index()];
@@ -98,6 +104,7 @@ pub(super) fn build(
             }
         }
     }
+    step.mark(mark, plan.steps.len());
     step.b.ins().return_(&[]);
     step.b.seal_all_blocks();
     step.b.finalize(module.target_config());
@@ -129,6 +136,15 @@ fn import_rows(module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
     let int = AbiParam::new(types::I64);
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params.extend([pointer, pointer, int, int, int, int]);
+    module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
+}
+
+/// The function of the runtime that reads the clock.
+fn import_mark(module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
+    let name = "cotangent_mark";
+    symbols.insert(name.to_owned(), profile::mark as *const u8);
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params.push(AbiParam::new(types::I64));
     module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
 }
 
@@ -172,6 +188,14 @@ impl Step<'_, '_> {
         let numbers = [kernel.slots.len() as i64, scratch, kernel.loops[0] as i64, grain as i64].map(|v| self.int(v));
         let [count, scratch, rows, grain] = numbers;
         self.b.ins().call(share, &[address, slots, count, scratch, rows, grain]);
+    }
+
+    /// Calls the clock, if there is one, before call number `next`.
+    fn mark(&mut self, clock: Option<FuncRef>, next: usize) {
+        if let Some(clock) = clock {
+            let next = self.int(next as i64);
+            self.b.ins().call(clock, &[next]);
+        }
     }
 
     pub(super) fn int(&mut self, v: i64) -> Clif {

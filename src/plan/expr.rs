@@ -87,7 +87,21 @@ impl Exprs {
     /// True if computing the expression again costs no more than loading it.
     pub(super) fn is_cheap(&self, id: ExprId) -> bool {
         let data = self.get(id);
-        data.weight <= INLINE_WEIGHT && data.loads <= INLINE_LOADS
+        data.weight <= INLINE_WEIGHT && (data.loads <= INLINE_LOADS || self.loads_few(id))
+    }
+
+    /// True if an expression that is not heavy loads few different elements, some of them several times.
+    fn loads_few(&self, id: ExprId) -> bool {
+        let mut loaded: SmallVec<[(NodeId, Strided); INLINE_LOADS as usize + 1]> = SmallVec::new();
+        let mut chooses = false;
+        self.leaves(id, &mut |source, view, chosen| {
+            chooses |= chosen;
+            let known = loaded.iter().any(|(s, v)| *s == source && v == view);
+            if !known && loaded.len() <= INLINE_LOADS as usize {
+                loaded.push((source, view.clone()));
+            }
+        });
+        !chooses && loaded.len() <= INLINE_LOADS as usize
     }
 
     /// Calls `f` with each leaf: source, view, and whether it is chosen from by a value.

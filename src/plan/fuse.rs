@@ -7,6 +7,7 @@
 //! Groups have levels: a group uses values of lower levels and of itself only. So joining never makes a circle, and groups of one level may be merged.
 //! Choosing by level alone forgoes some fusion that a search for paths would find, and keeps the walk linear.
 
+mod layout;
 mod loops;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use super::expr::{Expr, ExprId, Exprs};
 use super::group::{Coords, GroupId, Loops, Member, Reach, Role, address};
 use super::kernel::FoldKind;
 
+pub(super) use layout::Layout;
 pub(super) use loops::LoopGroup;
 
 /// A group grows no heavier than this, so that compile time stays linear in the size of the graph.
@@ -90,6 +92,8 @@ pub(super) struct ProductGroup {
     pub(super) dot: Dot,
     pub(super) lhs: (NodeId, Strided),
     pub(super) rhs: (NodeId, Strided),
+    /// Where the result is stored, if not in row-major order of the product's own axes.
+    pub(super) layout: Option<Layout>,
     /// The parameter that the product is added to, and the factor.
     pub(super) accumulate: Option<Accumulate>,
 }
@@ -133,6 +137,8 @@ pub(super) struct Fused<'g> {
     loops: FxHashMap<(Arc<LoopSpec>, Operands), GroupId>,
     /// The nodes that outputs and updates need.
     live: Vec<bool>,
+    /// The nodes whose values must be in memory, whoever else uses them.
+    stored: Vec<bool>,
     /// The nodes that are outputs.
     outputs: FxHashSet<NodeId>,
     /// The parameters whose new values nodes are.
@@ -150,12 +156,14 @@ pub(super) fn fuse(graph: &Graph) -> Fused<'_> {
         late: FxHashMap::default(),
         loops: FxHashMap::default(),
         live: graph.live(),
+        stored: vec![false; graph.len()],
         outputs: graph.outputs().iter().map(|o| o.node).collect(),
         updated: FxHashMap::default(),
     };
     for update in graph.updates() {
         fused.updated.entry(update.value).or_default().push(update.param);
     }
+    fused.find_stored();
     for id in graph.ids() {
         if !fused.live[id.index()] {
             continue;
@@ -278,6 +286,11 @@ impl Fused<'_> {
                     .collect();
                 let bodies: Vec<ExprId> = regions.iter().map(|r| r.0).collect();
                 let level = self.level_above(&bodies);
+                // What fills the gaps between regions comes first, and a product would not wait for it.
+                let mut regions = regions;
+                if fill.is_none() {
+                    regions.retain(|(body, region)| !self.store_in_region(*body, region, id));
+                }
                 self.begin(id, level, Kind::Assemble { node: id, fill, regions })
             }
             Lowering::Dot => match &node.op {
@@ -350,9 +363,26 @@ impl Fused<'_> {
         self.exprs.push(Expr::Leaf { source: leaf, view }, self.graph.ty(id).dtype)
     }
 
-    /// Keeps a cheap elementwise expression, places a dear one.
+    /// Finds the nodes that products read: those have their operands in memory.
+    fn find_stored(&mut self) {
+        for id in self.graph.ids().filter(|id| self.live[id.index()]) {
+            let Op::Dot(_) = self.graph.op(id) else { continue };
+            if self.is_folded_product(id) {
+                continue;
+            }
+            for &operand in self.graph.operands(id).iter() {
+                let mut base = operand;
+                while matches!(self.lowering_of(base), Lowering::View) {
+                    base = self.graph.operands(base)[0];
+                }
+                self.stored[base.index()] = true;
+            }
+        }
+    }
+
+    /// Keeps a cheap elementwise expression, places one that is dear or must be in memory anyway: then it is computed once.
     fn settle(&mut self, id: NodeId, expr: ExprId) -> ExprId {
-        if self.exprs.is_cheap(expr) { expr } else { self.place_map(id, expr) }
+        if self.exprs.is_cheap(expr) && !self.stored[id.index()] { expr } else { self.place_map(id, expr) }
     }
 
     /// A movement of `operand`; what no view can say is computed into memory first.
@@ -366,6 +396,9 @@ impl Fused<'_> {
         if !matches!(&self.exprs.get(of).expr, Expr::Leaf { .. }) && self.memory_has_view(operand, &op) {
             let placed = self.materialize(operand);
             return self.exprs.moved(placed, &op).expect("the placed operand has the view");
+        }
+        if let Some(stored) = self.store_in_order(operand, id) {
+            return self.exprs.moved(stored, &op).expect("memory without gaps has every view");
         }
         // Otherwise the operand's elements are put in order, by whatever computes them or by a copy.
         let copy = self.place_map(operand, self.def(operand));
@@ -697,14 +730,22 @@ impl Fused<'_> {
         if k == 0 {
             return self.exprs.push(Expr::Const(0.0f64.to_bits()), ty.dtype);
         }
-        let work = ty.shape.numel().saturating_mul(k);
-        if !ty.dtype.is_float() || work <= SMALL_PRODUCT {
+        if self.is_folded_product(id) {
             return self.place_product_fold(id, dot, (lhs, &l.shape), (rhs, &r.shape));
         }
         let (lhs, rhs) = (self.in_memory(lhs), self.in_memory(rhs));
         let level = self.level_of(lhs.0).max(self.level_of(rhs.0)) + 1;
-        let product = ProductGroup { node: id, dot: dot.clone(), lhs, rhs, accumulate: None };
+        let product = ProductGroup { node: id, dot: dot.clone(), lhs, rhs, layout: None, accumulate: None };
         self.begin(id, level, Kind::Product(Box::new(product)))
+    }
+
+    /// True for dots that are no products of matrices in memory: small ones, and those of integers.
+    fn is_folded_product(&self, id: NodeId) -> bool {
+        let (ty, operands) = (self.graph.ty(id), self.graph.operands(id));
+        let Op::Dot(dot) = self.graph.op(id) else { return false };
+        let lhs = self.graph.shape(operands[0]);
+        let k: usize = dot.lhs_contract.iter().map(|&a| lhs[a]).product();
+        !ty.dtype.is_float() || ty.shape.numel().saturating_mul(k) <= SMALL_PRODUCT
     }
 
     /// A dot as a fold over the axes `[batch, m, n, k]` of the product of its operands.

@@ -419,6 +419,7 @@ impl Lowerer<'_, '_> {
                 };
                 let c = match &p.accumulate {
                     Some(a) => self.in_parameter(p.node, self.param_number(a.param)),
+                    None if p.memory() != p.node => self.buffer(p.memory()),
                     None => self.result_of_call(p.node, &[p.lhs.0, p.rhs.0]),
                 };
                 let dtype = self.fused.graph.ty(p.node).dtype;

@@ -128,6 +128,29 @@ impl Step {
         };
         written.into_iter()
     }
+
+    /// The bytes of the buffers that the step reads and of those that it writes, scratch memory left aside: about what it moves.
+    pub fn bytes(&self, plan: &Plan) -> usize {
+        let bytes = |b: BufferId| plan.buffer(b).bytes();
+        match &self.action {
+            Action::Kernel { kernel, args } => {
+                let slots = plan.kernel(*kernel).slots.iter().zip(args);
+                let times = |access| match access {
+                    kernel::Access::Read | kernel::Access::Write => 1,
+                    kernel::Access::ReadWrite => 2,
+                    kernel::Access::Scratch => 0,
+                };
+                slots.map(|(slot, &b)| times(slot.access) * bytes(b)).sum()
+            }
+            Action::Product(p) => {
+                let results = if p.accumulate { 2 } else { 1 };
+                bytes(p.a.buffer) + bytes(p.b.buffer) + results * bytes(p.c.buffer)
+            }
+            Action::Routine(call) => call.operands.iter().chain([&call.result]).map(|&b| bytes(b)).sum(),
+            // A nested plan runs in buffers of its own, once for each trip.
+            Action::Loop(l) => l.nested().map(|n| l.trips * n.plan.moved_bytes()).sum(),
+        }
+    }
 }
 
 /// What a step does.
@@ -191,6 +214,14 @@ pub struct Product {
     pub workspace: Option<BufferId>,
 }
 
+impl Product {
+    /// How many numbers are multiplied with each other.
+    pub fn multiplications(&self) -> usize {
+        let axes = [&self.axes.batch, &self.axes.rows, &self.axes.columns, &self.axes.contracted];
+        axes.into_iter().flatten().map(|axis| axis.extent).product()
+    }
+}
+
 /// A matrix in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matrix {
@@ -246,6 +277,11 @@ impl Plan {
     /// The kernel of this number.
     pub fn kernel(&self, id: KernelId) -> &Kernel {
         &self.kernels[id.index()]
+    }
+
+    /// About how many bytes a run reads and writes: [`Step::bytes`] of all steps. Recursion is bounded by the depth of bodies.
+    pub fn moved_bytes(&self) -> usize {
+        self.steps.iter().map(|step| step.bytes(self)).sum()
     }
 
     /// The calls of routines, those of nested plans too, in order. Recursion is bounded by the depth of bodies.

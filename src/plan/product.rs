@@ -24,13 +24,11 @@ fn join(axes: impl IntoIterator<Item = Axis>) -> Vec<Axis> {
     joined
 }
 
-/// The axes of a group's product, whose result is row-major.
+/// The axes of a group's product.
 fn axes(group: &ProductGroup) -> Axes {
     let (dot, a, b) = (&group.dot, &group.lhs.1, &group.rhs.1);
     let (lhs_free, rhs_free) = (dot.lhs_free(a.shape.rank()), dot.rhs_free(b.shape.rank()));
-    let batch_extents = dot.lhs_batch.iter().map(|&x| a.shape[x]);
-    let free = lhs_free.iter().map(|&x| a.shape[x]).chain(rhs_free.iter().map(|&x| b.shape[x]));
-    let c: Dims<isize> = batch_extents.chain(free).collect::<crate::graph::Shape>().strides();
+    let c: Dims<isize> = group.strides();
 
     let batches = dot.lhs_batch.len();
     let batch = dot.lhs_batch.iter().zip(&dot.rhs_batch).enumerate();
@@ -92,7 +90,7 @@ pub(super) fn lower(
         dtype: graph.ty(group.node).dtype,
         a: Matrix { buffer: lhs, offset: group.lhs.1.offset },
         b: Matrix { buffer: rhs, offset: group.rhs.1.offset },
-        c: Matrix { buffer: result, offset: 0 },
+        c: Matrix { buffer: result, offset: group.layout.as_ref().map_or(0, |layout| layout.offset) },
         axes,
         alpha,
         accumulate,

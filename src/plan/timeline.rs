@@ -1,5 +1,7 @@
 //! When each value is computed and read: what is known of a plan in terms of the graph's nodes.
 
+use std::collections::hash_map::Entry;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
@@ -36,6 +38,18 @@ pub(super) struct Placed {
     pub(super) effort: Effort,
     /// Work of computing it, in cheap operations.
     pub(super) work: u64,
+}
+
+impl Placed {
+    /// Both parts of one node.
+    fn join(&mut self, other: Placed) {
+        self.turn = self.turn.max(other.turn);
+        self.effort = self.effort.max(other.effort);
+        self.work = self.work.saturating_add(other.work);
+        self.sources.extend(other.sources);
+        self.sources.sort_unstable();
+        self.sources.dedup();
+    }
 }
 
 /// A value in the arena.
@@ -92,7 +106,12 @@ impl Timeline {
 
     fn add_group(&mut self, fused: &Fused<'_>, kind: &Kind, turn: usize) {
         let mut add = |node: NodeId, sources: SmallVec<[NodeId; 4]>, effort: Effort, work: usize| {
-            self.placed.insert(node, Placed { turn, sources, effort, work: work as u64 });
+            let placed = Placed { turn, sources, effort, work: work as u64 };
+            match self.placed.entry(node) {
+                Entry::Vacant(entry) => drop(entry.insert(placed)),
+                // Several groups may compute parts of a node.
+                Entry::Occupied(mut entry) => entry.get_mut().join(placed),
+            }
         };
         match kind {
             Kind::Loops(loops) => {
@@ -108,7 +127,7 @@ impl Timeline {
                 let shape = &product.lhs.1.shape;
                 let k: usize = product.dot.lhs_contract.iter().map(|&a| shape[a]).product();
                 let work = fused.graph.shape(product.node).numel().saturating_mul(k);
-                add(product.node, SmallVec::from_slice(&[lhs, rhs]), Effort::Product, work);
+                add(product.memory(), SmallVec::from_slice(&[lhs, rhs]), Effort::Product, work);
             }
             Kind::Routine { node, operands, .. } => {
                 let operands: SmallVec<[NodeId; 4]> = operands.iter().map(|&n| fused.memory_of(n)).collect();

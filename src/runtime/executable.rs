@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Index;
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -14,6 +15,7 @@ use crate::interp;
 use crate::jit::Compiled;
 use crate::prim::Op;
 
+use super::profile::{self, Profile};
 use super::{Inputs, Params, Report};
 
 /// Inputs that a run refuses. Nothing has been computed or changed then.
@@ -329,6 +331,34 @@ impl<'a> Bound<'_, 'a> {
         check_input(&self.executable.inputs[at], &view)?;
         self.views[at] = view;
         Ok(())
+    }
+
+    /// Runs the program `runs` times, after one run that is not measured, by code that reads the clock between its calls. The runs are runs like any
+    /// others: they update parameters. The interpreter gives a profile without calls.
+    ///
+    /// # Errors
+    /// If the code with the clock cannot be compiled.
+    ///
+    /// # Panics
+    /// If `runs` is 0.
+    pub fn profile(&mut self, runs: usize) -> Result<Profile, CompileError> {
+        assert!(runs > 0, "profile: at least one run is measured");
+        match &self.executable.backend {
+            Backend::Jit(compiled) => {
+                let mut clocked = compiled.with_clock()?;
+                clocked.attach(&self.executable.params);
+                clocked.run(self.views.iter(), &mut self.executable.results);
+                let times = profile::measure(clocked.plan().steps.len(), runs, || {
+                    clocked.run(self.views.iter(), &mut self.executable.results);
+                });
+                Ok(Profile::new(clocked.plan(), runs, &times))
+            }
+            Backend::Interp => {
+                let start = Instant::now();
+                (0..runs).for_each(|_| self.executable.run_with(&self.views));
+                Ok(Profile { runs, time: start.elapsed() / runs as u32, calls: Vec::new() })
+            }
+        }
     }
 
     /// The executable's parameters.

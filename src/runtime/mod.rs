@@ -9,8 +9,10 @@
 mod executable;
 pub(crate) mod gemm;
 mod inputs;
+pub(crate) mod pages;
 mod params;
 mod pool;
+pub(crate) mod profile;
 mod report;
 pub(crate) mod routine;
 pub(crate) mod team;
@@ -20,4 +22,6 @@ pub use executable::{Bound, Executable, Outputs, RunError};
 pub use inputs::Inputs;
 pub(crate) use params::Declaration;
 pub use params::{ParamError, Params};
+pub use profile::{CallProfile, Profile};
+pub(crate) use report::Stages;
 pub use report::{Report, StageTime};

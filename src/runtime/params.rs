@@ -6,6 +6,8 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::array::{Array, ArrayView};
 use crate::graph::{Name, TensorType};
 
+use super::pages;
+
 /// Why a parameter cannot be read or set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
@@ -160,7 +162,14 @@ impl Params {
         self.check(declared)?;
         let mut store = self.write();
         for &Declaration { name, ty, initial } in declared {
-            store.add(name, || initial.cloned().unwrap_or_else(|| Array::zeros(ty)));
+            store.add(name, || {
+                let mut value = Array::zeros(ty);
+                pages::prefer_large(value.as_mut_ptr(), ty.shape.numel() * ty.dtype.size());
+                if let Some(initial) = initial {
+                    value.copy_from(&initial.view());
+                }
+                value
+            });
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What a compilation did and how long it took.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time spent in one stage of compilation.
 #[derive(Clone, Debug)]
@@ -10,6 +10,33 @@ pub struct StageTime {
     pub stage: &'static str,
     /// Wall-clock time.
     pub time: Duration,
+}
+
+/// Measures stages that follow each other.
+#[derive(Debug)]
+pub(crate) struct Stages {
+    times: Vec<StageTime>,
+    last: Instant,
+}
+
+impl Default for Stages {
+    fn default() -> Stages {
+        Stages { times: Vec::new(), last: Instant::now() }
+    }
+}
+
+impl Stages {
+    /// A stage has ended, and the next one begins.
+    pub(crate) fn lap(&mut self, stage: &'static str) {
+        let now = Instant::now();
+        self.times.push(StageTime { stage, time: now - self.last });
+        self.last = now;
+    }
+
+    /// The times of all stages so far.
+    pub(crate) fn into_times(self) -> Vec<StageTime> {
+        self.times
+    }
 }
 
 /// What a compilation did.
@@ -33,6 +60,10 @@ pub struct Report {
     pub distinct_kernels: usize,
     /// Bytes of the arena that holds all intermediate values: the planned peak.
     pub arena_bytes: usize,
+    /// The largest sum of the bytes of intermediate values that are needed at one time: no arena of this plan could be smaller.
+    pub live_bytes: usize,
+    /// About how many bytes a step reads and writes: the buffers of all its calls.
+    pub moved_bytes: usize,
     /// Values that are computed again to fit the memory budget.
     pub recomputed: usize,
     /// Bytes of inputs, parameters and constants, which the arena does not hold.
@@ -72,8 +103,8 @@ impl fmt::Display for Report {
             };
             writeln!(
                 f,
-                "memory    {} bytes arena{recomputed}, {} bytes inputs, parameters and constants",
-                self.arena_bytes, self.external_bytes
+                "memory    {} bytes arena, of which {} live at once{recomputed}; {} bytes inputs, parameters and constants; {} bytes moved in a step",
+                self.arena_bytes, self.live_bytes, self.external_bytes, self.moved_bytes
             )?;
         }
         let ms = |d: Duration| d.as_secs_f64() * 1e3;

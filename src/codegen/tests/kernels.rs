@@ -5,7 +5,7 @@ use crate::graph::{DType, TensorType};
 use crate::plan::kernel::{Access, FoldKind, Inst, Kernel, StoreMode};
 use crate::plan::testing::{Body, at, chosen, softmax};
 use crate::prim::Extremum;
-use crate::runtime::Declaration;
+use crate::runtime::{Declaration, Stages};
 use crate::scalar::ScalarFn;
 use crate::testing::Draw;
 
@@ -195,7 +195,8 @@ fn far_offsets() {
         let (name, ty) = (&single.plan.params[0], &single.params[0].ty());
         shared.declare(&[Declaration { name, ty, initial: None }]).expect("declared once");
         let plan = single.plan.clone();
-        let mut code = crate::jit::Compiled::new(plan, single.plan.inputs.iter(), settings, 2).expect("compiles");
+        let mut code = crate::jit::Compiled::new(plan, single.plan.inputs.iter(), settings, 2, &mut Stages::default())
+            .expect("compiles");
         code.attach(&shared);
         code.run([single.inputs[0].view()].iter(), &mut []);
         let results = shared.get(&single.plan.params[0]).expect("declared").to_f64_vec();

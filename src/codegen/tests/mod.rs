@@ -12,7 +12,7 @@ use crate::jit::Compiled;
 use crate::plan::testing::{Body, buffer, call};
 use crate::plan::{Place, Plan, eval};
 use crate::prim::with_element;
-use crate::runtime::{Declaration, Params};
+use crate::runtime::{Declaration, Params, Stages};
 
 /// What compiled code and the evaluator give: the outputs, then the parameters.
 struct Both {
@@ -47,7 +47,8 @@ fn run(plan: &Plan, inputs: &[Array], params: &[Array], settings: Settings) -> B
         shared.declare(&[declared]).expect("each name is declared once");
     }
     let mut compiled: Vec<Array> = plan.outputs.iter().map(|(_, ty)| garbage(ty)).collect();
-    let mut code = Compiled::new(plan.clone(), plan.inputs.iter(), settings, 3).expect("the plan compiles");
+    let mut code = Compiled::new(plan.clone(), plan.inputs.iter(), settings, 3, &mut Stages::default())
+        .expect("the plan compiles");
     code.attach(&shared);
     code.run(views.iter(), &mut compiled);
     compiled.extend(plan.params.iter().map(|name| shared.get(name).expect("it has been declared")));
