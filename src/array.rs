@@ -28,6 +28,9 @@ pub enum ArrayError {
         /// The type asked for.
         asked: DType,
     },
+    /// The elements do not follow each other in memory.
+    #[error("the elements do not lie row-major and without gaps")]
+    Order,
 }
 
 /// The storage behind arrays: public only to the trait that seals the element types.
@@ -103,6 +106,13 @@ mod storage {
                     StorageMut::$variant(elements)
                 }
 
+                fn unwrap(storage: Storage) -> Option<Vec<$rust>> {
+                    match storage {
+                        Storage::$variant(v) => Some(v),
+                        _ => None,
+                    }
+                }
+
                 fn slice(storage: StorageRef<'_>) -> Option<&[$rust]> {
                     match storage {
                         StorageRef::$variant(v) => Some(v),
@@ -125,6 +135,7 @@ mod storage {
     pub trait Stored: Element + Default {
         fn wrap(elements: Vec<Self>) -> Storage;
         fn wrap_ref(elements: &[Self]) -> StorageRef<'_>;
+        fn unwrap(storage: Storage) -> Option<Vec<Self>>;
         fn slice(storage: StorageRef<'_>) -> Option<&[Self]>;
         fn slice_mut(storage: StorageMut<'_>) -> Option<&mut [Self]>;
         fn wrap_mut(elements: &mut [Self]) -> StorageMut<'_>;
@@ -235,6 +246,15 @@ impl Array {
     pub fn as_mut_slice<T: ArrayElement>(&mut self) -> Result<&mut [T], ArrayError> {
         let actual = self.dtype();
         T::slice_mut(self.data.as_mut()).ok_or(ArrayError::DType { actual, asked: T::DTYPE })
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Errors
+    /// [`ArrayError::DType`] if the elements are not of type `T`.
+    pub fn into_vec<T: ArrayElement>(self) -> Result<Vec<T>, ArrayError> {
+        let actual = self.dtype();
+        T::unwrap(self.data).ok_or(ArrayError::DType { actual, asked: T::DTYPE })
     }
 
     /// The same elements in another shape.
@@ -400,6 +420,10 @@ impl<'a> ArrayView<'a> {
 
     pub(crate) fn as_ptr(&self) -> *const u8 {
         self.data.as_ptr()
+    }
+
+    pub(crate) fn storage(&self) -> StorageRef<'a> {
+        self.data
     }
 }
 

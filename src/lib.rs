@@ -51,6 +51,7 @@
 //! | read and set parameters | [`Params`] |
 //! | read data | [`data`] |
 //! | take ONNX models | `io::onnx`, with feature `onnx` |
+//! | exchange arrays and parameters with other systems | [`io`] |
 //! | know what happens at ties, at 0, and out of range | [`choices`] |
 //! | know what happens at the ends of the number range | [`stability`] |
 //! | read what the compiler did | [`Executable::dump`], [`dump`], [`graph`], [`opt`], [`plan`] |

@@ -383,3 +383,10 @@ pub struct Program {
     /// The builder's number.
     pub(crate) builder: u64,
 }
+
+impl Program {
+    /// The program of a graph that no builder made, such as one that was read from text, with the initial values of its parameters.
+    pub fn new(graph: Graph, initial: BTreeMap<Name, Array>) -> Program {
+        Program { graph, initial, builder: Builder::new().token() }
+    }
+}

@@ -81,6 +81,11 @@ impl Idx {
         &self.elements
     }
 
+    /// The elements, row-major.
+    pub fn into_elements(self) -> Elements {
+        self.elements
+    }
+
     /// The elements if they are bytes.
     ///
     /// # Errors

@@ -1,6 +1,186 @@
-//! Models and arrays from and to the outside.
+//! Files: models to run, arrays and parameters in and out.
 //!
-//! Whatever a file holds, reading it gives a value or an error and never a panic, and takes memory in proportion to the file.
+//! ```text
+//!   npy, npz, safetensors, csv, IDX --read--> Array, or arrays by name --write--> npy, npz, safetensors, csv
+//!   safetensors <--save, load--> Params
+//!   ONNX, text form --Model::read--> Model --run, grad--> arrays by name --folder::write--> a folder of npy files
+//! ```
+//!
+//! | format | module | feature |
+//! |---|---|---|
+//! | npy, one array of NumPy | [`npy`] | always there |
+//! | npz, arrays of NumPy by name | `npz` | `npz` |
+//! | safetensors, arrays by name | `safetensors` | `safetensors` |
+//! | ONNX models | `onnx` | `onnx` |
+//! | CSV, tables of numbers | `csv` | `csv` |
+//! | IDX, the format of MNIST | [`data::idx`](crate::data::idx) | always there; gzipped ones by `gzip` |
+//!
+//! Element types and shapes come in and go out exactly. Where a format has narrower numbers than arrays (`i8`, `i16`, `u16`, half precision), they are read
+//! as the next wider type, which holds the same values. [`read_arrays`] tells formats apart by their first bytes.
+//!
+//! Nothing in a file makes these functions panic or take more memory than the file has bytes for, up to a factor, which for compressed files is that of the
+//! compression: what is wrong with one is a [`FileError`] that names the file, what was expected and what is there.
 
+#[cfg(feature = "csv")]
+pub mod csv;
+mod elements;
+mod error;
+pub mod folder;
+pub mod model;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+pub mod npy;
+#[cfg(feature = "npz")]
+pub mod npz;
 #[cfg(feature = "onnx")]
 pub mod onnx;
+#[cfg(feature = "safetensors")]
+pub mod safetensors;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::array::Array;
+use crate::data::idx::Idx;
+
+pub use error::{FileError, FileErrorKind};
+pub use model::{LoadError, Model, ModelError};
+
+/// Reads all arrays of a file of any format, by name. What holds one array without a name gives it the name of the file, without folder and extension.
+///
+/// # Errors
+/// If the file cannot be read or is malformed, or its format is unknown or not built in.
+pub fn read_arrays(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>, FileError> {
+    let path = path.as_ref();
+    let fail = |kind| FileError::new(path, kind);
+    let start = first_bytes(path).map_err(fail)?;
+    let named = |array| {
+        let name = path.file_stem().map_or_else(|| "array".into(), |s| s.to_string_lossy().into_owned());
+        BTreeMap::from([(name, array)])
+    };
+    let is = |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
+    match start[..] {
+        _ if start.starts_with(npy::MAGIC) => npy::read(path).map(named),
+        [b'P', b'K', ..] => read_npz(path),
+        [0x1f, 0x8b, ..] => {
+            crate::data::idx::read(path).map(|idx| named(idx.into_array())).map_err(|e| fail(e.kind.into()))
+        }
+        [0, 0, 8..=14, _, ..] => {
+            crate::data::idx::read(path).map(|idx| named(idx.into_array())).map_err(|e| fail(e.kind.into()))
+        }
+        // A length of eight bytes, then an object.
+        [_, _, _, _, _, _, _, _, b'{'] => read_safetensors(path),
+        _ if is("safetensors") => read_safetensors(path),
+        _ if is("csv") || is("txt") => read_csv(path, None).map(named),
+        _ => Err(fail(FileErrorKind::UnknownFormat { given: start })),
+    }
+}
+
+/// Reads one array from a file of any format. `FILE:NAME` is the array called NAME of an npz or safetensors file, `FILE:COLUMN,COLUMN` are columns of a
+/// table; a file of the whole name comes first.
+///
+/// # Errors
+/// As [`read_arrays`], and if the file holds several arrays and no name is given, or none of that name.
+pub fn read_array(source: &str) -> Result<Array, FileError> {
+    let (path, name) = match source.rsplit_once(':') {
+        Some((path, name)) if !Path::new(source).exists() && Path::new(path).exists() => (path, Some(name)),
+        _ => (source, None),
+    };
+    if let Some(name) = name
+        && Path::new(path).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
+    {
+        return read_csv(Path::new(path), Some(name));
+    }
+    let mut arrays = read_arrays(path)?;
+    let names = |arrays: BTreeMap<String, Array>| arrays.into_keys().collect::<Vec<_>>();
+    match name {
+        Some(name) => arrays.remove(name).ok_or_else(|| {
+            FileError::new(path, FileErrorKind::UnknownName { name: name.to_owned(), known: names(arrays) })
+        }),
+        None if arrays.len() == 1 => Ok(arrays.pop_first().expect("there is one").1),
+        None => Err(FileError::new(path, FileErrorKind::Several { names: names(arrays) })),
+    }
+}
+
+#[cfg(feature = "npz")]
+fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>, FileError> {
+    npz::read(path)
+}
+
+#[cfg(not(feature = "npz"))]
+fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>, FileError> {
+    Err(FileError::new(path, FileErrorKind::Feature { format: "npz" }))
+}
+
+#[cfg(feature = "safetensors")]
+fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Array>, FileError> {
+    safetensors::read(path)
+}
+
+#[cfg(not(feature = "safetensors"))]
+fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Array>, FileError> {
+    Err(FileError::new(path, FileErrorKind::Feature { format: "safetensors" }))
+}
+
+#[cfg(feature = "csv")]
+fn read_csv(path: &Path, columns: Option<&str>) -> Result<Array, FileError> {
+    let table = csv::read(path)?;
+    let Some(columns) = columns else { return Ok(table.into_array()) };
+    let names: Vec<&str> = columns.split(',').collect();
+    table.select(&names).map(csv::Table::into_array).map_err(|kind| FileError::new(path, kind))
+}
+
+#[cfg(not(feature = "csv"))]
+fn read_csv(path: &Path, _: Option<&str>) -> Result<Array, FileError> {
+    Err(FileError::new(path, FileErrorKind::Feature { format: "csv" }))
+}
+
+/// The first nine bytes of a file, or all if there are fewer.
+fn first_bytes(path: &Path) -> Result<Vec<u8>, FileErrorKind> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(FileErrorKind::Read)?;
+    file.take(9).read_to_end(&mut start).map_err(FileErrorKind::Read)?;
+    Ok(start)
+}
+
+/// The whole of a file.
+#[cfg(any(feature = "npz", feature = "safetensors"))]
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, FileErrorKind> {
+    std::fs::read(path).map_err(FileErrorKind::Read)
+}
+
+/// Writes a file as a whole: a file that is there is replaced at once or stays as it is.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let write = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        drop(file);
+        std::fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| {
+        let _ = std::fs::remove_file(&beside);
+    })
+}
+
+impl Idx {
+    /// The elements as an array; `i8` and `i16` become `i32`.
+    pub fn into_array(self) -> Array {
+        use crate::data::idx::Elements;
+        let shape = self.shape().clone();
+        let array = match self.into_elements() {
+            Elements::U8(v) => Array::new(shape, v),
+            Elements::I8(v) => Array::new(shape, v.into_iter().map(i32::from).collect()),
+            Elements::I16(v) => Array::new(shape, v.into_iter().map(i32::from).collect()),
+            Elements::I32(v) => Array::new(shape, v),
+            Elements::F32(v) => Array::new(shape, v),
+            Elements::F64(v) => Array::new(shape, v),
+        };
+        array.expect("an IDX file has as many elements as its extents say")
+    }
+}

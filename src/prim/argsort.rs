@@ -191,6 +191,6 @@ mod tests {
         let table = Array::new([2, 3], vec![3, 1, 2, 0, 5, 2i32]).unwrap();
         assert_eq!(order(table.clone(), 0, false), [1, 0, 0, 0, 1, 1]);
         assert_eq!(order(table, 1, false), [1, 2, 0, 0, 2, 1]);
-        assert_eq!(order(Array::new([0, 2], Vec::<f32>::new()).unwrap(), 0, false), []);
+        assert_eq!(order(Array::new([0, 2], Vec::<f32>::new()).unwrap(), 0, false), [0i32; 0]);
     }
 }

@@ -125,6 +125,11 @@ impl Params {
         self.read().get(name).cloned().ok_or_else(|| self.unknown(name))
     }
 
+    /// Copies of all parameters, in alphabetical order of their names.
+    pub fn values(&self) -> Vec<(Name, Array)> {
+        self.read().values.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// Overwrites a parameter's value.
     ///
     /// # Errors

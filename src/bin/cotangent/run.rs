@@ -1,0 +1,56 @@
+//! `cotangent run` and `cotangent grad`.
+
+use std::io::Write;
+use std::path::Path;
+
+use cotangent::Array;
+use cotangent::io::folder;
+
+use crate::args::{GradArgs, RunArgs};
+use crate::failure::Failure;
+use crate::model;
+
+pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    let known = model::known(&args.model)?;
+    let model = model::load(&args.model, &known)?;
+    let outputs = model.run(&model::options(&args.engine), &known.arrays)?;
+    write(args.output_dir.as_deref(), outputs.iter().map(|(name, array)| (&**name, array)).collect())
+}
+
+pub(crate) fn grad(args: &GradArgs) -> Result<(), Failure> {
+    let known = model::known(&args.run.model)?;
+    let model = model::load(&args.run.model, &known)?;
+    let leaves: Vec<_> = model.inputs().into_iter().chain(model.params()).map(|(name, _)| name).collect();
+    // A name may hold commas itself.
+    let is_name = |name: &str| leaves.iter().any(|leaf| **leaf == *name);
+    let mut wrt: Vec<&str> = Vec::new();
+    for names in &args.wrt {
+        let several = if is_name(names) { vec![&**names] } else { names.split(',').collect() };
+        wrt.extend(several.into_iter().map(|name| if is_name(name) { name } else { name.trim() }));
+    }
+    let mut seen = std::collections::HashSet::new();
+    wrt.retain(|name| seen.insert(*name));
+    let results = model.grad(&model::options(&args.run.engine), &args.loss, &wrt, &known.arrays)?;
+    let gradients: Vec<String> = results.gradients.iter().map(|(name, _)| format!("grad_{name}")).collect();
+    // Gradients come first, so that an output called `grad_x` does not take the name of a gradient's file.
+    let mut arrays: Vec<(&str, &Array)> =
+        gradients.iter().zip(&results.gradients).map(|(name, (_, array))| (&**name, array)).collect();
+    arrays.extend(results.outputs.iter().map(|(name, array)| (&**name, array)));
+    write(args.run.output_dir.as_deref(), arrays)
+}
+
+/// Writes arrays to the folder and lists the files, or prints the arrays if there is none.
+fn write(folder: Option<&Path>, arrays: Vec<(&str, &Array)>) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let Some(folder) = folder else {
+        for (name, array) in arrays {
+            writeln!(out, "{name} : {}\n{array}", array.ty())?;
+        }
+        return Ok(());
+    };
+    let paths = folder::write(folder, arrays.iter().copied())?;
+    for ((name, array), path) in arrays.iter().zip(paths) {
+        writeln!(out, "{name}\t{}\t{}", array.ty(), path.display())?;
+    }
+    Ok(())
+}

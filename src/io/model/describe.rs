@@ -1,0 +1,110 @@
+//! What is in a model's file, whether or not it can be run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::compile::{CompileError, Options};
+use crate::graph::{Name, TensorType};
+
+use super::load::read_bytes;
+use super::{Format, Known, LoadError, Model, operations};
+
+/// A name with its type as text, extents that are not known by their symbols: `f32[batch, 64]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    /// The name.
+    pub name: String,
+    /// The type.
+    pub ty: String,
+}
+
+/// What is in a model's file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// The file's format.
+    pub format: Format,
+    /// The program that wrote the file, if it says so.
+    pub producer: Option<String>,
+    /// The versions of the operator sets of an ONNX model, by domain.
+    pub opsets: BTreeMap<String, i64>,
+    /// The inputs.
+    pub inputs: Vec<Declaration>,
+    /// The outputs.
+    pub outputs: Vec<Declaration>,
+    /// Parameters, and initializers of an ONNX model.
+    pub params: Vec<Declaration>,
+    /// Count of all elements of the parameters whose shapes are known.
+    pub param_elements: u64,
+    /// How many nodes of each operation there are.
+    pub operations: BTreeMap<String, usize>,
+    /// What the model asks for and is not supported, a line each.
+    pub unsupported: Vec<String>,
+    /// What a run takes as it is planned, or why that is not known.
+    pub memory: Result<Memory, String>,
+}
+
+/// The memory of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes of the arena that holds all intermediate values: the planned peak.
+    pub arena_bytes: usize,
+    /// Bytes of inputs, outputs, parameters and constants.
+    pub external_bytes: usize,
+    /// Calls in a run: kernels, matrix products, routines.
+    pub kernels: usize,
+    /// Bytes of machine code.
+    pub code_bytes: usize,
+}
+
+/// Describes a model's file. Unlike [`Model::read`] it does not fail if the model uses what is not supported or leaves extents open; the description tells.
+///
+/// # Errors
+/// If the file cannot be read or is malformed.
+pub fn describe(path: impl AsRef<Path>, known: &Known) -> Result<Description, LoadError> {
+    let path = path.as_ref();
+    match Format::of(&read_bytes(path)?) {
+        Format::Text => Ok(Model::read(path, known)?.describe()),
+        Format::Onnx => describe_onnx(path, known),
+    }
+}
+
+impl Model {
+    /// Describes the model as it was imported.
+    pub fn describe(&self) -> Description {
+        let declarations = |list: Vec<(Name, TensorType)>| -> Vec<Declaration> {
+            list.into_iter().map(|(name, ty)| Declaration { name: name.to_string(), ty: ty.to_string() }).collect()
+        };
+        let count = operations(&self.program().graph);
+        Description {
+            format: self.format(),
+            producer: None,
+            opsets: BTreeMap::new(),
+            inputs: declarations(self.inputs()),
+            outputs: declarations(self.outputs()),
+            param_elements: self.params().iter().map(|(_, ty)| ty.shape.numel() as u64).sum(),
+            params: declarations(self.params()),
+            operations: count.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
+            unsupported: Vec::new(),
+            memory: self.memory().map_err(|e| e.to_string()),
+        }
+    }
+
+    /// The memory that a run takes.
+    ///
+    /// # Errors
+    /// If the program cannot be compiled.
+    pub fn memory(&self) -> Result<Memory, CompileError> {
+        let executable = self.program().compile(&Options::default())?;
+        let report = executable.report();
+        Ok(Memory {
+            arena_bytes: report.arena_bytes,
+            external_bytes: report.external_bytes,
+            kernels: report.kernels,
+            code_bytes: report.code_bytes,
+        })
+    }
+}
+
+fn describe_onnx(path: &Path, _: &Known) -> Result<Description, LoadError> {
+    Err(LoadError::NoOnnx { file: path.display().to_string() })
+}

@@ -1,0 +1,91 @@
+//! From files to models: which format a file is of, and what must be known to import it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::array::Array;
+use crate::build::Program;
+use crate::graph::{Graph, ParseError};
+use crate::prim::Op;
+
+use super::super::{FileError, FileErrorKind};
+use super::{LoadError, Model};
+
+/// The format of a model's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// The text form of Cotangent's graphs.
+    Text,
+    /// ONNX.
+    Onnx,
+}
+
+impl Format {
+    /// The format's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Onnx => "ONNX",
+        }
+    }
+
+    /// The format of these bytes. Text begins with `%`, `;` or a word, and has no control characters; the first byte of an ONNX model is one.
+    pub(super) fn of(bytes: &[u8]) -> Format {
+        let is_text = |text: &str| {
+            let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+            !text.contains(control)
+                && text.trim_start().starts_with(|c: char| c == '%' || c == ';' || c.is_alphabetic())
+        };
+        if std::str::from_utf8(bytes).is_ok_and(is_text) { Format::Text } else { Format::Onnx }
+    }
+}
+
+/// What is known before a model is loaded. Shapes of an ONNX model may be left open, and may depend on the values of inputs.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Extents by their names.
+    pub dims: BTreeMap<String, usize>,
+    /// Arrays by the names of inputs, or of parameters, whose values they become.
+    pub arrays: BTreeMap<String, Array>,
+}
+
+impl Model {
+    /// Reads a model from a file in either format, told by its content. Arrays that are called like parameters become their values.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is malformed, or what is known does not fit or not suffice.
+    pub fn read(path: impl AsRef<Path>, known: &Known) -> Result<Model, LoadError> {
+        let (path, bytes) = (path.as_ref(), read_bytes(path.as_ref())?);
+        let file = path.display().to_string();
+        match Format::of(&bytes) {
+            Format::Text => {
+                if let Some(name) = known.dims.keys().next() {
+                    return Err(LoadError::NoSymbols { file, name: name.clone() });
+                }
+                Model::from_text(&String::from_utf8_lossy(&bytes)).map_err(|error| LoadError::Parse { file, error })
+            }
+            Format::Onnx => read_onnx(path, known),
+        }
+    }
+
+    /// The model that this graph in the text form is. Its parameters have no values yet.
+    ///
+    /// # Errors
+    /// If the text is no graph.
+    pub fn from_text(text: &str) -> Result<Model, ParseError> {
+        let graph: Graph = text.parse()?;
+        let params = graph.ids().filter(|&id| matches!(graph.op(id), Op::Param(_)));
+        let unset = params.filter_map(|id| graph.op(id).leaf_name().cloned()).collect();
+        Ok(Model { program: Program::new(graph, BTreeMap::new()), format: Format::Text, fixed: BTreeMap::new(), unset })
+    }
+}
+
+/// The bytes of a file that is not empty.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let bytes = std::fs::read(path).map_err(|e| FileError::new(path, FileErrorKind::Read(e)))?;
+    if bytes.is_empty() { Err(LoadError::Empty { file: path.display().to_string() }) } else { Ok(bytes) }
+}
+
+fn read_onnx(path: &Path, _: &Known) -> Result<Model, LoadError> {
+    Err(LoadError::NoOnnx { file: path.display().to_string() })
+}

@@ -1,0 +1,235 @@
+//! safetensors, a format of named arrays, and parameters in it.
+//!
+//! Names are kept as they are, so that what a PyTorch user calls `fc1.weight` is the parameter `fc1.weight`. Elements of `i8`, `i16` and `u16` are read as
+//! `i32`, those of half precision and `bf16` as `f32`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensorError, SafeTensors};
+
+use crate::array::{Array, ArrayView};
+use crate::graph::{DType, TensorType};
+use crate::runtime::Params;
+
+use super::elements::{self, Encoding};
+use super::{FileError, FileErrorKind, read_file, write_file};
+
+/// Reads all arrays of a safetensors file, by name.
+///
+/// # Errors
+/// If the file cannot be read or is malformed, or holds elements that arrays cannot.
+pub fn read(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>, FileError> {
+    let path = path.as_ref();
+    read_file(path).and_then(|bytes| parse(&bytes)).map_err(|kind| FileError::new(path, kind))
+}
+
+/// Reads the arrays of a safetensors file in memory.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Array>, FileErrorKind> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
+    tensors.iter().map(|(name, tensor)| Ok((name.to_owned(), array(&tensor)?))).collect()
+}
+
+/// The texts by key that a safetensors file in memory holds beside its arrays; none if it has none.
+///
+/// # Errors
+/// If the bytes are no safetensors file.
+pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, FileErrorKind> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+    Ok(metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect())
+}
+
+/// Writes arrays by name as a safetensors file. A file that is there is replaced as a whole or stays as it is.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write<'a, V: Into<ArrayView<'a>>>(
+    path: impl AsRef<Path>,
+    arrays: impl IntoIterator<Item = (&'a str, V)>,
+) -> Result<(), FileError> {
+    let path = path.as_ref();
+    let bytes = to_bytes(arrays, &BTreeMap::new()).map_err(|kind| FileError::new(path, kind))?;
+    write_file(path, &bytes).map_err(|e| FileError::new(path, FileErrorKind::Write(e)))
+}
+
+/// A safetensors file in memory: arrays and texts by name.
+///
+/// # Errors
+/// If the names are too long for the format.
+pub fn to_bytes<'a, V: Into<ArrayView<'a>>>(
+    arrays: impl IntoIterator<Item = (&'a str, V)>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, FileErrorKind> {
+    let encoded: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = arrays
+        .into_iter()
+        .map(|(name, view)| {
+            let view = view.into();
+            let mut bytes = Vec::new();
+            elements::write(&mut bytes, view.storage()).expect("memory takes all that is written");
+            (name, dtype(view.dtype()), view.shape().to_vec(), bytes)
+        })
+        .collect();
+    let views = encoded.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).expect("the bytes are those of the elements");
+        (*name, view)
+    });
+    let metadata = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect());
+    safetensors::serialize(views, metadata).map_err(malformed)
+}
+
+/// Why parameters cannot be taken from a file. Nothing is changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file's arrays are not the parameters.
+    #[error("{file} does not hold the program's parameters:{}", Differences { missing, unexpected, types })]
+    Parameters {
+        /// The file.
+        file: String,
+        /// Parameters that the file lacks.
+        missing: Vec<String>,
+        /// Arrays that no parameter is called like.
+        unexpected: Vec<String>,
+        /// Parameters that are typed otherwise: their type, then that in the file.
+        types: Vec<(String, TensorType, TensorType)>,
+    },
+}
+
+/// Prints what differs, a line each.
+struct Differences<'a> {
+    missing: &'a [String],
+    unexpected: &'a [String],
+    types: &'a [(String, TensorType, TensorType)],
+}
+
+impl std::fmt::Display for Differences<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (what, names) in [("missing", self.missing), ("not a parameter", self.unexpected)] {
+            if !names.is_empty() {
+                write!(f, "\n  {what}: {}", names.join(", "))?;
+            }
+        }
+        self.types.iter().try_for_each(|(name, ty, given)| write!(f, "\n  `{name}` is {ty}, the file holds {given}"))
+    }
+}
+
+impl Params {
+    /// Writes all parameters and states to a safetensors file, under their names.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_safetensors(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
+        let values = self.values();
+        write(path, values.iter().map(|(name, value)| (&**name, value)))
+    }
+
+    /// Sets all parameters and states from a safetensors file that holds each of them, under its name, and nothing else.
+    ///
+    /// # Errors
+    /// If the file cannot be read, lacks a parameter, holds others, or one is typed unlike the parameter; the error lists all of these.
+    pub fn load_safetensors(&self, path: impl AsRef<Path>) -> Result<(), LoadError> {
+        let path = path.as_ref();
+        let mut arrays = read(path)?;
+        let (mut missing, mut types, mut fitting) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, value) in self.values() {
+            match arrays.remove(&*name) {
+                None => missing.push(name.to_string()),
+                Some(array) if array.ty() != value.ty() => types.push((name.to_string(), value.ty(), array.ty())),
+                Some(array) => fitting.push((name, array)),
+            }
+        }
+        let unexpected: Vec<String> = arrays.into_keys().collect();
+        if missing.is_empty() && unexpected.is_empty() && types.is_empty() {
+            for (name, array) in &fitting {
+                self.set(name, array).expect("the parameter was there and of this type");
+            }
+            return Ok(());
+        }
+        Err(LoadError::Parameters { file: path.display().to_string(), missing, unexpected, types })
+    }
+}
+
+fn malformed(error: SafeTensorError) -> FileErrorKind {
+    FileErrorKind::format("safetensors", error.to_string())
+}
+
+fn array(tensor: &TensorView<'_>) -> Result<Array, FileErrorKind> {
+    let encoding = match tensor.dtype() {
+        Dtype::BOOL => Encoding::Plain(DType::Bool),
+        Dtype::U8 => Encoding::Plain(DType::U8),
+        Dtype::I8 => Encoding::I8,
+        Dtype::I16 => Encoding::I16,
+        Dtype::U16 => Encoding::U16,
+        Dtype::F16 => Encoding::F16,
+        Dtype::BF16 => Encoding::Bf16,
+        Dtype::I32 => Encoding::Plain(DType::I32),
+        Dtype::U32 => Encoding::Plain(DType::U32),
+        Dtype::F32 => Encoding::Plain(DType::F32),
+        Dtype::F64 => Encoding::Plain(DType::F64),
+        Dtype::I64 => Encoding::Plain(DType::I64),
+        other => return Err(FileErrorKind::Elements { given: other.to_string() }),
+    };
+    let shape: Vec<u64> = tensor.shape().iter().map(|&d| d as u64).collect();
+    elements::read(&mut tensor.data(), encoding, false, &shape)
+}
+
+const fn dtype(dtype: DType) -> Dtype {
+    match dtype {
+        DType::Bool => Dtype::BOOL,
+        DType::U8 => Dtype::U8,
+        DType::I32 => Dtype::I32,
+        DType::U32 => Dtype::U32,
+        DType::I64 => Dtype::I64,
+        DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let arrays: BTreeMap<String, Array> = [
+            ("fc1.weight", Array::from([[1.0f32, f32::NAN]])),
+            ("fc1.bias", Array::from([-0.0f64])),
+            ("n", Array::scalar(i64::MIN)),
+            ("mask", Array::from([true, false, true])),
+            ("empty", Array::zeros(&crate::types::u32([3, 0]))),
+            ("bytes", Array::from([0u8, 255])),
+        ]
+        .map(|(n, a)| (n.to_owned(), a))
+        .into();
+        let texts = BTreeMap::from([("epoch".to_owned(), "3".to_owned())]);
+        let bytes = to_bytes(arrays.iter().map(|(n, a)| (&**n, a)), &texts).unwrap();
+        assert_eq!(parse(&bytes).unwrap(), arrays);
+        assert_eq!(metadata(&bytes).unwrap(), texts);
+        for length in 0..bytes.len() {
+            assert!(parse(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn headers_that_lie_are_errors() {
+        for header in [
+            r#"{"x":{"dtype":"F32","shape":[1152921504606846976,1024],"data_offsets":[0,4]}}"#,
+            r#"{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,400]}}"#,
+            r#"{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#,
+            r#"{"x":{"dtype":"Q7","shape":[1],"data_offsets":[0,4]}}"#,
+            r#"{"x":"#,
+        ] {
+            let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+            bytes.extend(header.as_bytes());
+            bytes.extend([0; 4]);
+            assert!(parse(&bytes).is_err(), "{header}");
+        }
+        assert!(parse(&u64::MAX.to_le_bytes()).is_err());
+    }
+}

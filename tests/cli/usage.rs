@@ -1,0 +1,83 @@
+//! Help, completions, wrong usage, and models that are none.
+
+use super::{Folder, GIVEN, with_model};
+
+#[test]
+fn help_tells_commands_formats_and_exit_statuses() {
+    let folder = Folder::new("help");
+    let help = folder.cotangent("--help").succeeds().out();
+    for part in ["run ", "grad ", "info ", "completions ", "Exit status:", "3  the model uses", "Examples:"] {
+        assert!(help.contains(part), "{part:?} is in {help}");
+    }
+    for command in ["run", "grad", "info"] {
+        let help = folder.cotangent(&format!("{command} --help")).succeeds().out();
+        assert!(help.contains(&format!("\n  cotangent {command} ")), "an example is in {help}");
+        assert!(!help.contains('\x1b'), "no colours where there is no terminal");
+    }
+    assert!(folder.cotangent("--version").succeeds().out().starts_with("cotangent "));
+}
+
+#[test]
+fn completions_are_written_for_every_shell() {
+    let folder = Folder::new("completions");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = folder.cotangent(&format!("completions {shell}")).succeeds().out();
+        assert!(script.contains("cotangent") && script.contains("grad"), "{shell}");
+    }
+}
+
+#[test]
+fn wrong_usage_has_status_2() {
+    let folder = with_model("wrong_usage");
+    assert_eq!(folder.cotangent("").status(), 2);
+    for (words, telling) in [
+        ("walk", "walk"),
+        ("run", "<MODEL>"),
+        ("run model.cot --wind 3", "--wind"),
+        ("run model.cot --input x", "expected NAME=FILE"),
+        ("run model.cot --dim batch=many", "`many` is not an extent"),
+        ("run model.cot --dim batch=-1", "`-1` is not an extent"),
+        ("run model.cot --engine gpu", "possible values: jit, interp"),
+        ("run model.cot --threads 0", "0"),
+        ("run model.cot --input x=x.npy --input x=y.npy", "--input gives `x` twice"),
+        ("run model.cot --dim n=1 --dim n=2", "--dim gives `n` two extents"),
+        ("grad model.cot --loss loss", "--wrt"),
+        ("grad model.cot --wrt x", "--loss"),
+        ("info model.cot --format yaml", "possible values: text, json"),
+    ] {
+        folder.cotangent(words).fails(2, &[telling]);
+    }
+}
+
+#[test]
+fn files_that_are_no_models_have_status_1() {
+    let folder = with_model("no_models");
+    folder.write("empty.onnx", "").write("broken.cot", "%0 = input {name=\"x\"} : f32[2\n");
+    folder.cotangent("run missing.onnx").fails(1, &["missing.onnx: cannot read"]);
+    folder.cotangent("run .").fails(1, &["cannot read"]);
+    folder.cotangent("run empty.onnx").fails(1, &["empty.onnx", "the file is empty"]);
+    folder.cotangent("info broken.cot").fails(1, &["broken.cot: line 1, column", "expected"]);
+    folder.cotangent("run model.cot --dim batch=3").fails(1, &["`batch` cannot be bound"]);
+}
+
+#[test]
+fn operations_that_are_not_supported_have_status_3() {
+    let folder = Folder::new("unsupported");
+    folder.write("model.cot", "%0 = input {name=\"x\"} : f32[2]\n%1 = warp %0 : f32[2]\noutput \"y\" = %1\n");
+    for command in ["run", "info"] {
+        folder.cotangent(&format!("{command} model.cot")).fails(3, &["line 2", "`warp`"]);
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_failure() {
+    use std::process::{Command, Stdio};
+    let folder = with_model("nobody_reads");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cotangent"));
+    command.args(["run"]).args(GIVEN.split(' ')).current_dir(&folder.0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+}
