@@ -12,9 +12,13 @@
 
 mod error;
 pub mod graphviz;
+#[cfg(feature = "json")]
+mod json;
 mod origin;
 pub mod parse;
 pub mod print;
+#[cfg(feature = "svg")]
+mod svg;
 mod ty;
 pub mod verify;
 
@@ -33,6 +37,8 @@ pub use graphviz::Graphviz;
 pub use origin::{Derivation, Origin, Source};
 pub use parse::{ParseError, ParseErrorKind, parse};
 pub use print::{GraphText, NodeText};
+#[cfg(feature = "svg")]
+pub use svg::SvgError;
 pub use ty::{DType, Dims, Element, Shape, TensorType, UnknownDType, types};
 pub use verify::{VerifyError, Violation, ViolationKind, verify};
 

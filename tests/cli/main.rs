@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 
 mod formats;
+mod inspect;
 mod run;
 mod usage;
 

@@ -39,6 +39,15 @@ pub(crate) enum Command {
     /// Tells inputs, outputs, parameters, operations and memory of a model.
     #[command(after_help = INFO)]
     Info(InfoArgs),
+    /// Writes what the compiler makes of a model, stage by stage.
+    #[command(after_help = DUMP)]
+    Dump(DumpArgs),
+    /// Measures how long a run takes, and how near that is to what the machine can do.
+    #[command(after_help = BENCH)]
+    Bench(BenchArgs),
+    /// Checks that all ways to run a model agree and that its gradient is one.
+    #[command(after_help = CHECK)]
+    Check(CheckArgs),
     /// Writes a script that completes words of the command line.
     #[command(
         after_help = "Example:\n  cotangent completions bash > ~/.local/share/bash-completion/completions/cotangent"
@@ -74,6 +83,29 @@ What is not supported is listed, and the exit status is 3 then. The memory that 
 Examples:
   cotangent info mlp.onnx
   cotangent info mlp.onnx --dim batch=64 --format json";
+
+const DUMP: &str = "\
+Stages: graph (as loaded), grad (with the gradient of --loss), opt (optimized), plan (kernels, order, memory), clif (Cranelift's form), asm (machine
+code). With --loss, the stages after grad are those of the program with the gradient. Graphs are written in every format, the other stages as text.
+
+Examples:
+  cotangent dump mlp.onnx --stage opt
+  cotangent dump mlp.onnx --stage grad --loss loss --format svg > gradient.svg";
+
+const BENCH: &str = "\
+Inputs that are not given are random. The machine's limit is what a large matrix product and a long addition reach here.
+
+Examples:
+  cotangent bench mlp.onnx --dim batch=64
+  cotangent bench mlp.onnx --dim batch=64 --loss loss --compare-interp";
+
+const CHECK: &str = "\
+Compares the plan, its evaluation and native code at every level of the optimizer with the reference interpreter, proves the memory plan, and compares the
+gradient of --loss, or of the only scalar output, with central differences. Inputs that are not given are random. A line for each check says PASS or
+FAIL; the exit status is 1 if one fails.
+
+Example:
+  cotangent check mlp.onnx --dim batch=4 --loss loss";
 
 /// The model, and what is given to it.
 #[derive(Group, Debug)]
@@ -153,6 +185,74 @@ pub(crate) struct InfoArgs {
     pub(crate) format: InfoFormat,
 }
 
+/// An output to differentiate.
+#[derive(Group, Debug)]
+pub(crate) struct LossArgs {
+    /// Includes the gradient of this output, a float scalar.
+    #[arg(long, value_name = "OUTPUT")]
+    pub(crate) loss: Option<String>,
+    /// The inputs and parameters to differentiate by, with commas between [default: all parameters, or without any, all inputs, of a float type].
+    #[arg(long, value_name = "NAME,NAME", requires = "loss")]
+    pub(crate) wrt: Vec<String>,
+}
+
+#[derive(Group, Debug)]
+pub(crate) struct DumpArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+    /// Which stage.
+    #[arg(long, value_enum, default_value_t = DumpStage::Graph)]
+    pub(crate) stage: DumpStage,
+    /// How to write it.
+    #[arg(long, value_enum, default_value_t = DumpFormat::Text)]
+    pub(crate) format: DumpFormat,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
+pub(crate) enum DumpStage {
+    Graph,
+    Grad,
+    Opt,
+    Plan,
+    Clif,
+    Asm,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
+pub(crate) enum DumpFormat {
+    Text,
+    Dot,
+    Svg,
+    Json,
+}
+
+#[derive(Group, Debug)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+    /// How long to measure.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) time: std::time::Duration,
+    /// Measures the reference interpreter too.
+    #[arg(long)]
+    pub(crate) compare_interp: bool,
+}
+
+#[derive(Group, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The output to differentiate, a float scalar [default: the only one].
+    #[arg(long, value_name = "OUTPUT")]
+    pub(crate) loss: Option<String>,
+}
+
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
 pub(crate) enum InfoFormat {
     Text,
@@ -172,4 +272,10 @@ fn extent(text: &str) -> Result<(String, usize), String> {
     let (name, extent) = text.split_once('=').ok_or("expected NAME=EXTENT")?;
     let extent = extent.parse().map_err(|_| format!("`{extent}` is not an extent, a whole number from 0 on"))?;
     Ok((name.to_owned(), extent))
+}
+
+/// A time in seconds.
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds = text.parse().ok().and_then(|s| std::time::Duration::try_from_secs_f64(s).ok());
+    seconds.ok_or_else(|| format!("`{text}` is not a time in seconds"))
 }

@@ -10,6 +10,9 @@
 //! It has no logic of its own beyond arguments and printing: what it does, `cotangent::io` offers to Rust programs.
 
 mod args;
+mod bench;
+mod check;
+mod dump;
 mod failure;
 mod info;
 mod model;
@@ -40,6 +43,9 @@ fn command(command: &Command) -> Result<(), Failure> {
         Command::Run(args) => run::run(args),
         Command::Grad(args) => run::grad(args),
         Command::Info(args) => info::info(args),
+        Command::Dump(args) => dump::dump(args),
+        Command::Bench(args) => bench::bench(args),
+        Command::Check(args) => check::check(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Args::command(), "cotangent", &mut script);

@@ -6,9 +6,9 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use cotangent::io::model::Known;
 use cotangent::io::{Model, read_array, read_arrays};
-use cotangent::{Array, Options};
+use cotangent::{Array, Options, Program};
 
-use crate::args::{Args, EngineArgs, ModelArgs};
+use crate::args::{Args, EngineArgs, LossArgs, ModelArgs};
 use crate::failure::Failure;
 
 /// Ends the program because the words of the command line contradict each other.
@@ -51,4 +51,35 @@ pub(crate) fn load(args: &ModelArgs, known: &Known) -> Result<Model, Failure> {
 /// How to compile.
 pub(crate) fn options(args: &EngineArgs) -> Options {
     Options { threads: args.threads, ..Options::engine(args.engine.into()) }
+}
+
+/// The names in lists with commas between. A name may hold commas itself. None comes twice.
+pub(crate) fn names<'a>(model: &Model, lists: &'a [String]) -> Vec<&'a str> {
+    let leaves: Vec<_> = model.inputs().into_iter().chain(model.params()).map(|(name, _)| name).collect();
+    let is_name = |name: &str| leaves.iter().any(|leaf| **leaf == *name);
+    let mut names: Vec<&str> = Vec::new();
+    for list in lists {
+        let several = if is_name(list) { vec![&**list] } else { list.split(',').collect() };
+        names.extend(several.into_iter().map(|name| if is_name(name) { name } else { name.trim() }));
+    }
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(*name));
+    names
+}
+
+/// The model's program, with the gradient if a loss is named.
+pub(crate) fn program(model: &Model, args: &LossArgs) -> Result<Program, Failure> {
+    let Some(loss) = &args.loss else { return Ok(model.program().clone()) };
+    if !args.wrt.is_empty() {
+        return Ok(model.gradient_program(loss, &names(model, &args.wrt))?);
+    }
+    let floats = |list: Vec<(_, cotangent::TensorType)>| -> Vec<_> {
+        list.into_iter().filter(|(_, ty)| ty.dtype.is_float()).map(|(name, _)| name).collect()
+    };
+    let mut wrt = floats(model.params());
+    if wrt.is_empty() {
+        wrt = floats(model.inputs());
+    }
+    let wrt: Vec<&str> = wrt.iter().map(|name| &**name).collect();
+    Ok(model.gradient_program(loss, &wrt)?)
 }

@@ -20,16 +20,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 pub(crate) fn grad(args: &GradArgs) -> Result<(), Failure> {
     let known = model::known(&args.run.model)?;
     let model = model::load(&args.run.model, &known)?;
-    let leaves: Vec<_> = model.inputs().into_iter().chain(model.params()).map(|(name, _)| name).collect();
-    // A name may hold commas itself.
-    let is_name = |name: &str| leaves.iter().any(|leaf| **leaf == *name);
-    let mut wrt: Vec<&str> = Vec::new();
-    for names in &args.wrt {
-        let several = if is_name(names) { vec![&**names] } else { names.split(',').collect() };
-        wrt.extend(several.into_iter().map(|name| if is_name(name) { name } else { name.trim() }));
-    }
-    let mut seen = std::collections::HashSet::new();
-    wrt.retain(|name| seen.insert(*name));
+    let wrt = model::names(&model, &args.wrt);
     let results = model.grad(&model::options(&args.run.engine), &args.loss, &wrt, &known.arrays)?;
     let gradients: Vec<String> = results.gradients.iter().map(|(name, _)| format!("grad_{name}")).collect();
     // Gradients come first, so that an output called `grad_x` does not take the name of a gradient's file.

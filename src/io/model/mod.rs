@@ -10,6 +10,8 @@
 //! Everything is given and returned by name, and every name that is not there, array that does not fit and number that is missing is an error that tells
 //! which names, types and numbers there are.
 
+mod bench;
+mod check;
 mod describe;
 mod error;
 mod load;
@@ -26,6 +28,8 @@ use crate::graph::{Graph, Name, NodeId, TensorType};
 use crate::prim::Op;
 use crate::runtime::Executable;
 
+pub use bench::{Bench, Rates, Work, bench};
+pub use check::Check;
 pub use describe::{Declaration, Description, Memory, describe};
 pub use error::{LoadError, ModelError};
 pub use load::{Format, Known};

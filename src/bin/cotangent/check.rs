@@ -1,0 +1,19 @@
+//! `cotangent check`.
+
+use std::io::Write;
+
+use crate::args::CheckArgs;
+use crate::failure::Failure;
+use crate::model;
+
+pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
+    let known = model::known(&args.model)?;
+    let model = model::load(&args.model, &known)?;
+    let checks = model.check(args.loss.as_deref(), &known.arrays)?;
+    let mut out = std::io::stdout().lock();
+    for check in &checks {
+        writeln!(out, "{check}")?;
+    }
+    let failed = checks.iter().filter(|check| !check.passed).count();
+    if failed == 0 { Ok(()) } else { Err(Failure::new(format_args!("{failed} of {} checks failed", checks.len()))) }
+}

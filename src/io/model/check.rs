@@ -1,0 +1,264 @@
+//! Checks of a model: whether all ways to run it agree, and whether its gradient is one.
+//!
+//! | check | what is compared |
+//! |---|---|
+//! | `plan` | the proof of [`plan::check`], that every read sees the value that was meant |
+//! | `plan evaluated` | the plan, run in plain Rust on real bytes, with the interpreter |
+//! | `jit O0`, `jit O1`, `jit O2` | native code at each level of the optimizer with the interpreter |
+//! | `gradient by NAME` | differentiation with central differences along a random direction, in double precision where the graph can be so computed |
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::array::{Array, ArrayView};
+use crate::build::Program;
+use crate::compile::{Engine, Options};
+use crate::graph::{DType, Graph, Name, NodeId, OpError, TensorType};
+use crate::interp;
+use crate::opt::{Level, OptOptions, optimize};
+use crate::plan;
+use crate::prim::{Body, Cast, Const, Input, Iota, Loop, LoopSpec, Op, Param};
+use crate::testing::{Draw, Tolerance, compare};
+
+use super::{Model, ModelError, inputs_of};
+
+/// What one check found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What was checked.
+    pub name: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// What was compared, or where it differs.
+    pub detail: String,
+}
+
+impl fmt::Display for Check {
+    /// `PASS  jit O2: 3 outputs`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}: {}", if self.passed { "PASS" } else { "FAIL" }, self.name, self.detail)
+    }
+}
+
+/// How far results of two engines may lie apart, as a multiple of [`Tolerance::of`]: sums of many terms in another order.
+const ROUNDINGS: f64 = 32.0;
+
+impl Model {
+    /// The same model with a value for each parameter and an array for each input: those given, and random ones where none is.
+    ///
+    /// # Errors
+    /// If an array that is given fits no input or parameter.
+    pub fn with_random(
+        &self,
+        arrays: &BTreeMap<String, Array>,
+        seed: u64,
+    ) -> Result<(Model, BTreeMap<String, Array>), ModelError> {
+        self.check_arrays(arrays)?;
+        let (mut model, mut all, mut draw) = (self.clone(), arrays.clone(), Draw::new(seed));
+        for (name, ty) in self.params() {
+            match arrays.get(&*name) {
+                Some(value) => model.set_param(&name, value.clone())?,
+                None if self.unset.contains(&name) => model.set_param(&name, random(&mut draw, &ty))?,
+                None => {}
+            }
+        }
+        for (name, ty) in self.inputs() {
+            all.entry(name.to_string()).or_insert_with(|| random(&mut draw, &ty));
+        }
+        Ok((model, all))
+    }
+
+    /// The only output that is a float scalar, if there is only one.
+    pub fn only_loss(&self) -> Option<Name> {
+        let outputs = self.outputs();
+        let mut scalars = outputs.into_iter().filter(|(_, ty)| ty.dtype.is_float() && ty.shape.numel() == 1);
+        let first = scalars.next()?.0;
+        scalars.next().is_none().then_some(first)
+    }
+
+    /// Checks the model on these arrays, random ones where none is given: see the module. Gradients are of the output `loss`, or if it is not given, of the
+    /// only one that is a scalar; without any, none is checked.
+    ///
+    /// # Errors
+    /// If an array fits no input or parameter, there is no such loss, or the model cannot be compiled.
+    pub fn check(&self, loss: Option<&str>, arrays: &BTreeMap<String, Array>) -> Result<Vec<Check>, ModelError> {
+        let (model, arrays) = self.with_random(arrays, 0)?;
+        let mut checks = engines(&model.program, &arrays)?;
+        let loss = match loss {
+            Some(loss) => Some(Name::from(loss)),
+            None => model.only_loss(),
+        };
+        if let Some(loss) = loss {
+            let leaves = model.inputs().into_iter().chain(model.params());
+            let wrt: Vec<Name> = leaves.filter(|(_, ty)| ty.dtype.is_float()).map(|(name, _)| name).collect();
+            let names: Vec<&str> = wrt.iter().map(|n| &**n).collect();
+            let gradient = model.gradient_program(&loss, &names)?;
+            let of_gradient = engines(&gradient, &arrays)?;
+            let named = |check: Check| Check { name: format!("{}, with gradients", check.name), ..check };
+            checks.extend(of_gradient.into_iter().map(named));
+            checks.extend(gradients(&model, &loss, &wrt, &arrays)?);
+        }
+        Ok(checks)
+    }
+}
+
+/// A random array: numbers of -1 to 1, zeros for integers, which choose elements whatever there is to choose from.
+fn random(draw: &mut Draw, ty: &TensorType) -> Array {
+    if ty.dtype.is_int() { Array::zeros(ty) } else { draw.uniform(ty, -1.0, 1.0) }
+}
+
+/// Compares the plan, its evaluation and native code with the interpreter.
+fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Check>, ModelError> {
+    let value = |name: &Name| arrays.get(&**name).or_else(|| program.initial.get(name));
+    let zeros: BTreeMap<Name, Array> = leaf_types(&program.graph)
+        .filter(|(name, _)| value(name).is_none())
+        .map(|(name, ty)| (name.clone(), Array::zeros(ty)))
+        .collect();
+    let leaf = |name: &Name| value(name).or_else(|| zeros.get(name)).expect("every leaf has a value");
+    let expected = interp::run(&program.graph, |_, name| leaf(name));
+    let names: Vec<&Name> = program.graph.outputs().iter().map(|o| &o.name).collect();
+    let agree = |name: &str, outputs: &[Array]| {
+        for ((output, expected), actual) in names.iter().zip(&expected.outputs).zip(outputs) {
+            if let Err(mismatch) = compare(expected, actual, Tolerance::of(expected.dtype()).times(ROUNDINGS)) {
+                return Check {
+                    name: name.to_owned(),
+                    passed: false,
+                    detail: format!("output `{output}`: {mismatch}"),
+                };
+            }
+        }
+        Check {
+            name: name.to_owned(),
+            passed: true,
+            detail: format!("{} outputs as by the interpreter", outputs.len()),
+        }
+    };
+
+    let mut checks = Vec::new();
+    let plan = plan::plan(&optimize(&program.graph, &OptOptions::default()).graph);
+    let (passed, detail) = match plan::check::check(&plan) {
+        Ok(()) => (
+            true,
+            format!("{} steps on {} buffers in {} bytes", plan.steps.len(), plan.buffers.len(), plan.arena_bytes),
+        ),
+        Err(faults) => (false, faults.iter().map(|f| f.to_string()).collect::<Vec<_>>().join("; ")),
+    };
+    checks.push(Check { name: "plan".to_owned(), passed, detail });
+    if passed {
+        let inputs: Vec<ArrayView<'_>> = plan.inputs.iter().map(|name| leaf(name).view()).collect();
+        let mut params: Vec<Array> = plan.params.iter().map(|name| leaf(name).clone()).collect();
+        checks.push(agree("plan evaluated", &plan::eval::run(&plan, &inputs, &mut params)));
+    }
+    for (level, name) in [(Level::O0, "jit O0"), (Level::O1, "jit O1"), (Level::O2, "jit O2")] {
+        let mut executable = program.compile(&Options { level, ..Options::engine(Engine::Jit) })?;
+        let inputs = inputs_of(&executable, arrays)?;
+        let outputs: Vec<Array> = executable.run(&inputs)?.iter().map(|(_, array)| array.clone()).collect();
+        checks.push(agree(name, &outputs));
+    }
+    Ok(checks)
+}
+
+fn leaf_types(graph: &Graph) -> impl Iterator<Item = (&Name, &TensorType)> {
+    graph.ids().filter_map(|id| Some((graph.op(id).leaf_name()?, graph.ty(id))))
+}
+
+/// Compares the gradient by each leaf with central differences.
+fn gradients(
+    model: &Model,
+    loss: &str,
+    wrt: &[Name],
+    arrays: &BTreeMap<String, Array>,
+) -> Result<Vec<Check>, ModelError> {
+    let mut values: BTreeMap<Name, Array> = model.program.initial.clone();
+    values.extend(arrays.iter().map(|(name, array)| (Name::from(&**name), array.clone())));
+    let source = model.program.graph.without_results();
+    let (mut graph, double) = match in_double(&source) {
+        Ok(graph) => (graph, true),
+        Err(_) => (source, false),
+    };
+    if double {
+        values.values_mut().filter(|v| v.dtype() == DType::F32).for_each(|v| *v = doubled(v));
+    }
+    let loss_node = model.output(loss)?;
+    let nodes: Vec<NodeId> = wrt.iter().filter_map(|name| graph.find(name)).collect();
+    let appended = crate::grad::grad(&mut graph, loss_node, &nodes).map_err(|error| model.no_gradient(error))?;
+    let evaluate = |node: NodeId, values: &BTreeMap<Name, Array>| {
+        let mut graph = graph.without_results();
+        graph.add_output("result", node).expect("it is the only output");
+        interp::run(&graph, |_, name| &values[name]).outputs.remove(0).to_f64_vec()
+    };
+    let mut draw = Draw::new(1);
+    let mut checks = Vec::new();
+    for (name, &gradient) in wrt.iter().zip(&appended) {
+        let gradient = evaluate(gradient, &values);
+        let direction: Vec<f64> = gradient.iter().map(|_| if draw.chance(0.5) { 1.0 } else { -1.0 }).collect();
+        let along: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
+        let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let at = |t: f64| {
+            let mut moved = values.clone();
+            let value = moved.get_mut(name).expect("every leaf has a value");
+            *value = shifted(value, &direction, t);
+            evaluate(loss_node, &moved)[0]
+        };
+        // Steps of several lengths: a long one meets kinks, a short one rounding.
+        let (steps, allowed) = if double { ([1e-3, 1e-4, 1e-5, 1e-6], 1e-5) } else { ([1e-1, 3e-2, 1e-2, 1e-3], 2e-2) };
+        let differences = steps.map(|h| (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h));
+        let best = differences.into_iter().min_by(|a, b| (a - along).abs().total_cmp(&(b - along).abs()));
+        let best = best.expect("there are steps");
+        let distance = (best - along).abs() / along.abs().max(norm).max(f64::MIN_POSITIVE);
+        let precision = if double { "in double precision" } else { "in the graph's own precision" };
+        checks.push(Check {
+            name: format!("gradient by {name}"),
+            passed: distance <= allowed || best == along,
+            detail: format!("{along:e} along a random direction, {best:e} by central differences {precision}"),
+        });
+    }
+    Ok(checks)
+}
+
+/// The value moved by `t` along a direction.
+fn shifted(value: &Array, direction: &[f64], t: f64) -> Array {
+    let moved = value.to_f64_vec().into_iter().zip(direction).map(|(v, d)| v + t * d);
+    let array = if value.dtype() == DType::F64 {
+        Array::new(value.shape(), moved.collect::<Vec<f64>>())
+    } else {
+        Array::new(value.shape(), moved.map(|v| v as f32).collect())
+    };
+    array.expect("as many elements as before")
+}
+
+fn doubled(array: &Array) -> Array {
+    Array::new(array.shape(), array.to_f64_vec()).expect("as many elements as before")
+}
+
+/// The same graph with `f64` in the place of `f32`; nodes keep their numbers.
+///
+/// # Errors
+/// At the first operation that is not for `f64`, such as one on the bits of `f32`, or a rule of a program's own.
+fn in_double(graph: &Graph) -> Result<Graph, OpError> {
+    let wide = |ty: &TensorType| if ty.dtype == DType::F32 { ty.with_dtype(DType::F64) } else { ty.clone() };
+    let mut double = Graph::default();
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let op = match &node.op {
+            Op::Input(i) => Input { ty: wide(&i.ty), ..i.clone() }.into(),
+            Op::Param(p) => Param { ty: wide(&p.ty), ..p.clone() }.into(),
+            Op::Const(c) if c.value.dtype() == DType::F32 => Const { value: Arc::new(doubled(&c.value)) }.into(),
+            Op::Iota(i) => Iota { ty: wide(&i.ty), ..i.clone() }.into(),
+            Op::Cast(c) if c.dtype == DType::F32 => Cast { dtype: DType::F64 }.into(),
+            Op::Loop(l) => {
+                let body = Body::new(&in_double(l.spec.body.graph())?);
+                let body = body.map_err(|kind| OpError::new("loop", &[], kind))?;
+                let spec = LoopSpec { body: Arc::new(body), ..LoopSpec::clone(&l.spec) };
+                Op::from(Loop { spec: Arc::new(spec), ..l.clone() })
+            }
+            op => op.clone(),
+        };
+        double.push(op, &graph.operands(id), node.origin.clone())?;
+    }
+    for update in graph.updates() {
+        double.add_update(update.param, update.value).expect("both are as wide as each other");
+    }
+    Ok(double)
+}
