@@ -3,6 +3,7 @@
 
 mod formats;
 mod inspect;
+mod onnx;
 mod run;
 mod usage;
 

@@ -105,6 +105,12 @@ impl Model {
     }
 }
 
+#[cfg(not(feature = "onnx"))]
 fn describe_onnx(path: &Path, _: &Known) -> Result<Description, LoadError> {
     Err(LoadError::NoOnnx { file: path.display().to_string() })
+}
+
+#[cfg(feature = "onnx")]
+fn describe_onnx(path: &Path, known: &Known) -> Result<Description, LoadError> {
+    super::onnx::describe(path, known)
 }

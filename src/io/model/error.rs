@@ -44,6 +44,24 @@ pub enum LoadError {
         /// The name.
         name: String,
     },
+    /// The ONNX model cannot be read.
+    #[cfg(feature = "onnx")]
+    #[error("{file}: {error}")]
+    Onnx {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        error: Box<crate::io::onnx::ModelError>,
+    },
+    /// The ONNX model cannot be imported.
+    #[cfg(feature = "onnx")]
+    #[error("{file}: {error}")]
+    Import {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        error: Box<crate::io::onnx::ImportError>,
+    },
 }
 
 impl LoadError {
@@ -53,6 +71,8 @@ impl LoadError {
             LoadError::Parse { error, .. } => {
                 matches!(error.kind, ParseErrorKind::Attr(AttrError::UnknownOp { .. }))
             }
+            #[cfg(feature = "onnx")]
+            LoadError::Import { error, .. } => error.is_unsupported(),
             _ => false,
         }
     }

@@ -86,6 +86,12 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
     if bytes.is_empty() { Err(LoadError::Empty { file: path.display().to_string() }) } else { Ok(bytes) }
 }
 
+#[cfg(not(feature = "onnx"))]
 fn read_onnx(path: &Path, _: &Known) -> Result<Model, LoadError> {
     Err(LoadError::NoOnnx { file: path.display().to_string() })
+}
+
+#[cfg(feature = "onnx")]
+fn read_onnx(path: &Path, known: &Known) -> Result<Model, LoadError> {
+    super::onnx::read(path, known)
 }

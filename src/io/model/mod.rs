@@ -15,6 +15,8 @@ mod check;
 mod describe;
 mod error;
 mod load;
+#[cfg(feature = "onnx")]
+mod onnx;
 #[cfg(test)]
 mod tests;
 
