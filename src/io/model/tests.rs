@@ -36,7 +36,7 @@ fn results_and_gradients_come_by_name_on_both_engines() {
     for engine in [Engine::Jit, Engine::Interp] {
         let options = Options::engine(engine);
         let outputs = model.run(&options, &arrays()).unwrap();
-        assert_eq!(outputs[1], ("loss".into(), Array::scalar(14.0f32)));
+        assert_eq!(outputs[1], ("loss".into(), Array::scalar(16.0f32)));
         assert_eq!(outputs[2], ("n".into(), Array::from([7i32, 8])));
         let results = model.grad(&options, "loss", &["w", "unused", "x"], &arrays()).unwrap();
         assert_eq!(results.outputs, outputs);
