@@ -386,7 +386,7 @@ pub struct Program {
 
 impl Program {
     /// The program of a graph that no builder made, such as one that was read from text, with the initial values of its parameters.
-    pub fn new(graph: Graph, initial: BTreeMap<Name, Array>) -> Program {
+    pub fn new(graph: Graph, initial: BTreeMap<Name, Arc<Array>>) -> Program {
         Program { graph, initial, builder: Builder::new().token() }
     }
 }

@@ -127,7 +127,8 @@ impl Params {
 
     /// Copies of all parameters, in alphabetical order of their names.
     pub fn values(&self) -> Vec<(Name, Array)> {
-        self.read().values.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        let store = self.read();
+        store.numbers.iter().map(|(name, &number)| (name.clone(), store.values[number].clone())).collect()
     }
 
     /// Overwrites a parameter's value.

@@ -110,7 +110,7 @@ fn random(draw: &mut Draw, ty: &TensorType) -> Array {
 
 /// Compares the plan, its evaluation and native code with the interpreter.
 fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Check>, ModelError> {
-    let value = |name: &Name| arrays.get(&**name).or_else(|| program.initial.get(name));
+    let value = |name: &Name| arrays.get(&**name).or_else(|| program.initial.get(name).map(|value| &**value));
     let zeros: BTreeMap<Name, Array> = leaf_types(&program.graph)
         .filter(|(name, _)| value(name).is_none())
         .map(|(name, ty)| (name.clone(), Array::zeros(ty)))
@@ -170,7 +170,8 @@ fn gradients(
     wrt: &[Name],
     arrays: &BTreeMap<String, Array>,
 ) -> Result<Vec<Check>, ModelError> {
-    let mut values: BTreeMap<Name, Array> = model.program.initial.clone();
+    let initial = model.program.initial.iter();
+    let mut values: BTreeMap<Name, Array> = initial.map(|(name, value)| (name.clone(), Array::clone(value))).collect();
     values.extend(arrays.iter().map(|(name, array)| (Name::from(&**name), array.clone())));
     let source = model.program.graph.without_results();
     let (mut graph, double) = match in_double(&source) {

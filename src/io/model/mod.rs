@@ -21,6 +21,7 @@ mod onnx;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::array::Array;
 use crate::build::Program;
@@ -135,7 +136,7 @@ impl Model {
             return Err(ModelError::Type { name, expected, given });
         }
         self.unset.remove(name);
-        self.program.initial.insert(name.clone(), value);
+        self.program.initial.insert(name.clone(), Arc::new(value));
         Ok(())
     }
 
@@ -249,7 +250,7 @@ impl Model {
         self.check_arrays(arrays)?;
         for (name, _) in self.params() {
             if let Some(value) = arrays.get(&*name) {
-                program.initial.insert(name, value.clone());
+                program.initial.insert(name, Arc::new(value.clone()));
             }
         }
         self.expect_values(&program, arrays)?;
