@@ -58,7 +58,7 @@ impl Init {
     }
 
     /// [`Init::array`] to be shared.
-    pub(super) fn shared(&self) -> Arc<Array> {
+    pub(crate) fn shared(&self) -> Arc<Array> {
         match &self.values {
             Values::Given(array) if array.dtype() == self.ty.dtype => array.clone(),
             _ => Arc::new(self.array()),

@@ -2,4 +2,7 @@
 #![cfg(feature = "onnx")]
 
 mod archive;
+mod export;
+mod hostile;
+mod models;
 mod nodes;

@@ -81,6 +81,10 @@ impl Bindings {
         }
         let mut types = Vec::with_capacity(inputs.len());
         for input in inputs {
+            if input.element.is_none() {
+                types.push((input.name, Err("that is no tensor".to_owned())));
+                continue;
+            }
             let shape = match self.shape_of(&input.name) {
                 Some(shape) => shape.clone(),
                 None => declared_shape(&input, &symbols)?,

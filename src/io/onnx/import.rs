@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::build::{Builder, Program, Tensor};
+use crate::build::{Builder, Init, Program, Tensor};
 use crate::graph::NodeId;
 
 use super::bindings::Bindings;
@@ -256,9 +256,10 @@ impl<'n, 'g> Importer<'n, 'g> {
                 .map_err(|what| ImportError::Graph(format!("initializer `{name}`: {what}")))?;
             let value = if array.dtype().is_float() && !self.fixed.contains(name) {
                 self.expect_free(name)?;
-                self.leaves.borrow_mut().insert(name.to_owned(), Arc::new(array.clone()));
+                let initial = Init::from(array);
+                self.leaves.borrow_mut().insert(name.to_owned(), initial.shared());
                 let param =
-                    if statistics.contains(name) { self.g.state(name, array) } else { self.g.param(name, array) };
+                    if statistics.contains(name) { self.g.state(name, initial) } else { self.g.param(name, initial) };
                 params.push((name.to_owned(), param.id()));
                 param
             } else {

@@ -9,6 +9,8 @@
 //! A [`Model`] is what the file says. [`Model::import`] builds its graph for inputs of known shapes: [`Bindings`] say what symbolic extents are. Shape
 //! computations are evaluated on the way. Floating-point initializers become parameters, so that an [`Imported`] model can be differentiated and trained.
 //!
+//! Which operators an import supports, [`operators`] says. [`Model::of_program`] writes the forward graph of a program as a model.
+//!
 //! What is wrong with a model is told apart: a file that is none ([`ModelError`]), a graph that is malformed, and one that uses what is not supported
 //! ([`ImportError::Unsupported`], which lists all of it).
 
@@ -16,17 +18,21 @@ mod bindings;
 mod checked;
 mod dtype;
 mod error;
+mod export;
 mod import;
 mod known;
 mod model;
 mod node;
 mod ops;
+#[doc = include_str!("operators.md")]
+pub mod operators {}
 mod proto;
 mod tensor;
 
 pub use bindings::Bindings;
 pub use dtype::OnnxType;
 pub use error::{ImportError, ModelError, Unsupported};
+pub use export::{EXPORTED, ExportError};
 pub use import::Imported;
 pub use model::{Declared, Dim, Model};
 pub use ops::{NEWEST, Supported, supported};

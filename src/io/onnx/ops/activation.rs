@@ -41,6 +41,11 @@ pub(super) const OPERATORS: &[Operator] = &[
         let (x, alpha) = (node.float_input(0)?, node.float("alpha", 1.0)?);
         one(x.with(ScalarFn::Mul, alpha)?.f(ScalarFn::Sigmoid)?.f2(ScalarFn::Mul, x))
     }),
+    op("SwiGLU", 28, |node| {
+        let (gate, value, alpha) = (node.float_input(0)?, node.input(1)?, node.float("alpha", 1.0)?);
+        let swish = gate.with(ScalarFn::Mul, alpha)?.f(ScalarFn::Sigmoid)?.f2(ScalarFn::Mul, gate)?;
+        one(swish.f2(ScalarFn::Mul, value))
+    }),
     op("Gelu", 20, |node| {
         let x = node.float_input(0)?;
         match node.text("approximate", "none")? {

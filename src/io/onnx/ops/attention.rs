@@ -91,18 +91,24 @@ fn attention<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         let inside = places(node, ty, 3)?.f2(ScalarFn::Lt, counts.to(DType::I64)?.shaped([batch, 1, 1, 1])?)?;
         bias = Some(add(bias, hidden(inside, zero)?)?);
     }
-    if node.flag("is_causal", false)? {
+    let causal = node.flag("is_causal", false)?;
+    let (left, right) = (node.int("left_window_size", -1)?, node.int("right_window_size", -1)?);
+    if causal || left >= 0 || right >= 0 {
+        // How far each key is behind its query; queries are the last of the positions so far.
         let ty = tensor_type(DType::I64, &[length, total])?;
         let (row, column) = (places(node, ty.clone(), 0)?, places(node, ty, 1)?);
         let offset = match node.optional(6)? {
-            Some(counts) => {
-                let counts = counts.to(DType::I64)?.shaped([batch, 1, 1, 1])?;
-                counts.with(ScalarFn::Sub, length as f64)?
+            Some(counts) if past == 0 => {
+                counts.to(DType::I64)?.shaped([batch, 1, 1, 1])?.with(ScalarFn::Sub, length as f64)?
             }
-            None => node.g().constant(Array::scalar(past as i64)),
+            _ => node.g().constant(Array::scalar(past as i64)),
         };
-        let seen = column.f2(ScalarFn::Le, row.f2(ScalarFn::Add, offset)?)?;
-        bias = Some(add(bias, hidden(seen, zero)?)?);
+        let behind = row.f2(ScalarFn::Add, offset)?.f2(ScalarFn::Sub, column)?;
+        let bounds = [(causal, ScalarFn::Ge, 0), (left >= 0, ScalarFn::Le, left), (right >= 0, ScalarFn::Ge, -right)];
+        for (_, f, bound) in bounds.into_iter().filter(|b| b.0) {
+            let seen = behind.f2(f, node.g().constant(Array::scalar(bound)))?;
+            bias = Some(add(bias, hidden(seen, zero)?)?);
+        }
     }
     let masked = |scores: Tensor<'g>| match bias {
         Some(bias) if joined(&[bias.shape(), shape.clone()])? == shape => scores.f2(ScalarFn::Add, bias),
@@ -115,19 +121,12 @@ fn attention<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         _ => scores.with(ScalarFn::Div, cap)?.f(ScalarFn::Tanh)?.with(ScalarFn::Mul, cap),
     };
     let mode = node.int("qk_matmul_output_mode", 0)?;
-    // The order of the cap and the mask changed with version 24.
-    let (with_mask, with_cap) = if node.version >= 24 {
-        let with_cap = capped(raw)?;
-        (masked(with_cap)?, with_cap)
-    } else {
-        let with_mask = masked(raw)?;
-        (capped(with_mask)?, with_mask)
-    };
+    let with_cap = capped(raw)?;
+    let with_mask = masked(with_cap)?;
     // A row whose keys are all hidden gives zeros.
     let shares = soft_rows(with_mask)?;
     let inner = match mode {
         0 => raw,
-        1 if node.version >= 24 => with_cap,
         1 => with_cap,
         2 => with_mask,
         3 => shares,

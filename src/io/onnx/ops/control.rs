@@ -19,7 +19,7 @@ use super::super::proto;
 use super::shape::places;
 use super::{Operator, op};
 
-pub(super) const OPERATORS: &[Operator] = &[op("If", 1, if_), op("Loop", 1, loop_), op("Scan", 9, scan)];
+pub(super) const OPERATORS: &[Operator] = &[op("If", 1, if_), op("Loop", 1, loop_), op("Scan", 8, scan)];
 
 /// The most trips that are written one after the other.
 const MAX_UNROLLED: usize = 1 << 12;
@@ -331,6 +331,9 @@ fn scan_body<'g>(
 }
 
 fn scan<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    if node.version < 9 {
+        return unsupported("version 8, which scans each example of a batch");
+    }
     expect_room(node)?;
     let body = node.graph("body")?;
     let operands = node.inputs()?;

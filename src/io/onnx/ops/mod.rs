@@ -15,8 +15,10 @@ mod quantize;
 mod recurrent;
 mod reduce;
 mod resize;
+mod sample;
 mod sequence;
 mod shape;
+mod signal;
 mod window;
 
 use std::collections::HashMap;
@@ -25,7 +27,7 @@ use std::sync::LazyLock;
 use super::node::{Node, Results};
 
 /// The newest version of ONNX's operator set that is known.
-pub const NEWEST: i64 = 26;
+pub const NEWEST: i64 = 28;
 
 /// Makes a node's results.
 type Import = for<'n, 'g> fn(&Node<'n, 'g>) -> Results<'g>;
@@ -64,6 +66,8 @@ const FAMILIES: &[(&str, &[Operator])] = &[
     ("Convolution and pooling", window::OPERATORS),
     ("Resizing and padding", resize::OPERATORS),
     ("Normalization", norm::OPERATORS),
+    ("Sampling", sample::OPERATORS),
+    ("Signals", signal::OPERATORS),
     ("Attention", attention::OPERATORS),
     ("Recurrence", recurrent::OPERATORS),
     ("Shapes", shape::OPERATORS),

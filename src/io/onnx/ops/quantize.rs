@@ -52,7 +52,7 @@ fn spread<'g>(v: Tensor<'g>, x: Tensor<'g>, axis: i64, block: usize) -> Made<'g>
 }
 
 /// `round(x / scale) + zero`, held in the range of the type.
-fn quantized<'g>(x: Tensor<'g>, scale: Tensor<'g>, zero: Option<Tensor<'g>>, dtype: DType) -> Made<'g> {
+pub(super) fn quantized<'g>(x: Tensor<'g>, scale: Tensor<'g>, zero: Option<Tensor<'g>>, dtype: DType) -> Made<'g> {
     let (low, high) = match dtype {
         DType::U8 => (0.0, 255.0),
         other => return unsupported(format!("quantization to {other}")),

@@ -65,7 +65,7 @@ fn over<'g>(node: &Node<'_, 'g>, by_operand: i64) -> Result<Over<'g>, Fault> {
     let x = node.input(0)?;
     let given = if node.version < by_operand { node.ints("axes")? } else { node.known_ints_optional(1)? };
     let given = given.filter(|axes| !axes.is_empty());
-    let untouched = given.is_none() && node.flag("noop_with_empty_axes", false)?;
+    let untouched = node.flag("noop_with_empty_axes", false)? && given.is_none();
     let axes = match given {
         Some(axes) => axes_of(&axes, x.rank())?,
         None => (0..x.rank()).collect(),

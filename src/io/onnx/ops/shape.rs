@@ -280,6 +280,7 @@ fn constant_of_shape<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 
 /// `start`, `start + delta` .. before `limit`.
 fn range<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    node.int("stash_type", 1)?;
     let parts = [node.known(0)?, node.known(1)?, node.known(2)?];
     let dtype = parts[0].dtype();
     if parts.iter().any(|p| p.shape().numel() != 1 || p.dtype() != dtype) {

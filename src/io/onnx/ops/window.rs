@@ -30,6 +30,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     op("Col2Im", 18, col2im),
     op("MaxUnpool", 9, max_unpool),
     op("ConvInteger", 10, conv_integer),
+    op("QLinearConv", 10, qlinear_conv),
 ];
 
 /// The most elements that all windows together may have.
@@ -521,4 +522,35 @@ fn conv_integer<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         x.f2(ScalarFn::Sub, zero)
     };
     one(convolve(node, operand(0)?, operand(1)?)?.to(DType::I32))
+}
+
+/// A convolution of quantized numbers, quantized again.
+fn qlinear_conv<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let of_filters = |v: Tensor<'g>, rank: usize, place: usize| match v.shape().numel() {
+        1 => v.shaped(Shape::scalar()),
+        n => {
+            let mut extents: Dims = SmallVec::from_elem(1, rank);
+            extents[place] = n;
+            v.shaped(&extents[..])
+        }
+    };
+    let (x, w) = (node.input(0)?, node.input(3)?);
+    let rank = x.rank();
+    if rank < 3 || w.rank() != rank {
+        return invalid(format!("{} and {} do not fit", x.ty(), w.ty()));
+    }
+    let wide = |i: usize| node.input(i)?.to(DType::F64);
+    let (x, w) = (
+        wide(0)?.f2(ScalarFn::Sub, of_filters(wide(2)?, rank, 0)?)?,
+        wide(3)?.f2(ScalarFn::Sub, of_filters(wide(5)?, rank, 0)?)?,
+    );
+    let mut sum = convolve(node, x, w)?;
+    if node.optional(8)?.is_some() {
+        sum = sum.f2(ScalarFn::Add, by_channel(wide(8)?, sum)?)?;
+    }
+    let scale = of_filters(wide(1)?, rank, 1)?.f2(ScalarFn::Mul, of_filters(wide(4)?, rank, 1)?)?;
+    let zero = node.input(7)?;
+    let y = sum.f2(ScalarFn::Mul, scale)?;
+    let (scale, dtype) = (wide(6)?.shaped(Shape::scalar())?, zero.dtype());
+    one(super::quantize::quantized(y, scale, Some(zero.shaped(Shape::scalar())?), dtype))
 }
