@@ -8,6 +8,7 @@ mod display;
 use std::fmt;
 
 use crate::graph::{DType, Element, Shape, TensorType};
+use crate::scalar::math;
 
 /// Why numbers do not make an array.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,8 @@ pub enum ArrayError {
 
 /// The storage behind arrays: public only to the trait that seals the element types.
 mod storage {
+    use half::{bf16, f16};
+
     use super::{DType, Element};
 
     macro_rules! storage {
@@ -129,7 +132,7 @@ mod storage {
             })*
         };
     }
-    storage!(Bool bool, U8 u8, I32 i32, U32 u32, I64 i64, F32 f32, F64 f64);
+    storage!(Bool bool, U8 u8, I32 i32, U32 u32, I64 i64, F16 f16, BF16 bf16, F32 f32, F64 f64);
 
     /// The way between a Rust type and the storage.
     pub trait Stored: Element + Default {
@@ -144,7 +147,8 @@ mod storage {
 use storage::{Storage, Stored};
 pub(crate) use storage::{StorageMut, StorageRef};
 
-/// A Rust type that arrays can hold: `bool`, `u8`, `i32`, `u32`, `i64`, `f32`, `f64`. Sealed.
+/// A Rust type that arrays can hold: `bool`, `u8`, `i32`, `u32`, `i64`, [`f16`](half::f16), [`bf16`](half::bf16),
+/// `f32`, `f64`. Sealed.
 pub trait ArrayElement: Stored {}
 
 impl<T: Stored> ArrayElement for T {}
@@ -205,6 +209,8 @@ impl Array {
             Storage::I32(v) => v.fill(value as i32),
             Storage::U32(v) => v.fill(value as u32),
             Storage::I64(v) => v.fill(value as i64),
+            Storage::F16(v) => v.fill(math::half::f16_of(value as f32)),
+            Storage::BF16(v) => v.fill(math::half::bf16_of(value as f32)),
             Storage::F32(v) => v.fill(value as f32),
             Storage::F64(v) => v.fill(value),
         }
@@ -280,6 +286,8 @@ impl Array {
             Storage::I32(v) => f64::from(v[index]),
             Storage::U32(v) => f64::from(v[index]),
             Storage::I64(v) => v[index] as f64,
+            Storage::F16(v) => v[index].to_f64(),
+            Storage::BF16(v) => v[index].to_f64(),
             Storage::F32(v) => f64::from(v[index]),
             Storage::F64(v) => v[index],
         }
@@ -298,6 +306,8 @@ impl Array {
             (Storage::I32(to), StorageRef::I32(from)) => to.copy_from_slice(from),
             (Storage::U32(to), StorageRef::U32(from)) => to.copy_from_slice(from),
             (Storage::I64(to), StorageRef::I64(from)) => to.copy_from_slice(from),
+            (Storage::F16(to), StorageRef::F16(from)) => to.copy_from_slice(from),
+            (Storage::BF16(to), StorageRef::BF16(from)) => to.copy_from_slice(from),
             (Storage::F32(to), StorageRef::F32(from)) => to.copy_from_slice(from),
             (Storage::F64(to), StorageRef::F64(from)) => to.copy_from_slice(from),
             _ => panic!("copy of {} elements to {}", other.dtype(), self.dtype()),
@@ -330,6 +340,8 @@ impl PartialEq for Array {
             (Storage::I32(a), Storage::I32(b)) => a == b,
             (Storage::U32(a), Storage::U32(b)) => a == b,
             (Storage::I64(a), Storage::I64(b)) => a == b,
+            (Storage::F16(a), Storage::F16(b)) => a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits())),
+            (Storage::BF16(a), Storage::BF16(b)) => a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits())),
             (Storage::F32(a), Storage::F32(b)) => a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits())),
             (Storage::F64(a), Storage::F64(b)) => a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits())),
             _ => false,
@@ -349,6 +361,8 @@ impl std::hash::Hash for Array {
             Storage::I32(v) => v.hash(state),
             Storage::U32(v) => v.hash(state),
             Storage::I64(v) => v.hash(state),
+            Storage::F16(v) => v.iter().for_each(|x| x.to_bits().hash(state)),
+            Storage::BF16(v) => v.iter().for_each(|x| x.to_bits().hash(state)),
             Storage::F32(v) => v.iter().for_each(|x| x.to_bits().hash(state)),
             Storage::F64(v) => v.iter().for_each(|x| x.to_bits().hash(state)),
         }
@@ -364,6 +378,8 @@ impl fmt::Debug for Array {
             Storage::I32(v) => f.debug_list().entries(v).finish(),
             Storage::U32(v) => f.debug_list().entries(v).finish(),
             Storage::I64(v) => f.debug_list().entries(v).finish(),
+            Storage::F16(v) => f.debug_list().entries(v).finish(),
+            Storage::BF16(v) => f.debug_list().entries(v).finish(),
             Storage::F32(v) => f.debug_list().entries(v).finish(),
             Storage::F64(v) => f.debug_list().entries(v).finish(),
         }

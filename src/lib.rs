@@ -51,9 +51,14 @@
 //! | read and set parameters | [`Params`] |
 //! | read data | [`data`] |
 //! | take ONNX models | `io::onnx`, with feature `onnx` |
+<<<<<<< HEAD
 //! | exchange arrays and parameters with other systems | [`io`] |
+=======
+//! | know the element types, and how they meet | [`dtypes`], [`DType`] |
+>>>>>>> e7eed2f (Numbers of 16 bits: f16 and bf16 are stored and moved as they are, and computed with in f32)
 //! | know what happens at ties, at 0, and out of range | [`choices`] |
 //! | know what happens at the ends of the number range | [`stability`] |
+//! | know how accurate each scalar function is | [`accuracy`] |
 //! | read what the compiler did | [`Executable::dump`], [`dump`], [`graph`], [`opt`], [`plan`] |
 //!
 //! # Promises
@@ -66,11 +71,15 @@
 
 pub mod array;
 pub mod build;
+#[doc = include_str!("accuracy.md")]
+pub mod accuracy {}
 #[doc = include_str!("choices.md")]
 pub mod choices {}
 #[doc = include_str!("stability.md")]
 pub mod stability {}
 mod codegen;
+#[doc = include_str!("dtypes.md")]
+pub mod dtypes {}
 pub mod compile;
 pub mod data;
 pub mod dump;
@@ -92,6 +101,9 @@ pub use array::{Array, ArrayElement, ArrayError, ArrayView};
 pub use build::{Builder, Init, Key, Program, Scan, Tensor, Tensors, init};
 pub use compile::{CompileError, Engine, Options};
 pub use dump::Stage;
+#[doc(no_inline)]
+pub use half;
+
 pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
 pub use runtime::{Bound, Executable, Inputs, Outputs, ParamError, Params, Profile, Report, RunError};
 
@@ -104,7 +116,7 @@ pub mod prelude {
     pub use crate::build::{Attention, BatchNorm, CrossEntropy, LossReduction};
     pub use crate::build::{Builder, INFER, Init, Key, PadMode, Program, Scan, Tensor, Tensors, init};
     pub use crate::build::{Conv, Interpolation, Layout, Padding, Pool};
-    pub use crate::graph::types::{bool, f32, f64, i32, i64, u8, u32};
+    pub use crate::graph::types::{bf16, bool, f16, f32, f64, i32, i64, u8, u32};
     pub use crate::prim::{Combine, Keep};
     pub use crate::train::{Adam, AdamW, Optimizer, Rate, Sgd};
     pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, Stage, TensorType};

@@ -396,7 +396,7 @@ fn gradients_that_there_are_not() {
     let built = format!("exp : f32[2, 3], built at errors.rs:{}", line!() - 1);
     let i = g.input("i", i32([]));
     refuses!(g.grad(y, [x]), "grad", "of a scalar", "f32[2, 3]", &built);
-    refuses!(g.grad(i, [x]), "grad", "i32", "only f32 and f64");
+    refuses!(g.grad(i, [x]), "grad", "i32", "only floats");
     refuses!(g.grad(y.sum(), [i]), "grad", "i32", "input \"i\"");
     refuses!(g.grad_all(y, &[x]), "of a scalar");
     refuses!(g.vjp(&[(y, y.sum())], &[x]), "cotangent", "f32[2, 3]", "f32[]", &built);

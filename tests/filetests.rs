@@ -18,6 +18,7 @@ use std::panic;
 use std::path::{Path, PathBuf};
 
 use cotangent::graph::{parse, verify};
+use cotangent::half::{bf16, f16};
 use cotangent::opt::{self, Level, OptOptions};
 use cotangent::prim::Op;
 use cotangent::{Array, DType, Graph, NodeId, TensorType, grad, interp, plan};
@@ -166,6 +167,10 @@ fn write_array(array: &Array, digits: Option<usize>) -> String {
         DType::U32 => array.as_slice::<u32>().map(plain),
         DType::I32 => array.as_slice::<i32>().map(plain),
         DType::I64 => array.as_slice::<i64>().map(plain),
+        DType::F16 => array.as_slice::<f16>().map(|v| v.iter().map(|x| float(x.to_f64(), format!("{x:?}"))).collect()),
+        DType::BF16 => {
+            array.as_slice::<bf16>().map(|v| v.iter().map(|x| float(x.to_f64(), format!("{x:?}"))).collect())
+        }
         DType::F32 => array.as_slice::<f32>().map(f32s),
         DType::F64 => array.as_slice::<f64>().map(f64s),
     };

@@ -13,6 +13,7 @@ use std::str::FromStr;
 
 use cotangent::array::ArrayElement;
 use cotangent::graph::Dims;
+use cotangent::half::{bf16, f16};
 use cotangent::interp;
 use cotangent::prelude::*;
 use cotangent::prim::{Map, Op, OpKind, Pad};
@@ -47,6 +48,8 @@ fn array(text: &str) -> Array {
         DType::U32 => elements::<u32>(shape, words),
         DType::I32 => elements::<i32>(shape, words),
         DType::I64 => elements::<i64>(shape, words),
+        DType::F16 => elements::<f16>(shape, words),
+        DType::BF16 => elements::<bf16>(shape, words),
         DType::F32 => elements::<f32>(shape, words),
         DType::F64 => elements::<f64>(shape, words),
     }

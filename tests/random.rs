@@ -317,7 +317,7 @@ fn a_key_is_two_words() {
 }
 
 #[test]
-#[should_panic(expected = "f32 or f64")]
+#[should_panic(expected = "are floats")]
 fn distributions_are_of_floats() {
     let g = Builder::new();
     g.key(0).normal(i32([3]));

@@ -50,6 +50,14 @@ impl Array {
                 let floats: Vec<(f64, String)> = positions.iter().map(|&p| (v[p].into(), v[p].to_string())).collect();
                 floats_as_words(&floats, precision)
             }
+            StorageRef::F16(v) => {
+                let floats: Vec<(f64, String)> = positions.iter().map(|&p| (v[p].into(), v[p].to_string())).collect();
+                floats_as_words(&floats, precision)
+            }
+            StorageRef::BF16(v) => {
+                let floats: Vec<(f64, String)> = positions.iter().map(|&p| (v[p].into(), v[p].to_string())).collect();
+                floats_as_words(&floats, precision)
+            }
             StorageRef::F64(v) => {
                 let floats: Vec<(f64, String)> = positions.iter().map(|&p| (v[p], v[p].to_string())).collect();
                 floats_as_words(&floats, precision)

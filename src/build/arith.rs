@@ -62,7 +62,9 @@ macro_rules! number_operands {
         impl<'g> Operand<'g> for $number {
             #[track_caller]
             fn beside(self, other: Tensor<'g>) -> Tensor<'g> {
-                other.builder.number(TensorType::new(other.dtype(), []), self as f64)
+                // A number is no more rounded than what it is computed with.
+                let dtype = if other.dtype().is_half() { DType::F32 } else { other.dtype() };
+                other.builder.number(TensorType::new(dtype, []), self as f64)
             }
         }
     )*};

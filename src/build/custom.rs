@@ -47,7 +47,7 @@ impl Builder {
         arguments.push(self.own(result));
         assert!(
             result.dtype().is_float(),
-            "custom_vjp: the result of `{name}` is {}, and only f32 and f64 have derivatives",
+            "custom_vjp: the result of `{name}` is {}, and only floats have derivatives",
             result.ty()
         );
         let cotangent = self.zeros(result.ty());

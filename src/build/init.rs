@@ -11,6 +11,7 @@ use rand_distr::{Distribution, StandardNormal, StandardUniform};
 
 use crate::array::Array;
 use crate::graph::{DType, Shape, TensorType};
+use crate::scalar::math;
 
 #[derive(Clone, Debug)]
 enum Values {
@@ -80,6 +81,8 @@ impl Init {
         let values = values.take(n);
         let shape = self.ty.shape.clone();
         let array = match self.ty.dtype {
+            DType::F16 => Array::new(shape, values.map(|v| math::half::f16_of(v as f32)).collect()),
+            DType::BF16 => Array::new(shape, values.map(|v| math::half::bf16_of(v as f32)).collect()),
             DType::F32 => Array::new(shape, values.map(|v| v as f32).collect()),
             DType::F64 => Array::new(shape, values.collect::<Vec<f64>>()),
             DType::U8 => Array::new(shape, values.map(|v| v as u8).collect()),

@@ -18,6 +18,7 @@ mod cumulative;
 mod custom;
 mod einsum;
 mod frames;
+mod halves;
 pub mod indexing;
 pub mod init;
 mod joining;
@@ -298,7 +299,7 @@ impl Builder {
     pub fn try_push<'g>(&'g self, op: impl Into<Op>, operands: &[Tensor<'_>]) -> Result<Tensor<'g>, OpError> {
         let ids = self.own_all(operands);
         let composite = self.call.borrow().as_ref().map(|call| call.path.clone());
-        let id = self.graph.borrow_mut().push(op, &ids, Origin { composite, ..Origin::caller() })?;
+        let id = self.append(op.into(), &ids, Origin { composite, ..Origin::caller() })?;
         Ok(self.handle(id))
     }
 

@@ -169,17 +169,19 @@ impl<'g> Key<'g> {
                 let low = (second >> 12).cast(DType::I32).cast(DType::F64);
                 (first.cast(DType::F64) * 2f64.powi(20) + low) * 2f64.powi(-52)
             }
+            DType::F16 | DType::BF16 => self.unit(&ty.with_dtype(DType::F32)).cast(ty.dtype),
             dtype => {
-                let kind = OpErrorKind::Other(format!("random numbers of a distribution are f32 or f64, not {dtype}"));
+                let kind = OpErrorKind::Other(format!("random numbers of a distribution are floats, not {dtype}"));
                 self.builder().check(Err(OpError::new("random", &[ty], kind)), &[])
             }
         }
     }
 
-    /// Uniform numbers from `low` to below `high`, by 23 random bits for `f32` and 52 for `f64`.
+    /// Uniform numbers from `low` to below `high`, by 23 random bits for `f32` and 52 for `f64`. Numbers of 16 bits are those of `f32` rounded, which may be
+    /// `high`.
     ///
     /// # Panics
-    /// If the element type is not `f32` or `f64`.
+    /// If the element type is not a float type.
     #[track_caller]
     pub fn uniform(self, ty: TensorType, low: f64, high: f64) -> Tensor<'g> {
         let _scope = self.builder().scope("uniform", &self.words);
@@ -194,18 +196,18 @@ impl<'g> Key<'g> {
     /// Normal numbers of mean 0 and variance 1: `sqrt(2) erf_inv` of uniform ones between -1 and 1. None is larger than 5.42 in `f32` or 8.13 in `f64`.
     ///
     /// # Panics
-    /// If the element type is not `f32` or `f64`.
+    /// If the element type is not a float type.
     #[track_caller]
     pub fn normal(self, ty: TensorType) -> Tensor<'g> {
         let _scope = self.builder().scope("normal", &self.words);
-        let low = if ty.dtype == DType::F32 { f64::from(-1f32.next_down()) } else { -1f64.next_down() };
+        let low = if ty.dtype == DType::F64 { -1f64.next_down() } else { (-1f32.next_down()).into() };
         self.uniform(ty, low, 1.0).erf_inv() * std::f64::consts::SQRT_2
     }
 
     /// Numbers of the normal distribution of mean 0 and variance 1 under the condition that they lie between `low` and `high`.
     ///
     /// # Panics
-    /// If the element type is not `f32` or `f64`.
+    /// If the element type is not a float type.
     #[track_caller]
     pub fn truncated_normal(self, ty: TensorType, low: f64, high: f64) -> Tensor<'g> {
         let _scope = self.builder().scope("truncated_normal", &self.words);
@@ -217,7 +219,7 @@ impl<'g> Key<'g> {
     /// Numbers of the exponential distribution of mean 1: `-ln(1 - u)` of uniform ones.
     ///
     /// # Panics
-    /// If the element type is not `f32` or `f64`.
+    /// If the element type is not a float type.
     #[track_caller]
     pub fn exponential(self, ty: TensorType) -> Tensor<'g> {
         let _scope = self.builder().scope("exponential", &self.words);
@@ -227,11 +229,11 @@ impl<'g> Key<'g> {
     /// Numbers of Gumbel's distribution of location 0 and scale 1: `-ln(-ln u)` of uniform ones, without 0.
     ///
     /// # Panics
-    /// If the element type is not `f32` or `f64`.
+    /// If the element type is not a float type.
     #[track_caller]
     pub fn gumbel(self, ty: TensorType) -> Tensor<'g> {
         let _scope = self.builder().scope("gumbel", &self.words);
-        let least = if ty.dtype == DType::F32 { f32::MIN_POSITIVE.into() } else { f64::MIN_POSITIVE };
+        let least = if ty.dtype == DType::F64 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE.into() };
         -(-self.uniform(ty, least, 1.0).log()).log()
     }
 
@@ -272,22 +274,25 @@ impl<'g> Key<'g> {
     /// largest of the logits plus Gumbel's numbers.
     ///
     /// # Panics
-    /// If there is no such axis or it has no elements, or the element type is not `f32` or `f64`.
+    /// If there is no such axis or it has no elements, or the element type is not a float type.
     #[track_caller]
     pub fn categorical(self, logits: Tensor<'g>, axis: isize) -> Tensor<'g> {
         let _scope = self.builder().scope("categorical", &[logits]);
         (logits + self.gumbel(logits.ty())).argmax(axis)
     }
 
-    /// The numbers from 0 to below `n` in random order, as `i32`: the order of random words. Two of them are equal, and so keep their order, with a
-    /// probability of about `n^2 / 2^33`.
+    /// The numbers from 0 to below `n` in random order, as `i32`: the order of random words of 64 bits. Two of them are equal, and so keep their order,
+    /// with a probability of about `n^2 / 2^65`.
     ///
     /// # Panics
     /// If `n` has no place in `i32`.
     #[track_caller]
     pub fn permutation(self, n: usize) -> Tensor<'g> {
         let _scope = self.builder().scope("permutation", &self.words);
-        self.bits([n]).argsort(0, false)
+        let shape = Shape::from([n]);
+        let [high, low] =
+            [ScalarFn::ThreefryFirst, ScalarFn::ThreefrySecond].map(|f| self.draw(f, &shape).cast(DType::I64));
+        ((high << 32) | low).argsort(0, false)
     }
 }
 

@@ -9,7 +9,9 @@
 //! A method that pushes more than one node opens a scope first and keeps the guard until it returns. A method that pushes one node under another name than
 //! the operation's needs none: [`Builder::push_as`] names it in errors.
 
-use crate::graph::{Graph, Name, OpError, OpErrorKind, Operands};
+use rustc_hash::FxHashMap;
+
+use crate::graph::{Graph, Name, NodeId, OpError, OpErrorKind, Operands};
 
 use super::{Builder, Tensor, describe_node};
 
@@ -18,7 +20,11 @@ pub(super) struct Call {
     method: &'static str,
     operands: Operands,
     /// The frame whose nodes they are.
-    frame: u32,
+    pub(super) frame: u32,
+    /// How many nodes that frame had before.
+    pub(super) start: usize,
+    /// Nodes of the types for storage that have been widened, and their `f32`.
+    pub(super) widened: FxHashMap<NodeId, NodeId>,
     /// The names of the open scopes, the user's first.
     pub(super) path: Name,
 }
@@ -55,7 +61,9 @@ impl Builder {
             std::mem::replace(&mut call.path, path)
         });
         if outer.is_none() {
-            *call = Some(Call { method, operands, frame: self.frame(), path: method.into() });
+            let start = self.graph.borrow().len();
+            let widened = FxHashMap::default();
+            *call = Some(Call { method, operands, frame: self.frame(), start, widened, path: method.into() });
         }
         Scope { builder: self, outer }
     }

@@ -105,7 +105,7 @@ impl Builder {
     #[track_caller]
     fn unit_vectors(&self, ty: TensorType) -> Tensor<'_> {
         if !ty.dtype.is_float() {
-            panic!("jacobian: {ty} has no derivatives, only f32 and f64 have");
+            panic!("jacobian: {ty} has no derivatives, only floats have");
         }
         let n = ty.shape.numel();
         let index = TensorType::new(DType::I64, [n, n]);

@@ -5,7 +5,7 @@ use cranelift_codegen::ir::{ConstantData, InstBuilder, Type, Value as Clif, type
 
 use crate::graph::DType;
 use crate::plan::kernel::Affine;
-use crate::scalar::Lanes;
+use crate::scalar::{Lanes, math};
 
 use super::choose::VECTOR_BITS;
 use super::emit::{Emitter, Parts, lane_bits, scalar_type};
@@ -23,6 +23,8 @@ impl Emitter<'_, '_, '_> {
             DType::U32 => l.iconst((v as u32).into()),
             DType::I64 => l.iconst(v as i64),
             DType::Bool => l.mconst(v != 0.0),
+            DType::F16 => l.iconst(math::half::f16_of(v as f32).to_bits().into()),
+            DType::BF16 => l.iconst(math::half::bf16_of(v as f32).to_bits().into()),
         }
     }
 
@@ -125,12 +127,24 @@ impl Emitter<'_, '_, '_> {
 
     /// Conversion to another type, of vectors or of a scalar.
     pub(super) fn cast(&mut self, parts: &[Clif], from: DType, to: DType, wide: bool) -> Parts {
+        if from == to {
+            return parts.iter().copied().collect();
+        }
+        if from.is_half() {
+            let mut l = self.lanes(32, wide);
+            let singles: Parts = parts.iter().map(|&v| math::half::widen(&mut l, v, from)).collect();
+            return self.cast(&singles, DType::F32, to, wide);
+        }
+        if to.is_half() {
+            let singles = self.cast(parts, from, DType::F32, wide);
+            let mut l = self.lanes(32, wide);
+            return singles.into_iter().map(|v| math::half::narrow(&mut l, v, to)).collect();
+        }
         if !wide {
             return Parts::from_elem(self.cast_scalar(parts[0], from, to), 1);
         }
         let mask_bits = self.bits(DType::Bool, true);
         match (from, to) {
-            _ if from == to => parts.iter().copied().collect(),
             (DType::F32, DType::F64) => parts
                 .iter()
                 .flat_map(|&v| {

@@ -59,7 +59,7 @@ pub(super) fn lane_bits(dtype: DType) -> u32 {
 pub(super) fn scalar_type(dtype: DType) -> Type {
     match dtype {
         DType::Bool => types::I8,
-        DType::U8 | DType::I32 | DType::U32 => types::I32,
+        DType::U8 | DType::I32 | DType::U32 | DType::F16 | DType::BF16 => types::I32,
         DType::I64 => types::I64,
         DType::F32 => types::F32,
         DType::F64 => types::F64,
@@ -246,6 +246,7 @@ impl<'k, 'f, 'm> Emitter<'k, 'f, 'm> {
                         DType::I32 | DType::I64 => Lane::I(parts[i]),
                         DType::U8 | DType::U32 => Lane::U(parts[i]),
                         DType::Bool => Lane::M(parts[i]),
+                        DType::F16 | DType::BF16 => panic!("{} of {dtype}, which is for storage", f.name()),
                     })
                     .collect();
                 match f.apply(&mut l, &args) {

@@ -111,6 +111,7 @@ impl Emitter<'_, '_, '_> {
         let (address, bytes) = self.displaced(address, bytes);
         match dtype {
             DType::U8 => self.b.ins().uload8(types::I32, flags(), address, bytes),
+            DType::F16 | DType::BF16 => self.b.ins().uload16(types::I32, flags(), address, bytes),
             _ => self.b.ins().load(scalar_type(dtype), flags(), address, bytes),
         }
     }
@@ -143,6 +144,9 @@ impl Emitter<'_, '_, '_> {
         let ty = self.vector_type(dtype);
         if dtype.size() >= 4 {
             return self.b.ins().load(ty, flags(), address, bytes);
+        }
+        if dtype.size() == 2 {
+            return self.b.ins().uload16x4(flags(), address, bytes);
         }
         // Bytes are widened to lanes.
         let packed = if ty.lane_count() == 4 {
@@ -232,6 +236,7 @@ impl Emitter<'_, '_, '_> {
         };
         match dtype {
             DType::U8 => self.b.ins().istore8(flags(), v, address, bytes),
+            DType::F16 | DType::BF16 => self.b.ins().istore16(flags(), v, address, bytes),
             _ => self.b.ins().store(flags(), v, address, bytes),
         };
     }
@@ -247,6 +252,12 @@ impl Emitter<'_, '_, '_> {
         let (address, bytes) = self.displaced(address, bytes);
         if dtype.size() >= 4 {
             self.b.ins().store(flags(), v, address, bytes);
+        } else if dtype.size() == 2 {
+            // Numbers below 65,536 are not saturated.
+            let narrow = self.b.ins().unarrow(v, v);
+            let packed = self.b.ins().bitcast(types::I64X2, REINTERPRET, narrow);
+            let packed = self.b.ins().extractlane(packed, 0);
+            self.b.ins().store(flags(), packed, address, bytes);
         } else if dtype == DType::U8 {
             // Numbers below 256 are not saturated.
             let narrow = self.b.ins().unarrow(v, v);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
+use half::{bf16, f16};
 use smallvec::SmallVec;
 
 /// The type of a tensor's elements.
@@ -19,6 +20,10 @@ pub enum DType {
     U32,
     /// 64-bit signed integer; arithmetic wraps.
     I64,
+    /// IEEE 754 half precision, a type of storage: operations compute in `f32` ([`DType::is_half`]).
+    F16,
+    /// The upper half of a single: its range with 8 bits of precision. A type of storage, as `f16`.
+    BF16,
     /// IEEE 754 single precision.
     F32,
     /// IEEE 754 double precision.
@@ -27,20 +32,31 @@ pub enum DType {
 
 impl DType {
     /// Every element type.
-    pub const ALL: [DType; 7] = [DType::Bool, DType::U8, DType::I32, DType::U32, DType::I64, DType::F32, DType::F64];
+    pub const ALL: [DType; 9] =
+        [DType::Bool, DType::U8, DType::I32, DType::U32, DType::I64, DType::F16, DType::BF16, DType::F32, DType::F64];
 
     /// Bytes of one element in memory.
     pub const fn size(self) -> usize {
         match self {
             DType::Bool | DType::U8 => 1,
+            DType::F16 | DType::BF16 => 2,
             DType::I32 | DType::U32 | DType::F32 => 4,
             DType::I64 | DType::F64 => 8,
         }
     }
 
-    /// True for `f32` and `f64`, the types that have gradients.
+    /// True for `f16`, `bf16`, `f32` and `f64`, the types that have gradients.
     pub const fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F64)
+        matches!(self, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
+    }
+
+    /// True for `f16` and `bf16`, in which numbers are stored but not computed with.
+    ///
+    /// In a graph, an operand of these types may be moved (reshaped, sliced, gathered, carried by a loop ...) and converted; every other operation refuses it. The methods
+    /// of [`Tensor`](crate::Tensor) insert the conversions: they compute in `f32` and round the result back, once for a whole composite such as `softmax` or
+    /// `mean`.
+    pub const fn is_half(self) -> bool {
+        matches!(self, DType::F16 | DType::BF16)
     }
 
     /// True for `u8`, `i32`, `u32` and `i64`.
@@ -72,6 +88,8 @@ impl DType {
             DType::I32 => "i32",
             DType::U32 => "u32",
             DType::I64 => "i64",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
             DType::F32 => "f32",
             DType::F64 => "f64",
         }
@@ -86,7 +104,7 @@ impl fmt::Display for DType {
 
 /// A name that is no element type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an element type; there are bool, u8, i32, u32, i64, f32, f64")]
+#[error("`{0}` is not an element type; there are bool, u8, i32, u32, i64, f16, bf16, f32, f64")]
 pub struct UnknownDType(pub String);
 
 impl FromStr for DType {
@@ -110,7 +128,7 @@ macro_rules! element {
         }
     )*};
 }
-element!(bool Bool, u8 U8, i32 I32, u32 U32, i64 I64, f32 F32, f64 F64);
+element!(bool Bool, u8 U8, i32 I32, u32 U32, i64 I64, f16 F16, bf16 BF16, f32 F32, f64 F64);
 
 /// A short list of axis numbers, extents or strides, kept inline up to four entries.
 pub type Dims<T = usize> = SmallVec<[T; 4]>;
@@ -266,7 +284,7 @@ macro_rules! type_constructors {
 /// Constructors of tensor types, named like their element types.
 pub mod types {
     use super::{DType, Shape, TensorType};
-    type_constructors!(bool Bool, u8 U8, i32 I32, u32 U32, i64 I64, f32 F32, f64 F64);
+    type_constructors!(bool Bool, u8 U8, i32 I32, u32 U32, i64 I64, f16 F16, bf16 BF16, f32 F32, f64 F64);
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 
+use half::{bf16, f16};
+
 use crate::array::{Array, ArrayElement, StorageRef};
 use crate::graph::{DType, Shape};
 use crate::prim::with_element;
@@ -57,7 +59,7 @@ macro_rules! bytes {
         }
     )*};
 }
-bytes!(u8 i32 u32 i64 f32 f64);
+bytes!(u8 i32 u32 i64 f16 bf16 f32 f64);
 
 impl Bytes for bool {
     fn from_le(bytes: &[u8]) -> Vec<bool> {

@@ -81,6 +81,9 @@ pub fn write_to<'a>(to: &mut impl Write, array: impl Into<ArrayView<'a>>) -> std
         DType::I32 => "<i4",
         DType::U32 => "<u4",
         DType::I64 => "<i8",
+        DType::F16 => "<f2",
+        // As NumPy writes the type of the package ml_dtypes.
+        DType::BF16 => "<V2",
         DType::F32 => "<f4",
         DType::F64 => "<f8",
     };

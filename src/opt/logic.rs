@@ -267,9 +267,16 @@ fn extreme_absorbs(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId
 
 /// True if every value of the one type is a value of the other, and converts to it and back unchanged.
 fn holds(from: DType, to: DType) -> bool {
-    use DType::{Bool, F32, F64, I32, I64, U8, U32};
-    from == to
-        || matches!((from, to), (Bool, _) | (U8, I32 | U32 | I64 | F32 | F64) | (I32 | U32, I64 | F64) | (F32, F64))
+    use DType::{BF16, Bool, F16, F32, F64, I32, I64, U8, U32};
+    let wider: &[DType] = match from {
+        Bool => &DType::ALL,
+        U8 => &[I32, U32, I64, F16, BF16, F32, F64],
+        I32 | U32 => &[I64, F64],
+        F16 | BF16 => &[F32, F64],
+        F32 => &[F64],
+        I64 | F64 => &[],
+    };
+    from == to || wider.contains(&to)
 }
 
 fn cast_of_cast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {

@@ -314,7 +314,7 @@ impl Emit for Rewriter<'_> {
         &self.graph
     }
 
-    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
+    fn append(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
         let request = Request::new(&op, operands);
         if let Some(&id) = self.requests.get(&request) {
             return id;

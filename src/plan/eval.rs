@@ -98,7 +98,7 @@ fn array_of(dtype: DType, bytes: &[u8]) -> Array {
             }
         };
     }
-    array_of!(Bool U8 I32 U32 I64 F32 F64).expect("the shape is the count of elements")
+    array_of!(Bool U8 I32 U32 I64 F16 BF16 F32 F64).expect("the shape is the count of elements")
 }
 
 /// Sets `counters` to point number `n`, in row-major order, of loops with these extents.

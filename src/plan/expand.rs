@@ -57,7 +57,7 @@ impl Emit for Expander {
         &self.graph
     }
 
-    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
+    fn append(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
         let key = (op, Operands::from_slice(operands));
         if let Some(&id) = self.parts.get(&key) {
             return id;

@@ -4,7 +4,9 @@ use crate::array::Array;
 use crate::graph::{DType, NodeId, OpErrorKind, TensorType};
 
 use super::routine::{Lanes, evaluate};
-use super::{AttrError, Attrs, Batch, Call, Cotangents, Jvp, Lowering, Primitive, Vjp, Workspace, arity, with_element};
+use super::{
+    AttrError, Attrs, Batch, Call, Cotangents, Jvp, Lowering, Primitive, Vjp, Workspace, arity, with_computed,
+};
 
 /// The positions, as `i32`, at which the elements along an axis stand in ascending or descending order: `x[argsort[i]]` is the `i`-th.
 ///
@@ -149,7 +151,7 @@ impl Primitive for Argsort {
     fn run(&self, call: Call<'_>) {
         let ty = call.operand_ty(0);
         let lanes = Lanes::new(&ty.shape, self.axis);
-        with_element!(ty.dtype, T => {
+        with_computed!(ty.dtype, T => {
             let x = call.operand::<T>(0);
             let (out, words) = call.result_and_workspace();
             argsort(x, &lanes, self.descending, out, words);

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use half::{bf16, f16};
+
 use crate::graph::TensorType;
 
 use super::Body;
@@ -270,7 +272,7 @@ macro_rules! text_numbers {
             }
         })*
 
-        /// Numbers are as Rust prints and reads them: the shortest decimals that give the same number, `inf`, `NaN` for the NaN of Rust's constant.
+        /// Numbers are as Rust prints and reads them: the shortest decimals that give the same number (or for 16 bits, the `f32` that equals it), `inf`, `NaN` for the NaN of Rust's constant.
         /// Other NaNs are `-NaN`, for that with the sign bit, and `NaN_` with the bits in hexadecimal.
         $(impl TextNumber for $float {
             fn to_word(self) -> String {
@@ -295,7 +297,7 @@ macro_rules! text_numbers {
         })*
     };
 }
-text_numbers!(exact: bool, u8, i32, u32, i64; float: f32 u32, f64 u64);
+text_numbers!(exact: bool, u8, i32, u32, i64; float: f16 u16, bf16 u16, f32 u32, f64 u64);
 
 /// An enum whose variants have names in the text form.
 macro_rules! named_variants {

@@ -57,6 +57,10 @@ impl Primitive for Barrier {
         operands[0].clone()
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
         Lowering::Barrier
     }

@@ -61,6 +61,10 @@ impl Primitive for Broadcast {
         view.materialize_array(operands[0], ty)
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
         Lowering::View
     }

@@ -1,11 +1,13 @@
 //! Conversion to another element type.
 //!
 //! Between numbers it is Rust's `as`: floats round to nearest, a float becomes an integer by dropping its fraction, values out of range become the
-//! nearest integer, NaN becomes 0; integers wrap to types that do not hold them. A truth value is 0 or 1; a number is true unless it equals 0, so NaN is true.
+//! nearest integer, NaN becomes 0; `f16` and `bf16` are converted from and to other types through `f32`; integers wrap to types that do not hold them. A truth value is 0 or 1; a number is true unless it equals 0, so NaN is true.
+
+use half::{bf16, f16};
 
 use crate::array::{Array, ArrayElement};
 use crate::graph::{DType, NodeId, OpErrorKind, TensorType};
-use crate::scalar::Number;
+use crate::scalar::{Number, math};
 
 use super::{AttrError, Attrs, Batch, Cotangents, Jvp, Lowering, Primitive, Vjp, arity, array, elements, with_element};
 
@@ -45,6 +47,24 @@ convert!(i64, from_i64);
 convert!(f32, from_f64);
 convert!(f64, from_f64);
 
+macro_rules! convert_half {
+    ($t:ident, $of:ident) => {
+        impl Convert for $t {
+            fn to<T: Convert>(self) -> T {
+                T::from_f64(self.into())
+            }
+            fn from_i64(v: i64) -> $t {
+                math::half::$of(v as f32)
+            }
+            fn from_f64(v: f64) -> $t {
+                math::half::$of(v as f32)
+            }
+        }
+    };
+}
+convert_half!(f16, f16_of);
+convert_half!(bf16, bf16_of);
+
 impl Convert for bool {
     fn to<T: Convert>(self) -> T {
         T::from_i64(self.into())
@@ -68,6 +88,8 @@ pub(crate) fn cast_number(x: Number, to: DType) -> Number {
         Number::I32(x) => convert(x, to),
         Number::U32(x) => convert(x, to),
         Number::I64(x) => convert(x, to),
+        Number::F16(x) => convert(x, to),
+        Number::BF16(x) => convert(x, to),
         Number::F32(x) => convert(x, to),
         Number::F64(x) => convert(x, to),
     }
@@ -115,6 +137,10 @@ impl Primitive for Cast {
         }
         let a = operands[0];
         with_element!(a.dtype(), A => with_element!(ty.dtype, B => convert::<A, B>(a, ty)))
+    }
+
+    fn takes_halves(&self) -> bool {
+        true
     }
 
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {

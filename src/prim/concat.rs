@@ -112,6 +112,10 @@ impl Primitive for Concat {
         })
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, operands: &[&TensorType], ty: &TensorType) -> Lowering {
         Lowering::Assemble { fill: None, regions: self.regions(operands, ty) }
     }

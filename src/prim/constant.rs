@@ -75,6 +75,10 @@ impl Primitive for Const {
         (*self.value).clone()
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
         Lowering::Const
     }

@@ -263,7 +263,7 @@ impl Primitive for Cumulative {
             (Reduction::Max | Reduction::Min, DType::U32) => extreme!(u32),
             (Reduction::Max | Reduction::Min, DType::I64) => extreme!(i64),
             (Reduction::Max | Reduction::Min, DType::Bool) => extreme!(bool),
-            (Reduction::Sum | Reduction::Prod, DType::Bool) => {}
+            (Reduction::Sum | Reduction::Prod, DType::Bool) | (_, DType::F16 | DType::BF16) => {}
         }
     }
 }

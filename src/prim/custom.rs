@@ -194,6 +194,10 @@ impl Primitive for Custom {
         operands[0].clone()
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
         Lowering::Same
     }

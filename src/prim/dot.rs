@@ -294,7 +294,9 @@ impl Primitive for Dot {
             DType::I64 => {
                 array(ty, products(operands_of!(i64), sizes, 0i64, |s, x, y| s.wrapping_add(x.wrapping_mul(y)), |s| s))
             }
-            DType::Bool => panic!("the shape rule refuses products of truth values"),
+            DType::Bool | DType::F16 | DType::BF16 => {
+                panic!("the shape rule refuses products of truth values and of types for storage")
+            }
         }
     }
 

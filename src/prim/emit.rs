@@ -24,7 +24,21 @@ pub trait Emit {
     ///
     /// # Panics
     /// If the operands do not fit, which is an error in the rule that emits.
-    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId;
+    fn append(&mut self, op: Op, operands: &[NodeId]) -> NodeId;
+
+    /// [`Emit::append`] for operands of any type: an operation that computes is given those of the [types for storage](DType::is_half) as `f32`, and its
+    /// result, if it is of that type, is rounded back.
+    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
+        let half = operands.iter().map(|&o| self.graph().ty(o).dtype).find(|d| d.is_half());
+        let Some(half) = half.filter(|_| !op.takes_halves()) else { return self.append(op, operands) };
+        let mut widened = Operands::new();
+        for &operand in operands {
+            let is_half = self.graph().ty(operand).dtype == half;
+            widened.push(if is_half { self.cast(operand, DType::F32) } else { operand });
+        }
+        let result = self.append(op, &widened);
+        if self.graph().ty(result).dtype == DType::F32 { self.cast(result, half) } else { result }
+    }
 
     /// Type of a node.
     fn ty(&self, id: NodeId) -> TensorType {

@@ -169,6 +169,10 @@ impl Primitive for Gather {
         })
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, _: &[&TensorType], ty: &TensorType) -> Lowering {
         Lowering::Gather { batch: self.batch, fill: self.fill(ty.dtype) }
     }

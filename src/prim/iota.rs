@@ -37,6 +37,9 @@ impl Primitive for Iota {
         if self.axis >= rank {
             return Err(OpErrorKind::Axis { axis: self.axis as isize, rank });
         }
+        if self.ty.dtype.is_half() {
+            return Err(OpErrorKind::Other(format!("{} is a type for storage: count in another", self.ty.dtype)));
+        }
         if self.ty.dtype == DType::Bool {
             return Err(OpErrorKind::Other("an index is not a truth value: the type cannot be bool".to_owned()));
         }
@@ -66,7 +69,7 @@ impl Primitive for Iota {
             DType::I64 => array(ty, index.map(|i| i as i64).collect()),
             DType::F32 => array(ty, index.map(|i| i as f32).collect()),
             DType::F64 => array(ty, index.map(|i| i as f64).collect()),
-            DType::Bool => panic!("the shape rule refuses bool"),
+            DType::Bool | DType::F16 | DType::BF16 => panic!("the shape rule refuses {}", ty.dtype),
         }
     }
 

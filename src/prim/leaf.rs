@@ -74,6 +74,10 @@ impl Primitive for Input {
         panic!("the value of input `{}` is bound by the engine", self.name)
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
         Lowering::Leaf
     }
@@ -120,6 +124,10 @@ impl Primitive for Param {
 
     fn eval(&self, _: &[&Array], _: &TensorType) -> Array {
         panic!("the value of parameter `{}` is bound by the engine", self.name)
+    }
+
+    fn takes_halves(&self) -> bool {
+        true
     }
 
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {

@@ -128,6 +128,11 @@ pub trait Primitive: Sized {
         None
     }
 
+    /// True if the operation does not compute with its operands, and so takes those of the [types for storage](crate::DType::is_half) as they are.
+    fn takes_halves(&self) -> bool {
+        false
+    }
+
     /// The result as a strided view of the operand's memory, if it is one. Only for [`Lowering::View`].
     fn view(&self, operand: &Strided) -> Option<Strided> {
         let _ = operand;
@@ -285,7 +290,15 @@ macro_rules! ops {
             /// # Errors
             /// If the operands do not fit.
             pub fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, OpErrorKind> {
+                if !self.takes_halves() {
+                    refuse_halves(operands)?;
+                }
                 match self { $(Op::$op(p) => p.infer(operands),)* }
+            }
+
+            /// True if the operation takes operands of the types for storage as they are.
+            pub fn takes_halves(&self) -> bool {
+                match self { $(Op::$op(p) => p.takes_halves(),)* }
             }
 
             /// Emits the vector-Jacobian product.
@@ -414,6 +427,17 @@ pub(crate) fn no_operands() -> ! {
     panic!("an operation without operands is the same for all examples of a batch")
 }
 
+/// Fails if an operand is of a type for storage.
+fn refuse_halves(operands: &[&TensorType]) -> Result<(), OpErrorKind> {
+    match operands.iter().position(|t| t.dtype.is_half()) {
+        None => Ok(()),
+        Some(position) => {
+            let expected = "converted to f32 to compute with".to_owned();
+            Err(OpErrorKind::DType { position, expected, actual: operands[position].dtype })
+        }
+    }
+}
+
 /// Fails unless there are `expected` operands.
 pub(crate) fn arity(operands: &[&TensorType], expected: usize) -> Result<(), OpErrorKind> {
     if operands.len() == expected { Ok(()) } else { Err(OpErrorKind::Arity { expected, given: operands.len() }) }
@@ -430,8 +454,8 @@ pub(crate) fn ascending(axes: &[usize], rank: usize) -> Result<(), OpErrorKind> 
     Ok(())
 }
 
-/// Evaluates an expression with `$T` standing for the Rust type of a run-time element type.
-macro_rules! with_element {
+/// Runs `$body` with `$T` an alias of the Rust type of elements of type `$dtype`, which is not one for storage.
+macro_rules! with_computed {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
             crate::graph::DType::Bool => {
@@ -462,6 +486,27 @@ macro_rules! with_element {
                 type $T = f64;
                 $body
             }
+            half @ (crate::graph::DType::F16 | crate::graph::DType::BF16) => {
+                panic!("the shape rule refuses {half}, which is for storage")
+            }
+        }
+    };
+}
+pub(crate) use with_computed;
+
+/// Evaluates an expression with `$T` standing for the Rust type of a run-time element type.
+macro_rules! with_element {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            crate::graph::DType::F16 => {
+                type $T = half::f16;
+                $body
+            }
+            crate::graph::DType::BF16 => {
+                type $T = half::bf16;
+                $body
+            }
+            other => crate::prim::with_computed!(other, $T => $body),
         }
     };
 }

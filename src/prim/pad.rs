@@ -116,6 +116,10 @@ impl Primitive for Pad {
         })
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, operands: &[&TensorType], ty: &TensorType) -> Lowering {
         let covered = operands[0].shape == ty.shape;
         Lowering::Assemble {

@@ -190,6 +190,7 @@ fn fold(reduction: Reduction, operand: &Array, order: &Strided, ty: &TensorType)
             groups(operand, order, size, ty, |x: &[bool]| extreme(x, largest))
         }
         (Reduction::Sum | Reduction::Prod, DType::Bool) => panic!("the shape rule refuses sums of truth values"),
+        (_, DType::F16 | DType::BF16) => panic!("the shape rule refuses types for storage"),
     }
 }
 

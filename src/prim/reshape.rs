@@ -55,6 +55,10 @@ impl Primitive for Reshape {
         operands[0].clone().reshaped(ty.shape.clone()).expect("a reshape keeps the element count")
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
         Lowering::View
     }

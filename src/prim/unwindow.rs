@@ -161,7 +161,7 @@ impl Primitive for Unwindow {
             DType::U32 => sum(this, 0u32, |s, x: u32| s.wrapping_add(x), |s| s),
             DType::I32 => sum(this, 0i32, |s, x: i32| s.wrapping_add(x), |s| s),
             DType::I64 => sum(this, 0i64, |s, x: i64| s.wrapping_add(x), |s| s),
-            DType::Bool => panic!("the shape rule refuses sums of truth values"),
+            DType::Bool | DType::F16 | DType::BF16 => panic!("the shape rule refuses {}", ty.dtype),
         }
     }
 

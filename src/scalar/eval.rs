@@ -101,6 +101,9 @@ impl ScalarFn {
             (DType::I32, true) => run::<Plain<f32>, i32, bool>(self, operands, ty),
             (DType::I64, false) => run::<Plain<f64>, i64, i64>(self, operands, ty),
             (DType::I64, true) => run::<Plain<f64>, i64, bool>(self, operands, ty),
+            (DType::F16 | DType::BF16, _) => {
+                panic!("{} of elements of type {dtype}, which is for storage", self.name())
+            }
             (DType::Bool, _) => run::<Plain<f32>, bool, bool>(self, operands, ty),
         }
     }

@@ -166,6 +166,9 @@ impl ScalarFn {
             let expected = operands[first];
             (first + 1..operands.len()).try_for_each(|p| expect(p, operands[p] == expected, expected.name()))
         };
+        if let Some(position) = operands.iter().position(|d| d.is_half()) {
+            expect(position, false, "converted to f32 to compute with")?;
+        }
         match self.record().signature {
             Signature::Number => {
                 expect(0, operands[0] != DType::Bool, "a number type")?;

@@ -1,5 +1,6 @@
 //! One number whose type is known at run time.
 
+use half::{bf16, f16};
 use smallvec::SmallVec;
 
 use crate::graph::DType;
@@ -53,7 +54,7 @@ macro_rules! number {
         })*
     };
 }
-number!(Bool bool, U8 u8, I32 i32, U32 u32, I64 i64, F32 f32, F64 f64);
+number!(Bool bool, U8 u8, I32 i32, U32 u32, I64 i64, F16 f16, BF16 bf16, F32 f32, F64 f64);
 
 impl Number {
     /// The number that these bytes are in memory. A truth value is true unless its byte is 0.
@@ -68,6 +69,8 @@ impl Number {
             DType::U32 => Number::U32(u32::from_ne_bytes(bytes.try_into().expect(SIZE))),
             DType::I32 => Number::I32(i32::from_ne_bytes(bytes.try_into().expect(SIZE))),
             DType::I64 => Number::I64(i64::from_ne_bytes(bytes.try_into().expect(SIZE))),
+            DType::F16 => Number::F16(f16::from_ne_bytes(bytes.try_into().expect(SIZE))),
+            DType::BF16 => Number::BF16(bf16::from_ne_bytes(bytes.try_into().expect(SIZE))),
             DType::F32 => Number::F32(f32::from_ne_bytes(bytes.try_into().expect(SIZE))),
             DType::F64 => Number::F64(f64::from_ne_bytes(bytes.try_into().expect(SIZE))),
         }
@@ -84,6 +87,8 @@ impl Number {
             Number::U32(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
             Number::I32(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
             Number::I64(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
+            Number::F16(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
+            Number::BF16(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
             Number::F32(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
             Number::F64(v) => bytes.copy_from_slice(&v.to_ne_bytes()),
         }
@@ -97,6 +102,8 @@ impl Number {
             Number::I32(v) => v.into(),
             Number::U32(v) => v.into(),
             Number::I64(v) => v as f64,
+            Number::F16(v) => v.into(),
+            Number::BF16(v) => v.into(),
             Number::F32(v) => v.into(),
             Number::F64(v) => v,
         }
@@ -152,6 +159,7 @@ impl ScalarFn {
         match dtype {
             DType::Bool | DType::U8 | DType::I32 | DType::U32 | DType::F32 => apply_narrow(self, args, dtype),
             DType::I64 | DType::F64 => apply_wide(self, args, dtype),
+            DType::F16 | DType::BF16 => panic!("{} of a number of type {dtype}, which is for storage", self.name()),
         }
     }
 }

@@ -14,8 +14,10 @@
 
 use crate::array::Array;
 use crate::graph::{DType, TensorType};
-use crate::prim::{Cast, Combine, Op, Reduction};
+use crate::prim::{Cast, Combine, Op, Primitive, Reduction};
 use crate::scalar::{Cost, ScalarFn, Signature};
+
+use super::draw::array_of;
 
 /// A value and how far, at each element, a correct engine's may be from it.
 #[derive(Clone, Debug)]
@@ -92,6 +94,11 @@ pub fn evaluate(
     }
     check_range(op, &values, &value, specials)?;
 
+    if let Op::Cast(cast) = op
+        && cast.dtype.is_half()
+    {
+        return rounded_to_half(cast.dtype, operands[0], value);
+    }
     let shadow_ty = shadow_type(ty);
     let shadow_op = shadow_op(op);
     let shadows: Vec<Array> = values.iter().map(|v| shadow(v)).collect();
@@ -126,6 +133,25 @@ pub fn evaluate(
         }
     }
     Ok(Bounded { value, error })
+}
+
+/// A number of few digits, `value`, to which all that `operand` may be is rounded: it is exact, or the operand lies too near to where rounding jumps.
+fn rounded_to_half(half: DType, operand: &Bounded, value: Array) -> Result<Bounded, IllConditioned> {
+    let ty = TensorType::new(DType::F64, value.shape().clone());
+    let wide = operand.value.to_f64_vec();
+    for sign in [-1.0, 1.0] {
+        let moved: Vec<f64> = wide.iter().zip(&operand.error).map(|(v, e)| v + sign * 2.0 * e).collect();
+        let rounded = Cast { dtype: half }.eval(&[&array_of(&ty, &moved)], &ty.with_dtype(half));
+        // Which sign a zero has is left open too.
+        let same = |i: usize| {
+            let (a, b) = (rounded.get_f64(i), value.get_f64(i));
+            a == b && (a != 0.0 || operand.error[i] == 0.0) || a.is_nan() && b.is_nan()
+        };
+        if !(0..wide.len()).all(same) {
+            return Err(IllConditioned::Jump);
+        }
+    }
+    Ok(Bounded::exact(value))
 }
 
 /// What an operation rounds by itself.
@@ -432,13 +458,11 @@ fn shadow_op(op: &Op) -> Op {
     }
 }
 
-/// The array with single precision widened to double.
+/// The array with less than double precision widened to it.
 fn shadow(array: &Array) -> Array {
-    match array.as_slice::<f32>() {
-        Ok(x) => {
-            Array::new(array.shape().clone(), x.iter().map(|&v| f64::from(v)).collect()).expect("the same elements")
-        }
-        Err(_) => array.clone(),
+    match array.dtype() {
+        DType::F16 | DType::BF16 | DType::F32 => array_of(&shadow_type(&array.ty()), &array.to_f64_vec()),
+        _ => array.clone(),
     }
 }
 

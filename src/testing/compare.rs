@@ -21,6 +21,8 @@ impl Tolerance {
     /// A few dozen roundings of this element type; none for integers and truth values.
     pub const fn of(dtype: DType) -> Tolerance {
         match dtype {
+            DType::F16 => Tolerance { relative: 2e-3, scaled: 1e-3, absolute: 1e-7 },
+            DType::BF16 => Tolerance { relative: 1.6e-2, scaled: 8e-3, absolute: 1e-30 },
             DType::F32 => Tolerance { relative: 1e-5, scaled: 1e-6, absolute: 1e-30 },
             DType::F64 => Tolerance { relative: 1e-13, scaled: 1e-14, absolute: 1e-290 },
             DType::Bool | DType::U8 | DType::I32 | DType::U32 | DType::I64 => Tolerance::EXACT,

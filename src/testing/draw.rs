@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::array::Array;
 use crate::graph::{DType, TensorType};
+use crate::scalar::math;
 
 /// A stream of choices. The same seed gives the same choices on every machine.
 #[derive(Clone, Debug)]
@@ -82,6 +83,8 @@ pub(super) fn array_of(ty: &TensorType, values: &[f64]) -> Array {
         DType::U32 => Array::new(shape, values.iter().map(|&v| v as u32).collect()),
         DType::I32 => Array::new(shape, values.iter().map(|&v| v as i32).collect()),
         DType::I64 => Array::new(shape, values.iter().map(|&v| v as i64).collect()),
+        DType::F16 => Array::new(shape, values.iter().map(|&v| math::half::f16_of(v as f32)).collect()),
+        DType::BF16 => Array::new(shape, values.iter().map(|&v| math::half::bf16_of(v as f32)).collect()),
         DType::F32 => Array::new(shape, values.iter().map(|&v| v as f32).collect()),
         DType::F64 => Array::new(shape, values.to_vec()),
     };

@@ -12,7 +12,7 @@ use crate::array::Array;
 use crate::build::Program;
 use crate::graph::{DType, Dims, Graph, Name, NodeId, Origin, Shape, TensorType};
 use crate::interp::{self, Results};
-use crate::prim::{Broadcast, Const, Input, Op, OpKind, Param, ParamKind, Reduce, Reduction, Reshape, Transpose};
+use crate::prim::{Broadcast, Cast, Const, Input, Op, OpKind, Param, ParamKind, Reduce, Reduction, Reshape, Transpose};
 use crate::scalar::ScalarFn;
 
 use super::bound::{self, Bounded, IllConditioned, Specials};
@@ -178,6 +178,16 @@ impl<'c> Generator<'c> {
     /// Appends an operation, or nothing if it does not fit or is no basis for a comparison.
     pub(super) fn push(&mut self, op: impl Into<Op>, operands: &[NodeId]) -> Option<NodeId> {
         let op = op.into();
+        if let Some(half) = operands.iter().map(|&o| self.ty(o).dtype).find(|d| d.is_half() && !op.takes_halves()) {
+            let mut widened = Vec::new();
+            for &o in operands {
+                let is_half = self.ty(o).dtype == half;
+                widened.push(if is_half { self.push(Cast { dtype: DType::F32 }, &[o])? } else { o });
+            }
+            let result = self.push(op, &widened)?;
+            let back = self.ty(result).dtype == DType::F32;
+            return if back { self.push(Cast { dtype: half }, &[result]) } else { Some(result) };
+        }
         let types: Vec<TensorType> = operands.iter().map(|&o| self.ty(o)).collect();
         let ty = op.infer(&types.iter().collect::<Vec<_>>()).ok()?;
         if ty.shape.rank() > 5 || ty.shape.checked_numel()? > self.config.max_elements {
@@ -289,7 +299,7 @@ impl<'c> Generator<'c> {
     }
 
     pub(super) fn dtype(&mut self) -> DType {
-        const TYPES: [DType; 10] = [
+        const TYPES: [DType; 12] = [
             DType::F32,
             DType::F32,
             DType::F32,
@@ -299,6 +309,8 @@ impl<'c> Generator<'c> {
             DType::I64,
             DType::U8,
             DType::U32,
+            DType::F16,
+            DType::BF16,
             DType::Bool,
         ];
         self.draw.of(&TYPES)
@@ -364,7 +376,7 @@ impl<'c> Generator<'c> {
             }
             DType::U8 | DType::U32 => self.draw.fill(ty, |d| d.below(12) as f64),
             DType::I32 | DType::I64 => self.draw.fill(ty, |d| d.below(15) as f64 - 5.0),
-            DType::F32 | DType::F64 => match style {
+            DType::F16 | DType::BF16 | DType::F32 | DType::F64 => match style {
                 _ if specials => self.draw.fill(ty, |d| {
                     let special = d.of(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0]);
                     if d.chance(0.1) { special } else { d.below(17) as f64 / 2.0 - 4.0 }

@@ -29,6 +29,8 @@ fn garbage(ty: &TensorType) -> Array {
         DType::U32 => Array::new([n], vec![u32::MAX; n]),
         DType::I32 => Array::new([n], vec![-1i32; n]),
         DType::I64 => Array::new([n], vec![-1i64; n]),
+        DType::F16 => Array::new([n], vec![half::f16::from_bits(u16::MAX); n]),
+        DType::BF16 => Array::new([n], vec![half::bf16::from_bits(u16::MAX); n]),
         DType::F32 => Array::new([n], vec![f32::from_bits(u32::MAX); n]),
         DType::F64 => Array::new([n], vec![f64::from_bits(u64::MAX); n]),
     };

@@ -39,7 +39,7 @@ fn make(d: &mut Draw) -> (Body, Single) {
     let types = match d.below(6) {
         0 | 1 => vec![DType::F32, DType::F32, DType::Bool, DType::I32, DType::U8, DType::U32],
         2 => vec![DType::F64, DType::I64, DType::Bool],
-        3 => vec![d.of(&DType::ALL)],
+        3 => vec![d.of(&DType::ALL), DType::F32],
         4 => vec![DType::F32],
         _ => DType::ALL.to_vec(),
     };
@@ -193,7 +193,7 @@ impl Maker<'_> {
                 let v: f64 = self.d.of(&[0.0, 1.0, -1.0, 2.0, 0.5, 3.0]);
                 Inst::Const(if dtype == DType::Bool { v.abs().min(1.0).round() } else { v }.to_bits())
             }
-            1 => {
+            1 if !dtype.is_half() => {
                 let (affine, _) = self.read_index(upto);
                 Inst::Counter(affine)
             }
@@ -263,7 +263,10 @@ impl Maker<'_> {
 
     /// A fold whose result does not depend on the order.
     fn fold(&mut self) {
-        let v = self.any(None, true);
+        let mut v = self.any(None, true);
+        if self.k.0.value(v).dtype.is_half() {
+            v = self.add(Inst::Cast(v), DType::F32, true);
+        }
         let dtype = self.k.0.value(v).dtype;
         let number = [ScalarFn::Add, ScalarFn::Max, ScalarFn::Min];
         let f = match dtype {
@@ -329,7 +332,8 @@ impl Maker<'_> {
         let coefs = self.write_strides(0, if inner { n } else { rows });
         let (affine, mut len) = self.placed(&coefs, 3);
         let mut index = Index { affine, choice: None };
-        let add = dtype != DType::Bool && self.d.chance(0.15);
+        let computes = dtype != DType::Bool && !dtype.is_half();
+        let add = computes && self.d.chance(0.15);
         let scatter = self.k.0.serial && inner && dtype != DType::Bool && self.d.chance(0.7);
         if scatter {
             // Rows may meet.
@@ -356,7 +360,7 @@ impl Maker<'_> {
         let combine = self.d.of(&[ScalarFn::Add, ScalarFn::Add, ScalarFn::Max, ScalarFn::Min]);
         let mode = if add { StoreMode::Combine(combine) } else { StoreMode::Set };
         let mut slot = self.k.slot(dtype, access);
-        if before && dtype != DType::Bool {
+        if before && computes {
             // In place: what was there is part of the new value. It is read through the same slot, or through another for the same memory.
             let old = self.add(Inst::Load { slot, index: index.clone(), fill: 0 }, dtype, inner);
             let f = self.d.of(&[ScalarFn::Add, ScalarFn::Max, ScalarFn::Mul]);

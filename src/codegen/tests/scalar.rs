@@ -19,6 +19,10 @@ fn special(dtype: DType) -> Vec<f64> {
         DType::U32 => all.extend([31.0, 32.0, 2f64.powi(31), f64::from(i32::MAX), f64::from(u32::MAX), 2f64.powi(32)]),
         DType::I32 => all.extend([f64::from(i32::MAX), 1.0 + f64::from(i32::MAX), 1e4]),
         DType::I64 => all.extend([i64::MAX as f64, 2f64.powi(62), 2f64.powi(32), 2f64.powi(31)]),
+        DType::F16 => {
+            all.extend([65504.0, 65519.0, 65520.0, 6.1e-5, 5.9e-8, 2.9e-8, 3e-8, 1.00048828125, 1.00146484375])
+        }
+        DType::BF16 => all.extend([3.3895e38, 3.4e38, 9.2e-41, 4.5e-41, 1.00390625, 1.01171875]),
         DType::F32 => {
             all.extend([f32::MAX, f32::MIN_POSITIVE, f32::from_bits(1), f32::from_bits(77777)].map(f64::from))
         }
@@ -112,7 +116,13 @@ fn every_cast() {
 #[test]
 fn every_length() {
     let mut d = Draw::new(5);
-    for dtype in DType::ALL {
+    for half in [DType::F16, DType::BF16] {
+        for n in 1..=80 {
+            check_map(&mut d, &[half], DType::F32, n, |args| Inst::Cast(args[0]));
+            check_map(&mut d, &[DType::F32], half, n, |args| Inst::Cast(args[0]));
+        }
+    }
+    for dtype in DType::ALL.into_iter().filter(|d| !d.is_half()) {
         let f = if dtype == DType::Bool { ScalarFn::Xor } else { ScalarFn::Sub };
         for n in 1..=80 {
             check_map(&mut d, &[dtype, dtype], dtype, n, |args| Inst::Map(f, args));

@@ -179,6 +179,7 @@ impl<'k> Body<'k> {
                         DType::I32 | DType::I64 => Lane::I(parts[i]),
                         DType::U8 | DType::U32 => Lane::U(parts[i]),
                         DType::Bool => Lane::M(parts[i]),
+                        DType::F16 | DType::BF16 => panic!("{} of {dtype}, which is for storage", f.name()),
                     })
                     .collect();
                 let (result, is_mask) = match f.apply(&mut l, &args) {
@@ -202,6 +203,7 @@ impl<'k> Body<'k> {
             DType::I32 => l.iconst(i64::from(v as i32)),
             DType::I64 => l.iconst(v as i64),
             DType::Bool => l.mconst(v != 0.0),
+            DType::F16 | DType::BF16 => panic!("{dtype} in a kernel for wide vectors"),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use half::{bf16, f16};
 use prost::Message;
 use prost::bytes::Bytes;
 
@@ -126,6 +127,8 @@ fn from_bytes(ty: &TensorType, bytes: &[u8]) -> Result<Array, String> {
         DType::I32 => elements(ty, bytes, i32::from_le_bytes),
         DType::U32 => elements(ty, bytes, u32::from_le_bytes),
         DType::I64 => elements(ty, bytes, i64::from_le_bytes),
+        DType::F16 => elements(ty, bytes, f16::from_le_bytes),
+        DType::BF16 => elements(ty, bytes, bf16::from_le_bytes),
         DType::F32 => elements(ty, bytes, f32::from_le_bytes),
         DType::F64 => elements(ty, bytes, f64::from_le_bytes),
     }
@@ -151,6 +154,9 @@ fn from_fields(ty: &TensorType, tensor: &proto::Tensor) -> Result<Array, String>
         DType::I32 => elements(ty, &tensor.int32_data, Some),
         DType::U32 => elements(ty, &tensor.uint64_data, |v| u32::try_from(v).ok()),
         DType::I64 => elements(ty, &tensor.int64_data, Some),
+        // The bits, in the low half of a word.
+        DType::F16 => elements(ty, &tensor.int32_data, |v| u16::try_from(v).ok().map(f16::from_bits)),
+        DType::BF16 => elements(ty, &tensor.int32_data, |v| u16::try_from(v).ok().map(bf16::from_bits)),
         DType::F32 => elements(ty, &tensor.float_data, Some),
         DType::F64 => elements(ty, &tensor.double_data, Some),
     }
@@ -237,6 +243,8 @@ pub(super) fn from_array(name: &str, array: &Array) -> proto::Tensor {
         DType::I32 => bytes(array, i32::to_le_bytes),
         DType::U32 => bytes(array, u32::to_le_bytes),
         DType::I64 => bytes(array, i64::to_le_bytes),
+        DType::F16 => bytes(array, f16::to_le_bytes),
+        DType::BF16 => bytes(array, bf16::to_le_bytes),
         DType::F32 => bytes(array, f32::to_le_bytes),
         DType::F64 => bytes(array, f64::to_le_bytes),
     };

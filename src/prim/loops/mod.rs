@@ -265,6 +265,10 @@ impl Primitive for Loop {
         run_loop(&self.spec, &[self.result], operands).remove(0)
     }
 
+    fn takes_halves(&self) -> bool {
+        true
+    }
+
     fn lowering(&self, _: &[&TensorType], _: &TensorType) -> Lowering {
         Lowering::Loop
     }

@@ -11,7 +11,7 @@
 //! arithmetic. Arguments that a straight line cannot serve (the sine of a huge number, the gamma function left of
 //! zero) go through [`Lanes::rare`].
 //!
-//! The error of each function stands in its documentation: the bound that `tests/accuracy.rs` asserts, in units in the
+//! The error of each function stands in its documentation: the bound that `tests/accuracy` asserts, in units in the
 //! last place of the exact result, over the whole range including subnormal arguments and results. The f32 bounds lie
 //! just above the largest error in sweeps of every 67th bit pattern or denser, the f64 bounds above the largest of
 //! some 10,000 exact values a function. Every function returns NaN for NaN unless it says otherwise; the sign and
@@ -27,6 +27,7 @@ mod coef;
 mod double;
 mod exp;
 mod gamma;
+pub mod half;
 mod hyperbolic;
 mod log;
 mod polygamma;

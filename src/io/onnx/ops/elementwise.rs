@@ -188,6 +188,7 @@ fn cast<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let x = node.input(0)?;
     let dtype = if node.version < 6 {
         match node.text("to", "")? {
+            "FLOAT16" => DType::F16,
             "FLOAT" => DType::F32,
             "DOUBLE" => DType::F64,
             "INT32" => DType::I32,
