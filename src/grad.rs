@@ -23,7 +23,7 @@ pub enum GradError {
         ty: TensorType,
     },
     /// Integers and truth values have no derivatives.
-    #[error("{node} is {dtype}, and only f32 and f64 have derivatives")]
+    #[error("{node} is {dtype}, and only floats have derivatives")]
     NotFloat {
         /// The node.
         node: NodeId,
@@ -122,9 +122,7 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
         let node = NodeId::new(index);
         if graph.op(node).looped().is_some() {
             if let Some(results) = loops.get(&node) {
-                for operand in reverse_loop(graph, &mut cotangents, &depends, node, results) {
-                    taken[operand.index()] = None;
-                }
+                reverse_loop(graph, (&mut cotangents, &mut taken), &depends, node, results);
             }
             continue;
         }
@@ -149,16 +147,17 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
             taken: taken[index].take(),
             operands_taken: SmallVec::new(),
         };
-        let parts = op.vjp(&mut cx);
-        let operands_taken = cx.operands_taken;
+        let condition = cx.taken.clone().filter(|_| !matches!(op, Op::Map(_)));
+        let mut parts = op.vjp(&mut cx);
+        let mut operands_taken = cx.operands_taken;
+        if let Some(condition) = condition {
+            operands_taken = Taken::pass(condition, &op, (&mut emit, &operands, node), &mut parts);
+        }
         debug_assert_eq!(parts.len(), operands.len(), "{} gives one cotangent for each operand", op.name());
         for (i, (&operand, part)) in operands.iter().zip(parts).enumerate() {
             if let Some(part) = part.filter(|_| depends[operand.index()]) {
                 let of_part = operands_taken.get(i).cloned().flatten();
-                let so_far = taken[operand.index()].take();
-                let is_first = cotangents[operand.index()].is_none();
-                taken[operand.index()] = if is_first { of_part } else { Taken::or(so_far, of_part) };
-                accumulate(graph, &mut cotangents, operand, part, "sum");
+                receive(graph, (&mut cotangents, &mut taken), operand, (part, of_part));
             }
         }
     }
@@ -174,33 +173,48 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
     Ok(wrt.iter().map(gradient).collect())
 }
 
-/// Appends the reverse of the loop with these results, if there are cotangents and operands that want them. Returns the operands that got cotangents.
+/// Appends the reverse of the loop with these results, if there are cotangents and operands that want them.
 fn reverse_loop(
     graph: &mut Graph,
-    cotangents: &mut [Option<NodeId>],
+    (cotangents, taken): (&mut [Option<NodeId>], &mut [Option<Taken>]),
     depends: &[bool],
     first: NodeId,
     results: &[NodeId],
-) -> Vec<NodeId> {
+) {
     let looped = |node: NodeId| graph.op(node).looped().expect("a result of a loop");
-    let given = results.iter().filter(|r| depends[r.index()]);
-    let given: Vec<_> = given.filter_map(|&r| cotangents[r.index()].map(|c| (looped(r).result, c))).collect();
+    let with_cotangents = results.iter().filter(|r| depends[r.index()] && cotangents[r.index()].is_some());
+    let given: Vec<_> =
+        with_cotangents.clone().filter_map(|&r| cotangents[r.index()].map(|c| (looped(r).result, c))).collect();
+    let conditions: Option<Vec<Taken>> = with_cotangents.map(|r| taken[r.index()].take()).collect();
     let operands = graph.operands(first);
     let wanted: Vec<bool> = operands.iter().map(|o| depends[o.index()]).collect();
     if given.is_empty() || !wanted.contains(&true) {
-        return Vec::new();
+        return;
     }
     let spec = looped(first).spec.clone();
     let origin = graph.node(first).origin.with_vjp("loop", first);
-    let parts = vjp_of_loop(&mut Appender { graph, origin }, &spec, &operands, &given, &wanted);
-    let mut got = Vec::new();
+    let parts = vjp_of_loop(&mut Appender { graph, origin: origin.clone() }, &spec, &operands, &given, &wanted);
+    let anything = conditions.map(|all| Taken::anything(&mut Appender { graph, origin: origin.clone() }, &all));
     for (&operand, part) in operands.iter().zip(parts) {
-        if let Some(part) = part.filter(|_| depends[operand.index()]) {
-            accumulate(graph, cotangents, operand, part, "sum");
-            got.push(operand);
+        if let Some(mut part) = part.filter(|_| depends[operand.index()]) {
+            let of_part =
+                anything.map(|any| Taken::hide(&mut Appender { graph, origin: origin.clone() }, any, &mut part));
+            receive(graph, (cotangents, taken), operand, (part, of_part));
         }
     }
-    got
+}
+
+/// Adds to the cotangent of `node`, and to the condition under which it counts.
+fn receive(
+    graph: &mut Graph,
+    (cotangents, taken): (&mut [Option<NodeId>], &mut [Option<Taken>]),
+    node: NodeId,
+    (part, of_part): (NodeId, Option<Taken>),
+) {
+    let so_far = taken[node.index()].take();
+    let is_first = cotangents[node.index()].is_none();
+    taken[node.index()] = if is_first { of_part } else { Taken::or(so_far, of_part) };
+    accumulate(graph, cotangents, node, part, "sum");
 }
 
 /// Marks, among the first `end` nodes, `wrt` and what depends on them through float operands.
@@ -252,7 +266,7 @@ impl Emit for Appender<'_> {
         self.graph
     }
 
-    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
+    fn append(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
         match self.graph.push(op, operands, self.origin.clone()) {
             Ok(id) => id,
             Err(error) => panic!("a rule made an ill-typed node ({}): {error}", self.origin),

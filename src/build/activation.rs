@@ -1,7 +1,7 @@
 //! Activations: composites of elementwise functions.
 //!
-//! Values and gradients are finite for every finite element whose limit is, however large: exponentials are taken of what is not positive only. A kink has
-//! the derivative that its method states. The branch not taken hands on no NaN.
+//! Values and gradients are finite for every finite element whose limit is, however large: exponentials are taken of what is not positive only. Infinite
+//! elements give the limits. A kink has the derivative that its method states. The branch not taken hands on no NaN.
 
 use super::Tensor;
 use super::arith::Operand;
@@ -19,15 +19,16 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn gelu(self) -> Tensor<'g> {
         let _scope = self.builder.scope("gelu", &[self]);
-        0.5 * self * (1.0 + (self * std::f64::consts::FRAC_1_SQRT_2).erf())
+        self.gated(|x| 0.5 + 0.5 * (x * std::f64::consts::FRAC_1_SQRT_2).erf())
     }
 
     /// The approximation `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` of [`Tensor::gelu`] (Hendrycks and Gimpel 2016).
     #[track_caller]
     pub fn gelu_tanh(self) -> Tensor<'g> {
         let _scope = self.builder.scope("gelu_tanh", &[self]);
-        let inner: Tensor<'g> = std::f64::consts::FRAC_2_PI.sqrt() * (self + 0.044715 * self * self * self);
-        0.5 * self * (1.0 + inner.tanh())
+        // Beyond 30 the hyperbolic tangent is 1; its argument must not overflow.
+        let inner = |x: Tensor<'g>| std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x * x * x);
+        self.gated(|x| 0.5 + 0.5 * inner(x.clamp(-30.0, 30.0)).tanh())
     }
 
     /// The element where it is positive, elsewhere `slope` times it (Maas, Hannun and Ng 2013). The derivative at 0 is `slope`.
@@ -77,19 +78,19 @@ impl<'g> Tensor<'g> {
         positive.select(self * SCALE, negative.expm1() * (ALPHA * SCALE))
     }
 
-    /// `x sigmoid(x)` (Hendrycks and Gimpel 2016; Ramachandran, Zoph and Le 2017). NaN for `-inf`.
+    /// `x sigmoid(x)` (Hendrycks and Gimpel 2016; Ramachandran, Zoph and Le 2017).
     #[doc(alias = "swish")]
     #[track_caller]
     pub fn silu(self) -> Tensor<'g> {
         let _scope = self.builder.scope("silu", &[self]);
-        self * self.sigmoid()
+        self.gated(|x| x.sigmoid())
     }
 
-    /// `x tanh(softplus(x))` (Misra 2019). NaN for `-inf`.
+    /// `x tanh(softplus(x))` (Misra 2019).
     #[track_caller]
     pub fn mish(self) -> Tensor<'g> {
         let _scope = self.builder.scope("mish", &[self]);
-        self * self.softplus().tanh()
+        self.gated(|x| x.softplus().tanh())
     }
 
     /// `x / 6 + 1/2`, held between 0 and 1. The derivative at -3 and 3, where that begins, is 1/6.
@@ -128,6 +129,14 @@ impl<'g> Tensor<'g> {
         let _scope = self.builder.scope("clamp", &[self, low, high]);
         let held = self.lt(low).select(low, self);
         held.gt(high).select(high, held)
+    }
+
+    /// The element times a gate that goes from 0 to 1. At -inf it is 0 and so is the derivative, at inf they are inf and 1.
+    #[track_caller]
+    fn gated(self, gate: impl FnOnce(Tensor<'g>) -> Tensor<'g>) -> Tensor<'g> {
+        let infinite = self.is_inf();
+        let finite = infinite.select(self.builder.number(self.ty(), 0.0), self);
+        infinite.select(self.relu(), finite * gate(finite))
     }
 
     /// Where the element is positive, and the element where it is not, elsewhere 0.

@@ -9,6 +9,10 @@ use super::{configurations, value_and_gradients};
 const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
 
+/// Far out, and what a gated unit gives there.
+const ENDS: [f64; 5] = [-INF, INF, -1e30, 1e30, 0.0];
+const GATED: ([f64; 5], [f64; 5]) = ([0.0, INF, 0.0, 1e30, 0.0], [0.0, 1.0, 0.0, 1.0, 0.5]);
+
 /// A value and the gradient of its sum.
 type Outcome = (Vec<f64>, Vec<f64>);
 
@@ -79,6 +83,10 @@ fn methods() -> Vec<Row> {
             &[0.6e8, 0.8e8],
         ),
         row("triplet_margin", &[2.0, 3.0], |x| x.triplet_margin(x, x, 0.5), &[0.5], &[0.0, 0.0]),
+        row("silu(x)", &ENDS, |x| x.silu(), &GATED.0, &GATED.1),
+        row("mish(x)", &ENDS[..4], |x| x.mish(), &GATED.0[..4], &GATED.1[..4]),
+        row("gelu(x)", &ENDS, |x| x.gelu(), &GATED.0, &GATED.1),
+        row("gelu_tanh(x)", &ENDS, |x| x.gelu_tanh(), &GATED.0, &GATED.1),
         row("abs(x)", &[0.0, -1e30], |x| x.abs(), &[0.0, 1e30], &[0.0, -1.0]),
         row("relu(x)", &[0.0, -1e30], |x| x.relu(), &[0.0, 0.0], &[0.0, 0.0]),
     ]
@@ -132,6 +140,104 @@ fn hidden() -> Vec<Row> {
             &[3.0, 3.25],
         ),
     ]
+}
+
+/// Rows of two of the root of `[0, 4, 1, 9]`, by an operation that makes each row a number: the first row is hidden, because it has a 0.
+fn hidden_row(f: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g> + 'static, value: f64, gradient: [f64; 2]) -> Row {
+    row(
+        "select(x > 0, f(sqrt(x)), 0)",
+        &[0.0, 4.0, 1.0, 9.0],
+        move |x| {
+            let rows = x.reshape([2, 2]);
+            rows.min_over(1).gt(0.0).select(f(rows.sqrt()).reshape([2]), 0.0)
+        },
+        &[0.0, value],
+        &[0.0, 0.0, gradient[0], gradient[1]],
+    )
+}
+
+/// A number made of the root of `[0, 4]` by an operation that has no parts: it is hidden.
+fn hidden_whole(f: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g> + 'static) -> Row {
+    row(
+        "select(x > 0, f(sqrt(x)), 0)",
+        &[0.0, 4.0],
+        move |x| x.min().gt(0.0).select(f(x.sqrt()), 0.0),
+        &[0.0],
+        &[0.0, 0.0],
+    )
+}
+
+fn places<'g>(x: Tensor<'g>, places: [i32; 2]) -> Tensor<'g> {
+    x.builder().constant(Array::from(places))
+}
+
+fn hidden_behind_operations() -> Vec<Row> {
+    let third = 1.0 / 6.0;
+    let mut rows = vec![
+        hidden_row(|x| x.sum_over(1), 4.0, [0.5, third]),
+        hidden_row(|x| x.mean_over(1), 2.0, [0.25, third / 2.0]),
+        hidden_row(|x| x.max_over(1), 3.0, [0.0, third]),
+        hidden_row(|x| x.prod_over(1), 3.0, [1.5, third]),
+        hidden_row(|x| x.norm_over(1, 2.0), 10f64.sqrt(), [0.5 / 10f64.sqrt(), 0.5 / 10f64.sqrt()]),
+        hidden_row(|x| x.logsumexp_over(1), (1f64.exp() + 3f64.exp()).ln(), {
+            let share = 1.0 / (1.0 + 2f64.exp());
+            [0.5 * share, third * (1.0 - share)]
+        }),
+        hidden_row(|x| x.cumsum(1).slice(1, 1..2), 4.0, [0.5, third]),
+        hidden_row(|x| x.transpose([1, 0]).sum_over(0), 4.0, [0.5, third]),
+        hidden_row(
+            |x| x.flip([0, 1]).pad(&[(1, 0), (0, 1)], 5.0).slice(0, 1..3).flip([0]).slice(1, 0..1),
+            3.0,
+            [0.0, third],
+        ),
+        hidden_row(|x| x.builder().concat(&[x, x * x], 1).sum_over(1), 14.0, [1.5, 7.0 * third]),
+        hidden_row(|x| x.take(places(x, [1, 0]), 0).take(places(x, [1, 0]), 0).sum_over(1), 4.0, [0.5, third]),
+        hidden_row(|x| x.scatter(Combine::Add, places(x, [0, 1]), x, 0).sum_over(1), 8.0, [1.0, 2.0 * third]),
+        hidden_row(|x| x.scatter(Combine::Mul, places(x, [0, 1]), x, 0).sum_over(1), 10.0, [1.0, 1.0]),
+        hidden_row(|x| x.reshape([2, 1, 2]).avg_pool(&Pool::new([2])), 2.0, [0.25, third / 2.0]),
+        hidden_row(|x| x.reshape([2, 1, 2]).max_pool(&Pool::new([2])), 3.0, [0.0, third]),
+        hidden_whole(|x| {
+            x.builder().scan(x.builder().zeros(x.ty()), x.reshape([1, 2]), |h, x| (h + x.sqrt(), ())).0.sum()
+        }),
+        hidden_whole(|x| x.builder().checkpoint(|| x.sqrt().sum())),
+        row(
+            "select(x > 0, f(sqrt(x)), 0)",
+            &[0.0, 4.0],
+            |x| {
+                x.gt(0.0)
+                    .reshape([2, 1])
+                    .broadcast_to([2, 3])
+                    .select(x.sqrt().reshape([2, 1]).broadcast_to([2, 3]), 0.0)
+            },
+            &[0.0, 0.0, 0.0, 2.0, 2.0, 2.0],
+            &[0.0, 0.75],
+        ),
+        row(
+            "select(x > 0, inverse(x), 0)",
+            &[0.0; 4],
+            |x| x.max().gt(0.0).select(x.reshape([2, 2]).inverse().sum(), 0.0),
+            &[0.0],
+            &[0.0; 4],
+        ),
+        row(
+            "select(x > 0, inverse(x), 0)",
+            &[0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 4.0],
+            |x| x.reshape([2, 4]).max_over(1).gt(0.0).select(x.reshape([2, 2, 2]).inverse().sum_over([1, 2]), 0.0),
+            &[0.0, 0.75],
+            &[0.0, 0.0, 0.0, 0.0, -0.25, -0.125, -0.125, -0.0625],
+        ),
+    ];
+    // Far behind: steps become nodes.
+    rows.push(hidden_row(
+        |x| {
+            let turned = (0..9).fold(x, |x, _| x.transpose([1, 0]).reshape([4]).flip([0]).reshape([2, 2]) * 1.0);
+            let back = (0..9).fold(turned, |x, _| (x * 1.0).reshape([4]).flip([0]).reshape([2, 2]).transpose([1, 0]));
+            back.sum_over(1)
+        },
+        4.0,
+        [0.5, third],
+    ));
+    rows
 }
 
 fn naive() -> Vec<Row> {
@@ -198,6 +304,7 @@ fn methods_keep_their_digits_and_their_range() {
 #[test]
 fn what_is_hidden_has_no_influence() {
     check(&hidden());
+    check(&hidden_behind_operations());
 }
 
 #[test]
@@ -213,7 +320,8 @@ fn what_is_undefined_stays_undefined() {
 #[test]
 fn the_documentation_has_every_formula() {
     let page = include_str!("../../src/stability.md");
-    let rows = methods().into_iter().chain(hidden()).chain(naive()).chain(undefined());
+    let rows =
+        methods().into_iter().chain(hidden()).chain(hidden_behind_operations()).chain(naive()).chain(undefined());
     for row in rows {
         assert!(page.contains(&format!("`{}", row.formula)), "{} is not in src/stability.md", row.formula);
     }
