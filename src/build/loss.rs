@@ -8,6 +8,7 @@
 
 mod classes;
 mod distance;
+mod sequence;
 
 use crate::graph::{OpError, OpErrorKind};
 

@@ -96,6 +96,8 @@ fn apply<'g>(g: &'g Builder, name: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
         "cross_entropy_soft" => x[0].cross_entropy_soft(x[1], options),
         "cross_entropy_soft_all" => x[0].cross_entropy_soft(x[1], options.class_weights(x[2]).label_smoothing(0.2)),
         "cross_entropy_soft_sum" => x[0].cross_entropy_soft(x[1], options.reduction(LossReduction::Sum)),
+        "ctc_0" => x[0].log_softmax(-1).ctc(x[1], x[2], x[3], 0),
+        "ctc_2" => x[0].log_softmax(-1).ctc(x[1], x[2], x[3], 2),
         "nll" => x[0].nll(x[1]),
         "nll_ignore_weights" => x[0].nll_with(x[1], options.ignore_index(-100).class_weights(x[2])),
         "multi_margin_1" => x[0].multi_margin(x[1], 1, 0.75),

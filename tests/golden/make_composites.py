@@ -171,5 +171,20 @@ def main():
     case("cosine_loss", lambda x, y, t: F.cosine_embedding_loss(x, y, t.detach(), 0.1, **none), x(6, 4), x(6, 4), pairs)
     case("triplet_margin", lambda a, p, n: F.triplet_margin_loss(a, p, n, margin=0.5, eps=0.0, **none), x(6, 4), x(6, 4), x(6, 4))
 
+    # Sequences. The library takes logarithms of probabilities; PyTorch's gradient by them is right only with the log_softmax in front.
+    def ctc(blank, *lengths):
+        steps, labels = (torch.tensor(l) for l in lengths)
+        f = lambda x, t, *_: F.ctc_loss(F.log_softmax(x, -1), t, steps, labels, blank, "none")
+        return lambda x, t, s, l: f(x, t)
+
+    def ctc_case(name, blank, shape, targets, steps, lengths):
+        case(name, ctc(blank, steps, lengths), x(*shape), torch.tensor(targets), torch.tensor(steps), torch.tensor(lengths))
+
+    ctc_case("ctc_0", 0, (6, 3, 5), [[1, 2, 3], [2, 2, 4], [1, 1, 1]], [6, 6, 6], [3, 3, 3])
+    ctc_case("ctc_0:shorter", 0, (7, 4, 4), [[1, 2, 3], [3, 0, 0], [2, 2, 0], [0, 0, 0]], [7, 4, 3, 5], [3, 1, 2, 0])
+    ctc_case("ctc_2:another blank", 2, (5, 2, 4), [[0, 1], [3, 3]], [5, 4], [2, 2])
+    ctc_case("ctc_0:one step", 0, (1, 2, 3), [[1], [2]], [1, 1], [1, 0])
+    case("ctc_0:sharp", ctc(0, [8, 8], [3, 2]), x(8, 2, 4) * 300, torch.tensor([[1, 2, 1], [3, 3, 0]]), torch.tensor([8, 8]), torch.tensor([3, 2]))
+
 
 main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes math_f64.txt and math_f32.txt beside this script: exact values of the elementary functions, for tests/accuracy.rs.
+"""Writes math_f64.txt and math_f32.txt beside this script: exact values of the elementary functions, for tests/accuracy.
 
     python3 -m venv venv && venv/bin/pip install mpmath gmpy2 && venv/bin/python tests/golden/make_math.py
 
