@@ -1,5 +1,5 @@
 //! Transformations and how they compose: forward mode, batches, Hessian-vector products, Jacobians. Each operation's own rules are tested over the table in
-//! `gradients.rs`.
+//! `gradients/`.
 
 mod engines;
 
