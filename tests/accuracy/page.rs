@@ -29,27 +29,23 @@ fn page() -> String {
          Sums, differences, products, quotients, `sqrt`, `fma`, rounding to integers, `fmod`, `abs`, `sign`, `copysign`, `max`, `min` and conversions are rounded rightly or exact. The\n\
          interpreter and compiled code give the same bits.\n\n\
          In `f32`, functions of one argument are compared at every {}-th of the 2^32 bit patterns with values in double precision, functions of two at\n\
-         {} million pairs. In `f64` they are compared with exact values made with 96 digits, `points` of them, at random and\n\
+         {} thousand pairs. In `f64` they are compared with exact values made with 96 digits, `points` of them, at random and\n\
          awkward places. The table is made by `UPDATE_EXPECT=1 SWEEP_STRIDE=67 cargo test --release --test accuracy page`; every run of the tests holds the\n\
          functions to the bounds at a coarser stride, and the table to the bounds.\n\n\
          | function | `f32`: bound | met | at | `f64`: bound | met | at | points |\n\
          |---|---|---|---|---|---|---|---|\n",
         stride(),
-        8_000 / stride(),
+        8_000_000 / stride(),
     );
     for (name, bound32, bound64) in bounds() {
-        let (s, d) = (&single[name], &double[name]);
-        let at = |place: &str| if place.is_empty() { "everywhere".to_owned() } else { format!("`{place}`") };
-        writeln!(
-            text,
-            "| `{name}` | {bound32} | {:.3} | {} | {bound64} | {:.3} | {} | {} |",
-            s.1,
-            at(&s.2),
-            d.1,
-            at(&d.2),
-            d.3
-        )
-        .expect("a string takes all");
+        // The error met and where, and how many points there were.
+        let met = |worst: Option<&(f64, f64, String, usize)>| match worst {
+            Some((_, error, place, points)) if place.is_empty() => (format!("{error:.3} | everywhere"), *points),
+            Some((_, error, place, points)) => (format!("{error:.3} | `{place}`"), *points),
+            None => ("not compared |".to_owned(), 0),
+        };
+        let (s, (d, points)) = (met(single.get(name)).0, met(double.get(name)));
+        writeln!(text, "| `{name}` | {bound32} | {s} | {bound64} | {d} | {points} |").expect("a string takes all");
     }
     text
 }
@@ -70,7 +66,11 @@ fn the_page_states_the_bounds() {
         assert_eq!(row[0], name);
         for (column, bound) in [(1, bound32), (4, bound64)] {
             assert_eq!(row[column].parse::<f64>().unwrap(), bound, "{name}: the page is to be made again");
-            assert!(row[column + 1].parse::<f64>().unwrap() <= bound, "{name}");
+            // A function without exact values in `f64` has no number there.
+            assert!(
+                row[column + 1].parse::<f64>().is_ok_and(|met| met <= bound) || row[column + 1] == "not compared",
+                "{name}"
+            );
         }
     }
 }
