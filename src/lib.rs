@@ -51,11 +51,8 @@
 //! | read and set parameters | [`Params`] |
 //! | read data | [`data`] |
 //! | take ONNX models | `io::onnx`, with feature `onnx` |
-<<<<<<< HEAD
 //! | exchange arrays and parameters with other systems | [`io`] |
-=======
 //! | know the element types, and how they meet | [`dtypes`], [`DType`] |
->>>>>>> e7eed2f (Numbers of 16 bits: f16 and bf16 are stored and moved as they are, and computed with in f32)
 //! | know what happens at ties, at 0, and out of range | [`choices`] |
 //! | know what happens at the ends of the number range | [`stability`] |
 //! | know how accurate each scalar function is | [`accuracy`] |

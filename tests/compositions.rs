@@ -81,7 +81,7 @@ fn functions() -> Vec<(&'static str, Function)> {
         }),
         function("triangular solve", |x, w| {
             let m = matrix(x, w);
-            m.triangular_solve(x.reshape([2, 2]), TriangularOptions::new()).square().sum()
+            m.triangular_solve(x.reshape([2, 2]), TriangularOptions::default()).square().sum()
         }),
         function("scatter and gather", |x, w| {
             let places = x.builder().constant(Array::from([2i32, 0, 2, 3]));

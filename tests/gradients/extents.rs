@@ -74,7 +74,7 @@ const FUNCTIONS: &[(&str, F)] = &[
     }),
     ("cholesky", |x| definite(x).cholesky()),
     ("inverse", |x| definite(x).inverse()),
-    ("triangular_solve", |x| definite(x).triangular_solve(x.t(), TriangularOptions::new())),
+    ("triangular_solve", |x| definite(x).triangular_solve(x.t(), TriangularOptions::default())),
     ("solve of a batch", |x| {
         let m = definite(x);
         let n = x.shape()[1];
