@@ -45,7 +45,9 @@
 //! | give a function a derivative of one's own; trade time for memory | [`Builder::custom_vjp`], [`Builder::checkpoint`] |
 //! | write for one example, run for many | [`Builder::vmap`] |
 //! | know what derivatives mean and how they compose | [`transform`] |
-//! | train | [`train`]: [`Sgd`](train::Sgd), [`Adam`](train::Adam), [`AdamW`](train::AdamW), [`Rate`](train::Rate) |
+//! | train | [`train`]: [`Sgd`](train::Sgd), [`Adam`](train::Adam), [`AdamW`](train::AdamW), [`Rate`](train::Rate), [`Schedule`](train::Schedule), [`Groups`](train::Groups) |
+//! | put layers together | [`nn`] |
+//! | run epochs, measure, stop, go on | [`train::Trainer`] |
 //! | compile and run | [`Program`], [`Options`], [`Executable`], [`Report`] |
 //! | know where the time of a run goes | [`Bound::profile`] |
 //! | read and set parameters | [`Params`] |
@@ -85,6 +87,7 @@ pub mod graph;
 pub mod interp;
 pub mod io;
 mod jit;
+pub mod nn;
 pub mod opt;
 pub mod plan;
 pub mod prim;
@@ -115,6 +118,6 @@ pub mod prelude {
     pub use crate::build::{Conv, Interpolation, Layout, Padding, Pool};
     pub use crate::graph::types::{bf16, bool, f16, f32, f64, i32, i64, u8, u32};
     pub use crate::prim::{Combine, Keep};
-    pub use crate::train::{Adam, AdamW, Optimizer, Rate, Sgd};
+    pub use crate::train::{Adam, AdamW, Optimizer, Rate, Schedule, Sgd};
     pub use crate::{Array, ArrayView, DType, Engine, Executable, Options, Params, Shape, Stage, TensorType};
 }

@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::graph::{DType, OpError, OpErrorKind, Shape, TensorType};
 
-use super::{Init, Tensor};
+use super::{Init, Key, Tensor};
 
 /// What [`Tensor::attention`] may look at, and the scale of its scores. Everything may be seen unless set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,6 +11,7 @@ pub struct Attention<'g> {
     mask: Option<Tensor<'g>>,
     causal: bool,
     scale: Option<f64>,
+    dropout: Option<(f64, Key<'g>)>,
 }
 
 impl<'g> Attention<'g> {
@@ -32,6 +33,11 @@ impl<'g> Attention<'g> {
     /// The factor of the scores; `1 / sqrt(features)` unless set.
     pub fn scale(self, scale: f64) -> Attention<'g> {
         Attention { scale: Some(scale), ..self }
+    }
+
+    /// [`Tensor::dropout`] of the weights, the results of the softmax.
+    pub fn dropout(self, rate: f64, key: Key<'g>) -> Attention<'g> {
+        Attention { dropout: Some((rate, key)), ..self }
     }
 }
 
@@ -90,6 +96,10 @@ impl<'g> Tensor<'g> {
         }
         let masked = options.causal || options.mask.is_some();
         let weights = if masked { scores.softmax_or_zero(-1) } else { scores.softmax(-1) };
+        let weights = match options.dropout {
+            Some((rate, key)) => weights.dropout(rate, key),
+            None => weights,
+        };
         let width = values.shape()[rank - 1];
         weights.reshape(with(shared, rows, seen)).dot(values).reshape(with(batch, queries, width))
     }

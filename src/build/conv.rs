@@ -24,7 +24,7 @@ pub struct Conv {
     strides: PerAxis,
     padding: Padding,
     dilation: PerAxis,
-    groups: usize,
+    pub(crate) groups: usize,
     output_padding: PerAxis,
     layout: Layout,
 }

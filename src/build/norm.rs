@@ -185,15 +185,16 @@ impl<'g> BatchNorm<'g> {
             "BatchNorm: the type of one number for each channel is like f32[16], not {channels}"
         );
         let filled = |value: f64| -> Init { init::full(channels.shape.clone(), value).dtype(channels.dtype) };
-        BatchNorm {
-            gain: g.param(&format!("{name}.gain"), filled(1.0)),
-            bias: g.param(&format!("{name}.bias"), filled(0.0)),
-            mean: g.state(&format!("{name}.mean"), filled(0.0)),
-            variance: g.state(&format!("{name}.variance"), filled(1.0)),
-            axis,
-            momentum: 0.1,
-            eps: 1e-5,
-        }
+        let gain = g.param(&format!("{name}.gain"), filled(1.0));
+        let bias = g.param(&format!("{name}.bias"), filled(0.0));
+        let mean = g.state(&format!("{name}.mean"), filled(0.0));
+        let variance = g.state(&format!("{name}.variance"), filled(1.0));
+        BatchNorm::of([gain, bias], [mean, variance], axis)
+    }
+
+    /// The batch norm with this gain and bias, and states for the running mean and variance, over channels along `axis`.
+    pub fn of([gain, bias]: [Tensor<'g>; 2], [mean, variance]: [Tensor<'g>; 2], axis: isize) -> BatchNorm<'g> {
+        BatchNorm { gain, bias, mean, variance, axis, momentum: 0.1, eps: 1e-5 }
     }
 
     /// The share of a batch's statistics in the running ones: `running = (1 - momentum) running + momentum batch`; 0.1 unless set.

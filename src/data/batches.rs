@@ -1,11 +1,9 @@
 //! Minibatches of one size, in order or shuffled.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use crate::array::ArrayView;
 
 use super::Dataset;
+use super::examples::shuffle;
 
 /// Batches of one size: pairs of views, features and labels. See [`Dataset::batches`].
 #[derive(Clone, Debug)]
@@ -80,17 +78,10 @@ impl<'a> Shuffled<'a> {
     /// }
     /// ```
     pub fn epoch(&mut self, number: u64) -> Batches<'_> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(number);
         for (i, o) in self.order.iter_mut().enumerate() {
             *o = i as u32;
         }
-        // Fisher and Yates's shuffle. The product of a 64-bit number and the range, without its lower half, is a number in the range; its bias is below
-        // 2^-32.
-        for i in (1..self.order.len()).rev() {
-            let j = (u128::from(rng.next_u64()) * (i as u128 + 1)) >> 64;
-            self.order.swap(i, j as usize);
-        }
+        shuffle(&mut self.order, self.seed, number);
         self.copy.reorder(self.data, &self.order);
         Batches::new(&self.copy, self.size)
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   IDX files --idx::read--> Idx --Dataset::from_idx--> Dataset --batches--> (examples, labels) views of one size
+//!   arrays, npz, CSV, Dataset --Examples--> columns by name --split, Normalizer, Loader--> batches, the last of which may be smaller
 //!   text      --Text::new--> Text --windows--> (characters, next characters) views of one size
 //! ```
 //!
@@ -9,7 +10,10 @@
 
 mod batches;
 mod dataset;
+mod examples;
 pub mod idx;
+mod loader;
+mod normalize;
 mod text;
 
 use std::fmt;
@@ -17,7 +21,11 @@ use std::path::{Path, PathBuf};
 
 pub use batches::{Batches, Shuffled};
 pub use dataset::{Dataset, Split};
+pub use examples::Examples;
+pub(crate) use examples::joined;
 pub use idx::Idx;
+pub use loader::{Batch, Loader};
+pub use normalize::Normalizer;
 pub use text::{Text, Windows};
 
 /// A file that does not hold the data it should.
@@ -103,6 +111,30 @@ pub enum DataErrorKind {
         expected: &'static str,
         /// The extents.
         given: Vec<usize>,
+    },
+    /// Examples without columns.
+    #[error("there are no columns")]
+    NoColumns,
+    /// A name that two columns have.
+    #[error("there is another column of this name")]
+    ColumnTwice,
+    /// A name that no column has.
+    #[error("there is no column `{name}`; there are: {}", .known.join(", "))]
+    NoColumn {
+        /// The name.
+        name: String,
+        /// The columns' names.
+        known: Vec<String>,
+    },
+    /// Columns of different lengths.
+    #[error("{given} rows, but column `{other}` has {expected}")]
+    Rows {
+        /// Rows of this column.
+        given: usize,
+        /// Another column.
+        other: String,
+        /// Its rows.
+        expected: usize,
     },
     /// Images and labels that do not pair up.
     #[error("{labels} labels for the {examples} examples of {other}")]

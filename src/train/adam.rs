@@ -17,6 +17,8 @@ use super::{Optimizer, Rate, StepBuilder};
 ///
 /// The bias corrections `1 - b^t` are computed as `-expm1(t ln b)`, which loses no digits in the first steps, where `b^t` is close to 1. The moments are the
 /// states `<parameter>.adam_m` and `<parameter>.adam_v`, the count of steps taken is `adam.t`, an `i64`.
+///
+/// With [AMSGrad](Adam::amsgrad), the denominator has the largest `v` so far in place of `v`.
 #[derive(Clone, Debug)]
 pub struct Adam<'g>(Settings<'g>);
 
@@ -36,14 +38,26 @@ struct Settings<'g> {
     beta1: f64,
     beta2: f64,
     eps: f64,
-    /// Decoupled weight decay.
+    /// Weight decay that shrinks parameters.
     decay: f64,
+    /// Weight decay that is a term of the gradient.
+    penalty: f64,
+    amsgrad: bool,
     prefix: String,
 }
 
 impl<'g> Settings<'g> {
     fn new(rate: Rate<'g>, decay: f64) -> Settings<'g> {
-        Settings { rate, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay, prefix: String::new() }
+        Settings {
+            rate,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            decay,
+            penalty: 0.0,
+            amsgrad: false,
+            prefix: String::new(),
+        }
     }
 
     #[track_caller]
@@ -58,18 +72,27 @@ impl<'g> Settings<'g> {
         let rate = self.rate.resolve(step, &self.prefix);
         let t = step.count_steps(&format!("{}adam.t", self.prefix)) + 1;
         for &(p, g) in gradients {
+            let g = if self.penalty == 0.0 { g } else { g + self.penalty * p };
             let (m, v) = (step.state_of(p, &self.prefix, "adam_m"), step.state_of(p, &self.prefix, "adam_v"));
             let new_m = self.beta1 * m + (1.0 - self.beta1) * g;
             let new_v = self.beta2 * v + (1.0 - self.beta2) * (g * g);
             step.update(m, new_m);
             step.update(v, new_v);
+            let second = if self.amsgrad {
+                let max = step.state_of(p, &self.prefix, "adam_max");
+                let new_max = max.maximum(new_v);
+                step.update(max, new_max);
+                new_max
+            } else {
+                new_v
+            };
 
             // The corrections are scalars, so that each element costs one square root and one division.
             let t = t.cast(p.dtype());
             let rate = rate.like(step, p);
             let size = rate / correction(step, self.beta1, t);
             let root = correction(step, self.beta2, t).rsqrt();
-            let denominator = new_v.sqrt() * root + self.eps;
+            let denominator = second.sqrt() * root + self.eps;
             let shrunk = if self.decay == 0.0 { p } else { p * (1.0 - rate * self.decay) };
             step.update(p, shrunk - size * (new_m / denominator));
         }
@@ -99,6 +122,12 @@ macro_rules! adam {
                 $name(Settings { eps, ..self.0 })
             }
 
+            /// Divides by the largest second moment so far in place of the running one (Reddi, Kale and Kumar 2018, algorithm 2, with bias correction as
+            /// in PyTorch). It is the state `<parameter>.adam_max`.
+            pub fn amsgrad(self) -> $name<'g> {
+                $name(Settings { amsgrad: true, ..self.0 })
+            }
+
             /// Puts `prefix` and a dot before the names of the optimizer's state: `<prefix>.adam.t`, `<parameter>.<prefix>.adam_m`.
             pub fn prefix(self, prefix: &str) -> $name<'g> {
                 $name(Settings { prefix: format!("{prefix}."), ..self.0 })
@@ -120,6 +149,11 @@ impl<'g> Adam<'g> {
     /// Adam with this learning rate, usually 0.001.
     pub fn new(rate: impl Into<Rate<'g>>) -> Adam<'g> {
         Adam(Settings::new(rate.into(), 0.0))
+    }
+
+    /// Weight decay as a term of the gradient, `g + d p` (L2 regularization); 0 unless set. [`AdamW`] decays apart from the gradient.
+    pub fn weight_decay(self, weight_decay: f64) -> Adam<'g> {
+        Adam(Settings { penalty: weight_decay, ..self.0 })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Training: optimizers as graph nodes inside the step.
+//! Training: optimizers as graph nodes inside the step, and the loop around it, [`Trainer`].
 //!
 //! ```text
 //!   loss --grad--> gradients --Optimizer::update--> new values of parameters and optimizer state
@@ -14,29 +14,53 @@
 //! |---|---|---|
 //! | [`Sgd`] | none | |
 //! | [`Sgd`] with momentum | `w.momentum` | |
-//! | [`Adam`], [`AdamW`] | `w.adam_m`, `w.adam_v` | `adam.t`, the count of steps taken, an `i64` |
+//! | [`Adam`], [`AdamW`] | `w.adam_m`, `w.adam_v`, with AMSGrad `w.adam_max` | `adam.t`, the count of steps taken, an `i64` |
+//! | [`RmsProp`] | `w.rmsprop_v`, centered `w.rmsprop_m`, with momentum `w.momentum` | |
+//! | [`Adagrad`] | `w.adagrad_sum` | with a decay of the rate `adagrad.t`, the count of steps taken, an `i64` |
+//! | [`Lion`] | `w.lion_m` | |
+//! | [`Lbfgs`] | none | `lbfgs.s`, `lbfgs.y`, `lbfgs.rho`, `lbfgs.scale`, `lbfgs.gradient`, `lbfgs.move`, `lbfgs.t` |
 //! | any with [`Optimizer::accumulate`] | `w.accumulated` | `accumulate.t`, the count of steps taken, an `i64` |
 //! | with [`Rate::adjustable`] | | `learning_rate` |
-//! | with [`Rate::schedule`] | | `schedule.t`, the count of steps taken, an `i64` |
+//! | with [`Rate::schedule`] or a [`Schedule`] | | `schedule.t`, the count of steps taken, an `i64` |
 //!
-//! Two optimizers in one builder need different names for their own state: see [`Sgd::prefix`], [`Adam::prefix`] and [`AdamW::prefix`].
+//! Two optimizers in one builder need different names for their own state: see [`Sgd::prefix`] and its like. [`Groups`], which gives parameters different
+//! optimizers in one step, sees to that by itself.
 
+mod adagrad;
 mod adam;
 pub mod clip;
+mod groups;
+mod lbfgs;
+mod lion;
+pub mod log;
+pub mod metrics;
+mod plateau;
 mod rate;
+mod rmsprop;
+mod schedule;
 mod sgd;
+mod trainer;
 
-use crate::build::{Builder, Program, Tensor};
+use crate::build::{Builder, Program, Tensor, init};
 use crate::compile::{CompileError, Options};
 use crate::graph::{DType, Name, TensorType};
 use crate::prim::Op;
 use crate::runtime::{Executable, Params};
 use crate::{Array, Init};
 
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
 pub use clip::{Accumulated, Clipped};
+pub use groups::Groups;
+pub use lbfgs::Lbfgs;
+pub use lion::Lion;
+pub use metrics::Metrics;
+pub use plateau::{EarlyStopping, Goal, ReduceOnPlateau};
 pub use rate::Rate;
+pub use rmsprop::RmsProp;
+pub use schedule::{OneCycle, Schedule};
 pub use sgd::Sgd;
+pub use trainer::{Checkpoint, EpochRecord, EpochReport, Fit, Observer, StepReport, Stop, Task, TrainError, Trainer};
 
 /// A rule that turns gradients into new parameter values.
 ///
@@ -134,7 +158,7 @@ pub trait Optimizer<'g>: Sized {
                 "apply: {param:?} and its gradient {gradient:?} have one float type"
             );
         }
-        let mut step = StepBuilder { builder, updates: Vec::new() };
+        let mut step = StepBuilder { builder, updates: Vec::new(), group: String::new() };
         self.update(&mut step, gradients);
         TrainStep { builder, outputs: Vec::new(), updates: step.updates }
     }
@@ -169,6 +193,8 @@ fn param_name(tensor: Tensor<'_>) -> Option<Name> {
 pub struct StepBuilder<'g> {
     builder: &'g Builder,
     updates: Vec<(Tensor<'g>, Tensor<'g>)>,
+    /// What the names of states begin with that belong to the optimizer of a group of parameters.
+    group: String,
 }
 
 impl<'g> StepBuilder<'g> {
@@ -188,8 +214,18 @@ impl<'g> StepBuilder<'g> {
     /// If the name is taken, or `param` is not a parameter.
     #[track_caller]
     pub fn state_of(&self, param: Tensor<'g>, prefix: &str, name: &str) -> Tensor<'g> {
+        self.state_filled(param, prefix, name, 0.0)
+    }
+
+    /// [`StepBuilder::state_of`] that is `value` in every element at first.
+    ///
+    /// # Panics
+    /// As [`StepBuilder::state_of`].
+    #[track_caller]
+    pub fn state_filled(&self, param: Tensor<'g>, prefix: &str, name: &str, value: f64) -> Tensor<'g> {
         let Some(owner) = param_name(param) else { panic!("state_of: {param:?} is not a parameter") };
-        self.state(&format!("{owner}.{prefix}{name}"), param.ty().into())
+        let initial = init::full(param.shape(), value).dtype(param.dtype());
+        self.state(&format!("{owner}.{prefix}{name}"), initial)
     }
 
     /// A count of steps in a state called `name`: an `i64` scalar that is 0 at first. Gives the count before this step.
@@ -198,7 +234,7 @@ impl<'g> StepBuilder<'g> {
     /// If the name is taken.
     #[track_caller]
     pub fn count_steps(&mut self, name: &str) -> Tensor<'g> {
-        let taken = self.state(name, TensorType::new(DType::I64, []).into());
+        let taken = self.own_state(name, TensorType::new(DType::I64, []).into());
         self.update(taken, taken + 1);
         taken
     }
@@ -209,7 +245,16 @@ impl<'g> StepBuilder<'g> {
     /// If the name is taken.
     #[track_caller]
     pub fn scalar_state(&self, name: &str, value: f32) -> Tensor<'g> {
-        self.state(name, Init::from(Array::scalar(value)))
+        self.own_state(name, Init::from(Array::scalar(value)))
+    }
+
+    /// A state of the optimizer itself, called `name`; that of an optimizer of [`Groups`], `<group>.<name>`.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn own_state(&self, name: &str, initial: Init) -> Tensor<'g> {
+        self.state(&format!("{}{name}", self.group), initial)
     }
 
     /// Declares a state of the optimizer.

@@ -4,11 +4,12 @@ use std::fmt;
 
 use crate::build::Tensor;
 
-use super::StepBuilder;
+use super::schedule::expect_finite;
+use super::{Schedule, StepBuilder};
 
 /// A learning rate.
 ///
-/// A plain number is part of the compiled step. A rate that changes is a scalar of the graph and costs no recompilation:
+/// A plain number is part of the compiled step, and a [`Schedule`] is computed in it. A rate that is set is a scalar of the graph and costs no recompilation:
 ///
 /// ```
 /// use cotangent::prelude::*;
@@ -32,11 +33,11 @@ enum Kind<'g> {
     Number(f64),
     Adjustable(f32),
     Tensor(Tensor<'g>),
-    Schedule(Schedule),
+    Function(Function),
 }
 
 /// The rate at a step, as a tensor of the steps taken before it.
-type Schedule = std::rc::Rc<dyn for<'a> Fn(Tensor<'a>) -> Tensor<'a>>;
+type Function = std::rc::Rc<dyn for<'a> Fn(Tensor<'a>) -> Tensor<'a>>;
 
 impl<'g> Rate<'g> {
     /// A rate in the `f32` state `learning_rate`, to be changed between steps through [`Params::set`](crate::Params::set).
@@ -49,7 +50,7 @@ impl<'g> Rate<'g> {
         Rate(Kind::Adjustable(initial as f32))
     }
 
-    /// A rate computed inside the step from the count of steps taken before it, a scalar that is 0 in the first. The count is the state `schedule.t`.
+    /// A rate computed inside the step from the count of steps taken before it, an `f64` scalar that is 0 in the first. The count is the state `schedule.t`.
     ///
     /// ```
     /// use cotangent::prelude::*;
@@ -57,33 +58,25 @@ impl<'g> Rate<'g> {
     /// let rate = Rate::schedule(|t| 0.1 / (1.0 + t).sqrt());
     /// ```
     pub fn schedule(rate: impl for<'a> Fn(Tensor<'a>) -> Tensor<'a> + 'static) -> Rate<'g> {
-        Rate(Kind::Schedule(std::rc::Rc::new(rate)))
+        Rate(Kind::Function(std::rc::Rc::new(rate)))
     }
 
-    /// Half a cosine wave from `initial` to 0 in `steps` steps, 0 from then on: `initial (1 + cos(pi t / steps)) / 2` (Loshchilov and Hutter 2017, SGDR,
-    /// equation 5, with a minimum of 0 and no restart).
+    /// [`Schedule::cosine`] from `initial` to 0.
     ///
     /// # Panics
     /// If `initial` is not finite or `steps` is 0.
     #[track_caller]
     pub fn cosine(initial: f64, steps: u64) -> Rate<'g> {
-        expect_finite(initial);
-        assert!(steps > 0, "cosine: the rate falls in at least one step, not 0");
-        let steps = steps as f64;
-        Rate::schedule(move |t| (initial / 2.0) * (1.0 + (t.minimum(steps) * (std::f64::consts::PI / steps)).cos()))
+        Schedule::cosine(initial, 0.0, steps).into()
     }
 
-    /// `initial` times `factor` for every `every` steps taken: `initial factor^floor(t / every)`. The factor is positive.
+    /// [`Schedule::step`]: `initial` times `factor` for every `every` steps taken.
     ///
     /// # Panics
     /// If `initial` is not finite, the factor is not positive, or `every` is 0.
     #[track_caller]
     pub fn decay(initial: f64, factor: f64, every: u64) -> Rate<'g> {
-        assert!(factor > 0.0, "decay: the factor is positive, not {factor}");
-        expect_finite(initial);
-        assert!(every > 0, "decay: the rate falls after at least one step, not 0");
-        let every = every as f64;
-        Rate::schedule(move |t| initial * ((t / every).floor() * factor.ln()).exp())
+        Schedule::step(initial, factor, every).into()
     }
 
     /// The scalar tensor that holds the rate of this step.
@@ -104,9 +97,9 @@ impl<'g> Rate<'g> {
             Kind::Adjustable(initial) => {
                 Resolved::Tensor(step.scalar_state(&format!("{prefix}learning_rate"), initial))
             }
-            Kind::Schedule(rate) => {
+            Kind::Function(rate) => {
                 let taken = step.count_steps(&format!("{prefix}schedule.t"));
-                let rate = rate(taken.cast(crate::DType::F32));
+                let rate = rate(taken.cast(crate::DType::F64));
                 assert!(rate.rank() == 0 && rate.dtype().is_float(), "a schedule gives a float scalar, not {rate:?}");
                 Resolved::Tensor(rate)
             }
@@ -132,16 +125,17 @@ impl<'g> Resolved<'g> {
     }
 }
 
-/// Panics unless the rate is a finite number. A negative one climbs, which a program may want.
-#[track_caller]
-fn expect_finite(rate: f64) {
-    assert!(rate.is_finite(), "a learning rate is a finite number, not {rate}");
-}
-
 impl From<f64> for Rate<'_> {
     /// A number that never changes.
     fn from(rate: f64) -> Self {
         Rate(Kind::Number(rate))
+    }
+}
+
+impl From<Schedule> for Rate<'_> {
+    /// A function of the count of steps.
+    fn from(schedule: Schedule) -> Self {
+        Rate::schedule(move |t| schedule.of(t))
     }
 }
 
@@ -158,7 +152,7 @@ impl fmt::Debug for Rate<'_> {
             Kind::Number(number) => write!(f, "{number}"),
             Kind::Adjustable(initial) => write!(f, "adjustable({initial})"),
             Kind::Tensor(tensor) => write!(f, "{tensor:?}"),
-            Kind::Schedule(_) => f.write_str("schedule"),
+            Kind::Function(_) => f.write_str("schedule"),
         }
     }
 }

@@ -1,13 +1,11 @@
 //! Optimizers against plain loops in f64, and the state of a training step: names, sharing, schedules, determinism.
 
-mod engines;
-
+use crate::engines::engines;
 use cotangent::build::init;
 use cotangent::data;
 use cotangent::prelude::*;
 use cotangent::train::clip::clip_by_global_norm;
 use cotangent::train::{StepBuilder, TrainStep};
-use engines::engines;
 
 /// Minimum of the test function, one for each element.
 const TARGET: [f64; 4] = [1.0, -2.0, 0.5, 3.0];

@@ -1,0 +1,241 @@
+//! Examples in memory: arrays by name, whose first axes count the examples.
+
+use std::sync::Arc;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::array::{Array, ArrayElement, StorageRef};
+use crate::graph::{DType, Shape, TensorType};
+
+use super::{DataError, DataErrorKind, Dataset};
+
+/// Examples with any number of columns: images and labels, questions and answers, features and targets. Each column is an array, and row `i` of all columns together
+/// is example `i`.
+///
+/// ```
+/// use cotangent::Array;
+/// use cotangent::data::Examples;
+///
+/// let examples = Examples::new([("x", Array::from([[0.0f32, 1.0], [2.0, 3.0], [4.0, 5.0]])), ("y", Array::from([0, 1, 1]))])?;
+/// assert_eq!(examples.len(), 3);
+/// let [train, test] = examples.split([0.67, 0.33], 0);
+/// assert_eq!((train.len(), test.len()), (2, 1));
+/// # Ok::<(), cotangent::data::DataError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Examples {
+    columns: Arc<Vec<(String, Array)>>,
+    len: usize,
+}
+
+impl Examples {
+    /// The examples of these columns.
+    ///
+    /// # Errors
+    /// If there are none, one is a scalar, a name comes twice, or the counts of rows differ.
+    pub fn new<N: Into<String>, A: Into<Array>>(
+        columns: impl IntoIterator<Item = (N, A)>,
+    ) -> Result<Examples, DataError> {
+        let columns: Vec<(String, Array)> = columns.into_iter().map(|(n, a)| (n.into(), a.into())).collect();
+        let Some((first, array)) = columns.first() else {
+            return Err(DataError::new("examples", DataErrorKind::NoColumns));
+        };
+        let expected = array.shape().first().copied().unwrap_or(0);
+        for (i, (name, array)) in columns.iter().enumerate() {
+            let fail = |kind| Err(DataError::new(format!("column `{name}`"), kind));
+            let Some(&rows) = array.shape().first() else {
+                let expected = "one axis or more, the first of which counts them";
+                return fail(DataErrorKind::Axes { what: "examples", expected, given: Vec::new() });
+            };
+            if columns[..i].iter().any(|(other, _)| other == name) {
+                return fail(DataErrorKind::ColumnTwice);
+            }
+            if rows != expected {
+                return fail(DataErrorKind::Rows { given: rows, other: first.clone(), expected });
+            }
+        }
+        Ok(Examples { columns: Arc::new(columns), len: expected })
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if there are no examples.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Names and arrays of the columns.
+    pub fn columns(&self) -> impl ExactSizeIterator<Item = (&str, &Array)> {
+        self.columns.iter().map(|(name, array)| (&**name, array))
+    }
+
+    /// The column called `name`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn column(&self, name: &str) -> Result<&Array, DataError> {
+        let found = self.columns.iter().find(|(n, _)| n == name);
+        found.map(|(_, array)| array).ok_or_else(|| self.unknown(name))
+    }
+
+    fn unknown(&self, name: &str) -> DataError {
+        let known = self.columns.iter().map(|(n, _)| n.clone()).collect();
+        DataError::new("examples", DataErrorKind::NoColumn { name: name.to_owned(), known })
+    }
+
+    /// Type of one example's part of each column.
+    pub fn types(&self) -> impl Iterator<Item = (&str, TensorType)> {
+        self.columns().map(|(name, array)| (name, TensorType::new(array.dtype(), &array.shape()[1..])))
+    }
+
+    /// The examples with this column too, in place of one of the same name.
+    ///
+    /// # Errors
+    /// If it has another count of rows.
+    pub fn with(&self, name: &str, array: impl Into<Array>) -> Result<Examples, DataError> {
+        let others = self.columns.iter().filter(|(n, _)| n != name).cloned();
+        Examples::new(others.chain([(name.to_owned(), array.into())]))
+    }
+
+    /// The examples with these numbers, in this order.
+    ///
+    /// # Panics
+    /// If a number is out of range.
+    #[track_caller]
+    pub fn subset(&self, numbers: &[u32]) -> Examples {
+        if let Some(outside) = numbers.iter().find(|&&n| n as usize >= self.len) {
+            panic!("subset: there are {} examples, none has the number {outside}", self.len);
+        }
+        let columns = self.columns.iter().map(|(name, array)| (name.clone(), rows(array, numbers))).collect();
+        Examples { columns: Arc::new(columns), len: numbers.len() }
+    }
+
+    /// The examples in parts of about these shares, at random: `[0.8, 0.1, 0.1]` to train with, to validate and to test. Shares that add up to less than 1
+    /// leave examples out. The parts depend on the seed alone.
+    ///
+    /// # Panics
+    /// If a share is negative, or they add up to more than 1.
+    #[track_caller]
+    pub fn split<const N: usize>(&self, shares: [f64; N], seed: u64) -> [Examples; N] {
+        let sum: f64 = shares.iter().sum();
+        assert!(
+            shares.iter().all(|&s| s >= 0.0) && sum <= 1.0 + 1e-9,
+            "split: shares are positive and add up to 1 at most, not {shares:?}"
+        );
+        let order = order(self.len, Some(seed), u64::MAX);
+        let (mut sum, mut from) = (0.0, 0);
+        shares.map(|share| {
+            sum += share;
+            let to = ((sum * self.len as f64).round() as usize).clamp(from, self.len);
+            let part = self.subset(&order[from..to]);
+            from = to;
+            part
+        })
+    }
+
+    /// The examples with an integer column of class numbers written as rows of zeros with a 1 in the place of the class: `f32[examples, .., classes]`.
+    ///
+    /// # Errors
+    /// If there is no such column, or it holds something else than the integers `0..classes`.
+    pub fn one_hot(&self, name: &str, classes: usize) -> Result<Examples, DataError> {
+        let column = self.column(name)?;
+        if column.dtype().is_float() || column.dtype() == DType::Bool {
+            let kind = DataErrorKind::Elements { expected: "integers", given: column.dtype().name() };
+            return Err(DataError::new(format!("column `{name}`"), kind));
+        }
+        let labels = column.to_f64_vec();
+        let mut hot = vec![0.0f32; labels.len() * classes];
+        for (position, &label) in labels.iter().enumerate() {
+            if !(0.0..classes as f64).contains(&label) {
+                let kind = DataErrorKind::Label { value: label as i64, position, classes };
+                return Err(DataError::new(format!("column `{name}`"), kind));
+            }
+            hot[position * classes + label as usize] = 1.0;
+        }
+        let shape: Shape = column.shape().iter().copied().chain([classes]).collect();
+        self.with(name, Array::new(shape, hot).expect("a row of classes for each label"))
+    }
+}
+
+impl From<&Dataset> for Examples {
+    /// The columns `x`, the features, and `y`, the labels.
+    fn from(data: &Dataset) -> Examples {
+        let shape: Shape = std::iter::once(data.len()).chain(data.example_shape().iter().copied()).collect();
+        let x = Array::new(shape, data.features().to_vec()).expect("a data set has an example for each label");
+        let columns = vec![("x".to_owned(), x), ("y".to_owned(), Array::from(data.labels()))];
+        Examples { columns: Arc::new(columns), len: data.len() }
+    }
+}
+
+impl From<&Examples> for Examples {
+    /// The same examples, which are not copied.
+    fn from(examples: &Examples) -> Examples {
+        examples.clone()
+    }
+}
+
+/// The numbers `0..len`: in order, or shuffled by a seed and the number of an epoch, the same on every machine and in every version.
+pub(crate) fn order(len: usize, seed: Option<u64>, epoch: u64) -> Vec<u32> {
+    let len = u32::try_from(len).expect("there are fewer than 2^32 examples");
+    let mut order: Vec<u32> = (0..len).collect();
+    if let Some(seed) = seed {
+        shuffle(&mut order, seed, epoch);
+    }
+    order
+}
+
+/// Fisher and Yates's shuffle. The product of a 64-bit number and the range, without its lower half, is a number in the range; its bias is below 2^-32.
+pub(super) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(epoch);
+    for i in (1..order.len()).rev() {
+        let j = (u128::from(rng.next_u64()) * (i as u128 + 1)) >> 64;
+        order.swap(i, j as usize);
+    }
+}
+
+/// Rows of an array, which there are.
+pub(crate) fn rows(array: &Array, numbers: &[u32]) -> Array {
+    fn pick<T: ArrayElement>(elements: &[T], numbers: &[u32], shape: &Shape) -> Array {
+        let width: usize = shape[1..].iter().product();
+        let mut picked = Vec::with_capacity(numbers.len() * width);
+        for &n in numbers {
+            picked.extend_from_slice(&elements[n as usize * width..(n as usize + 1) * width]);
+        }
+        let shape: Shape = std::iter::once(numbers.len()).chain(shape[1..].iter().copied()).collect();
+        Array::new(shape, picked).expect("as many rows as numbers")
+    }
+    let shape = array.shape();
+    match array.storage() {
+        StorageRef::Bool(v) => pick(v, numbers, shape),
+        StorageRef::U8(v) => pick(v, numbers, shape),
+        StorageRef::I32(v) => pick(v, numbers, shape),
+        StorageRef::U32(v) => pick(v, numbers, shape),
+        StorageRef::I64(v) => pick(v, numbers, shape),
+        StorageRef::F32(v) => pick(v, numbers, shape),
+        StorageRef::F64(v) => pick(v, numbers, shape),
+    }
+}
+
+/// The rows of all these arrays, which are typed alike but for the first axis; at least one.
+pub(crate) fn joined(parts: &[Array]) -> Array {
+    fn join<T: ArrayElement>(parts: &[Array]) -> Array {
+        let elements: Vec<&[T]> = parts.iter().map(|p| p.as_slice::<T>().expect("the parts are typed alike")).collect();
+        let rows = parts.iter().map(|p| p.shape()[0]).sum();
+        let shape: Shape = std::iter::once(rows).chain(parts[0].shape()[1..].iter().copied()).collect();
+        Array::new(shape, elements.concat()).expect("the parts are typed alike")
+    }
+    match parts[0].dtype() {
+        DType::Bool => join::<bool>(parts),
+        DType::U8 => join::<u8>(parts),
+        DType::I32 => join::<i32>(parts),
+        DType::U32 => join::<u32>(parts),
+        DType::I64 => join::<i64>(parts),
+        DType::F32 => join::<f32>(parts),
+        DType::F64 => join::<f64>(parts),
+    }
+}

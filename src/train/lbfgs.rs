@@ -1,0 +1,134 @@
+//! L-BFGS.
+
+use crate::build::{Init, Scan, Tensor, init};
+use crate::graph::TensorType;
+
+use super::{Optimizer, Rate, StepBuilder};
+
+/// L-BFGS (Nocedal 1980; Nocedal and Wright 2006, algorithm 7.4): the direction is the gradient times an estimate of the inverse Hessian, made of how the last
+/// gradients changed with the last moves.
+///
+/// With gradient `g`, each step computes
+///
+/// ```text
+///   y = g - g of the step before        s = what that step moved
+///   if y.s > 1e-10: (s, y, 1 / y.s) joins the history, the oldest leaves; h = y.s / y.y
+///   q = -g;  from the newest pair to the oldest: a_i = (s_i.q) / (y_i.s_i), q = q - a_i y_i
+///   q = h q; from the oldest to the newest:      q = q + (a_i - (y_i.q) / (y_i.s_i)) s_i
+///   p = p + lr q                        in the first step lr min(1, 1 / |g|_1)
+/// ```
+///
+/// There is one evaluation of the loss in a step and no line search: this is PyTorch's `LBFGS` without one, of which a step of `max_iter` iterations is as many
+/// steps here. As there, nothing moves where no element of the gradient is above [`Lbfgs::tolerance`] in magnitude, or the direction does not go down.
+///
+/// It is for full batches: a pair from gradients of different examples says little of the curvature. All parameters have one element type. The history is in the
+/// states `lbfgs.s` and `lbfgs.y`, `[history, elements]`, and takes twice `history` times the memory of the parameters.
+#[derive(Clone, Debug)]
+pub struct Lbfgs<'g> {
+    rate: Rate<'g>,
+    history: usize,
+    tolerance: f64,
+    prefix: String,
+}
+
+/// The least curvature `y.s` of a pair, and the least descent of a direction.
+const CURVATURE: f64 = 1e-10;
+const DESCENT: f64 = 1e-9;
+
+impl<'g> Lbfgs<'g> {
+    /// L-BFGS with this learning rate, usually 1, and a history of 100.
+    pub fn new(rate: impl Into<Rate<'g>>) -> Lbfgs<'g> {
+        Lbfgs { rate: rate.into(), history: 100, tolerance: 1e-7, prefix: String::new() }
+    }
+
+    /// How many pairs are kept; 100 unless set.
+    ///
+    /// # Panics
+    /// If it is 0.
+    #[track_caller]
+    pub fn history(self, history: usize) -> Lbfgs<'g> {
+        assert!(history > 0, "Lbfgs: the history has at least one pair");
+        Lbfgs { history, ..self }
+    }
+
+    /// Where no element of the gradient is larger in magnitude, nothing moves; 1e-7 unless set.
+    pub fn tolerance(self, tolerance: f64) -> Lbfgs<'g> {
+        Lbfgs { tolerance, ..self }
+    }
+
+    /// Puts `prefix` and a dot before the names of the optimizer's state.
+    pub fn prefix(self, prefix: &str) -> Lbfgs<'g> {
+        Lbfgs { prefix: format!("{prefix}."), ..self }
+    }
+}
+
+impl<'g> Optimizer<'g> for Lbfgs<'g> {
+    /// # Panics
+    /// If the parameters are not all of one element type.
+    #[track_caller]
+    fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
+        let Some(&(first, _)) = gradients.first() else { return };
+        let dtype = first.dtype();
+        let mut parts = Vec::with_capacity(gradients.len());
+        for &(param, gradient) in gradients {
+            assert!(
+                param.dtype() == dtype,
+                "Lbfgs: the parameters are of one element type, not {dtype} and {}",
+                param.dtype()
+            );
+            parts.push(gradient.reshape([gradient.shape().numel()]));
+        }
+        let builder = step.builder();
+        let gradient = builder.concat(&parts, 0);
+        let (elements, history) = (gradient.shape()[0], self.history);
+
+        let zeros = |shape: &[usize]| -> Init { TensorType::new(dtype, shape).into() };
+        let name = |name: &str| format!("{}lbfgs.{name}", self.prefix);
+        let old_s = step.own_state(&name("s"), zeros(&[history, elements]));
+        let old_y = step.own_state(&name("y"), zeros(&[history, elements]));
+        let old_rho = step.own_state(&name("rho"), zeros(&[history]));
+        let old_scale = step.own_state(&name("scale"), init::ones([]).dtype(dtype));
+        let last_gradient = step.own_state(&name("gradient"), zeros(&[elements]));
+        let last_move = step.own_state(&name("move"), zeros(&[elements]));
+        let taken = step.count_steps(&name("t"));
+
+        // Pairs that are not there yet are zero and change nothing.
+        let change = gradient - last_gradient;
+        let curvature = change.vdot(last_move);
+        let joins = curvature.gt(CURVATURE);
+        let push = |old: Tensor<'g>, new: Tensor<'g>| {
+            let new = builder.concat(&[old.slice(0, 1..), new.expand(0)], 0);
+            joins.select(new, old)
+        };
+        let s = push(old_s, last_move);
+        let y = push(old_y, change);
+        let rho = push(old_rho, 1.0 / curvature);
+        let scale = joins.select(curvature / change.vdot(change), old_scale);
+
+        let (q, shares) = builder.scan_with(Scan::new().reverse(), -gradient, (s, y, rho), |q, (s, y, rho)| {
+            let share = rho * s.vdot(q);
+            (q - share * y, share)
+        });
+        let (direction, ()) = builder
+            .scan(q * scale, (s, y, rho, shares), |q, (s, y, rho, share)| (q + s * (share - rho * y.vdot(q)), ()));
+
+        let rate = self.rate.resolve(step, &self.prefix).like(step, gradient);
+        let shortened = rate * (1.0 / gradient.abs().sum()).minimum(1.0);
+        let rate = taken.eq(0).select(shortened, rate);
+        let moves = gradient.abs().max().gt(self.tolerance) & gradient.vdot(direction).le(-DESCENT);
+        let still = builder.zeros(gradient.ty());
+        let moved = moves.select(rate * direction, still);
+
+        for (state, value) in
+            [(old_s, s), (old_y, y), (old_rho, rho), (old_scale, scale), (last_gradient, gradient), (last_move, moved)]
+        {
+            step.update(state, value);
+        }
+        let mut at = 0;
+        for &(param, _) in gradients {
+            let count = param.shape().numel();
+            step.update(param, param + moved.slice(0, at..at + count).reshape(param.shape()));
+            at += count;
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! RMSProp.
+
+use crate::build::Tensor;
+
+use super::{Optimizer, Rate, StepBuilder};
+
+/// RMSProp (Tieleman and Hinton 2012, lecture 6.5), in PyTorch's form.
+///
+/// With parameter `p`, gradient `g`, learning rate `lr`, smoothing `a`, momentum `m` and weight decay `d`, each step computes
+///
+/// ```text
+///   g' = g + d p
+///   v  = a v + (1 - a) g'^2
+///   r  = g' / (sqrt(v) + eps)              plain
+///   r  = g' / (sqrt(v - c^2) + eps)        centered (Graves 2013, equation 40), with c = a c + (1 - a) g'
+///   p  = p - lr r                          without momentum
+///   p  = p - lr u                          with momentum, u = m u + r
+/// ```
+///
+/// The states are `<parameter>.rmsprop_v`, if centered `<parameter>.rmsprop_m`, and with momentum `<parameter>.momentum`; all are zero at first.
+#[derive(Clone, Debug)]
+pub struct RmsProp<'g> {
+    rate: Rate<'g>,
+    smoothing: f64,
+    eps: f64,
+    momentum: f64,
+    centered: bool,
+    weight_decay: f64,
+    prefix: String,
+}
+
+impl<'g> RmsProp<'g> {
+    /// RMSProp with this learning rate, usually 0.01.
+    pub fn new(rate: impl Into<Rate<'g>>) -> RmsProp<'g> {
+        RmsProp {
+            rate: rate.into(),
+            smoothing: 0.99,
+            eps: 1e-8,
+            momentum: 0.0,
+            centered: false,
+            weight_decay: 0.0,
+            prefix: String::new(),
+        }
+    }
+
+    /// The share of the running mean square that a step keeps; 0.99 unless set.
+    ///
+    /// # Panics
+    /// If it is not in `0 <= smoothing < 1`.
+    #[track_caller]
+    pub fn smoothing(self, smoothing: f64) -> RmsProp<'g> {
+        assert!((0.0..1.0).contains(&smoothing), "RmsProp: the smoothing is in 0 <= smoothing < 1, not {smoothing}");
+        RmsProp { smoothing, ..self }
+    }
+
+    /// What keeps the denominator from 0; 1e-8 unless set.
+    pub fn eps(self, eps: f64) -> RmsProp<'g> {
+        RmsProp { eps, ..self }
+    }
+
+    /// Momentum; 0 unless set.
+    pub fn momentum(self, momentum: f64) -> RmsProp<'g> {
+        RmsProp { momentum, ..self }
+    }
+
+    /// Divides by the running variance in place of the running mean square.
+    pub fn centered(self) -> RmsProp<'g> {
+        RmsProp { centered: true, ..self }
+    }
+
+    /// Weight decay as a term of the gradient; 0 unless set.
+    pub fn weight_decay(self, weight_decay: f64) -> RmsProp<'g> {
+        RmsProp { weight_decay, ..self }
+    }
+
+    /// Puts `prefix` and a dot before the names of the optimizer's state.
+    pub fn prefix(self, prefix: &str) -> RmsProp<'g> {
+        RmsProp { prefix: format!("{prefix}."), ..self }
+    }
+}
+
+impl<'g> Optimizer<'g> for RmsProp<'g> {
+    #[track_caller]
+    fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
+        let rate = self.rate.resolve(step, &self.prefix);
+        for &(p, g) in gradients {
+            let g = if self.weight_decay == 0.0 { g } else { g + self.weight_decay * p };
+            let v = step.state_of(p, &self.prefix, "rmsprop_v");
+            let new_v = self.smoothing * v + (1.0 - self.smoothing) * g.square();
+            step.update(v, new_v);
+            let power = if self.centered {
+                let m = step.state_of(p, &self.prefix, "rmsprop_m");
+                let new_m = self.smoothing * m + (1.0 - self.smoothing) * g;
+                step.update(m, new_m);
+                // The difference of two rounded numbers may be a little below 0.
+                (new_v - new_m.square()).maximum(0.0)
+            } else {
+                new_v
+            };
+            let scaled = g / (power.sqrt() + self.eps);
+            let direction = if self.momentum == 0.0 {
+                scaled
+            } else {
+                let u = step.state_of(p, &self.prefix, "momentum");
+                let new_u = self.momentum * u + scaled;
+                step.update(u, new_u);
+                new_u
+            };
+            step.update(p, p - rate.like(step, p) * direction);
+        }
+    }
+}

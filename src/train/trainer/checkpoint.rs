@@ -1,0 +1,152 @@
+//! Checkpoints: all that a run needs to go on as if it had not stopped.
+//!
+//! Arrays are the parameters and states by name: weights, the optimizer's moments and counts, random keys. Texts are the position in the data, sums of
+//! the epoch so far, what watches measures has seen, and the types of the data.
+
+use std::collections::BTreeMap;
+
+use crate::array::Array;
+use crate::graph::{DType, Shape, TensorType};
+use crate::train::metrics::{Sums, bits, number};
+use crate::train::{EarlyStopping, ReduceOnPlateau};
+
+use super::TrainError;
+
+/// The state of a run between two steps. See [`Trainer::checkpoint`](super::Trainer::checkpoint).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    pub(super) arrays: BTreeMap<String, Array>,
+    pub(super) texts: BTreeMap<String, String>,
+}
+
+/// Where a run is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Position {
+    /// Epochs that have ended.
+    pub(super) epoch: u64,
+    /// Batches of the epoch that were taken.
+    pub(super) batch: usize,
+    /// Steps made in all epochs.
+    pub(super) step: u64,
+    /// Sums over those batches.
+    pub(super) sums: Sums,
+}
+
+/// What has to be the same for the rest of an epoch to be the same.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Course {
+    pub(super) examples: usize,
+    pub(super) batch: usize,
+    /// `None` if batches come in order.
+    pub(super) seed: Option<u64>,
+}
+
+const FORMAT: &str = "cotangent.checkpoint";
+
+impl Checkpoint {
+    /// The parameters and states by name.
+    pub fn arrays(&self) -> &BTreeMap<String, Array> {
+        &self.arrays
+    }
+
+    pub(super) fn new(arrays: BTreeMap<String, Array>) -> Checkpoint {
+        Checkpoint { arrays, texts: BTreeMap::from([(FORMAT.to_owned(), "1".to_owned())]) }
+    }
+
+    fn put(&mut self, key: &str, value: impl ToString) {
+        self.texts.insert(key.to_owned(), value.to_string());
+    }
+
+    fn text(&self, key: &str) -> Result<&str, TrainError> {
+        let text = self.texts.get(key).map(String::as_str);
+        text.ok_or_else(|| TrainError::Checkpoint(format!("it has no entry `{key}`")))
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<T, TrainError> {
+        let text = self.text(key)?;
+        text.parse().map_err(|_| TrainError::Checkpoint(format!("entry `{key}` is `{text}`")))
+    }
+
+    fn float(&self, key: &str) -> Result<f64, TrainError> {
+        let text = self.text(key)?;
+        number(text).ok_or_else(|| TrainError::Checkpoint(format!("entry `{key}` is `{text}`")))
+    }
+
+    pub(super) fn expect_format(&self) -> Result<(), TrainError> {
+        match self.text(FORMAT)? {
+            "1" => Ok(()),
+            other => Err(TrainError::Checkpoint(format!("its format is version {other}, this is version 1"))),
+        }
+    }
+
+    pub(super) fn put_position(&mut self, position: &Position, course: &Course) {
+        self.put("epoch", position.epoch);
+        self.put("batch", position.batch);
+        self.put("step", position.step);
+        position.sums.write(&mut self.texts);
+        self.put("examples", course.examples);
+        self.put("batch_size", course.batch);
+        if let Some(seed) = course.seed {
+            self.put("seed", seed);
+        }
+    }
+
+    pub(super) fn position(&self) -> Result<(Position, Course), TrainError> {
+        let sums = Sums::read(&self.texts).ok_or_else(|| TrainError::Checkpoint("it has no sums".to_owned()))?;
+        let position =
+            Position { epoch: self.parsed("epoch")?, batch: self.parsed("batch")?, step: self.parsed("step")?, sums };
+        let seed = if self.texts.contains_key("seed") { Some(self.parsed("seed")?) } else { None };
+        Ok((position, Course { examples: self.parsed("examples")?, batch: self.parsed("batch_size")?, seed }))
+    }
+
+    pub(super) fn put_types(&mut self, types: &[(String, TensorType)]) {
+        for (name, ty) in types {
+            let extents: Vec<String> = ty.shape.iter().map(usize::to_string).collect();
+            self.put(&format!("type.{name}"), format!("{} {}", ty.dtype, extents.join(" ")));
+        }
+    }
+
+    pub(super) fn types(&self) -> Result<Vec<(String, TensorType)>, TrainError> {
+        let typed = self.texts.iter().filter_map(|(key, text)| Some((key.strip_prefix("type.")?, text)));
+        let parse = |(name, text): (&str, &String)| {
+            let mut words = text.split_whitespace();
+            let dtype = words.next().and_then(|word| DType::ALL.into_iter().find(|d| d.name() == word));
+            let shape: Option<Shape> =
+                words.map(|word| word.parse::<usize>().ok()).collect::<Option<Vec<_>>>().map(Shape::from);
+            match (dtype, shape) {
+                (Some(dtype), Some(shape)) => Ok((name.to_owned(), TensorType { dtype, shape })),
+                _ => Err(TrainError::Checkpoint(format!("entry `type.{name}` is `{text}`"))),
+            }
+        };
+        typed.map(parse).collect()
+    }
+
+    pub(super) fn put_early_stopping(&mut self, stop: &EarlyStopping) {
+        self.put("early.best", bits(stop.best));
+        self.put("early.bad", stop.bad);
+    }
+
+    pub(super) fn early_stopping(&self, stop: &mut EarlyStopping) -> Result<(), TrainError> {
+        if self.texts.contains_key("early.best") {
+            (stop.best, stop.bad) = (self.float("early.best")?, self.parsed("early.bad")?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_plateau(&mut self, plateau: &ReduceOnPlateau) {
+        self.put("plateau.rate", bits(plateau.rate));
+        self.put("plateau.best", bits(plateau.best));
+        self.put("plateau.bad", plateau.bad);
+        self.put("plateau.cooling", plateau.cooling);
+    }
+
+    pub(super) fn plateau(&self, plateau: &mut ReduceOnPlateau) -> Result<(), TrainError> {
+        if self.texts.contains_key("plateau.rate") {
+            plateau.rate = self.float("plateau.rate")?;
+            plateau.best = self.float("plateau.best")?;
+            plateau.bad = self.parsed("plateau.bad")?;
+            plateau.cooling = self.parsed("plateau.cooling")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,629 @@
+//! The training loop: epochs, measures, validation, stopping, checkpoints.
+//!
+//! ```text
+//!   model: Task -> loss      built once for each size of batch, for training and for inference; all share parameters by name
+//!   optimizer: loss -> TrainStep
+//!   fit: for each epoch
+//!          for each batch of the Loader: run the step, tell observers
+//!          measure on the validation data, tell observers, lower the rate, stop early
+//! ```
+//!
+//! It is made of parts that work without it: [`Loader`], [`metrics`](crate::train::metrics), [`EarlyStopping`], [`ReduceOnPlateau`], [`Schedule`](super::Schedule).
+
+mod checkpoint;
+mod error;
+mod report;
+mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use crate::array::Array;
+use crate::build::{Builder, Tensor};
+use crate::compile::Options;
+use crate::data::{Batch, Examples, Loader, joined};
+use crate::graph::TensorType;
+use crate::runtime::{Executable, Params};
+use crate::train::metrics::{Fold, Sums};
+
+use super::{EarlyStopping, Metrics, ReduceOnPlateau, TrainStep};
+use checkpoint::{Course, Position};
+use report::{OnEpoch, OnStep};
+
+pub use checkpoint::Checkpoint;
+pub use error::TrainError;
+pub use report::{EpochReport, Observer, StepReport};
+pub use task::Task;
+
+/// Trains a model on examples.
+///
+/// ```
+/// use cotangent::data;
+/// use cotangent::nn::{Linear, Module};
+/// use cotangent::prelude::*;
+/// use cotangent::train::Trainer;
+///
+/// let digits = data::digits();
+/// let mut trainer = Trainer::new(
+///     |task| {
+///         let (x, y) = (task.input("x"), task.input("y"));
+///         let hidden = Linear::new(&task.at("fc1"), 64, 32).forward(x.flatten(1..), task.context()).relu();
+///         let logits = Linear::new(&task.at("fc2"), 32, 10).forward(hidden, task.context());
+///         task.accuracy(logits, y);
+///         logits.cross_entropy(y).mean()
+///     },
+///     |loss| Adam::new(0.005).minimize(loss),
+/// );
+/// let mut trainer = trainer.batch(64).epochs(3);
+/// let fit = trainer.fit_validated(&digits.train, &digits.test)?;
+/// let last = fit.epochs.last().and_then(|epoch| epoch.validation.clone()).expect("there was an epoch");
+/// assert!(last.get("accuracy") > Some(0.8), "{last}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The last batch of an epoch holds what examples are left: the model is built and compiled once more for it, with the same parameters, so its loss is the mean over those
+/// that are there, as in PyTorch.
+pub struct Trainer<M, O> {
+    model: M,
+    optimizer: O,
+    options: Options,
+    batch: usize,
+    epochs: u64,
+    seed: u64,
+    shuffle: bool,
+    whole_batches: bool,
+    prefetch: usize,
+    early: Option<(String, EarlyStopping)>,
+    plateau: Option<(String, ReduceOnPlateau)>,
+    observers: Vec<Box<dyn Observer>>,
+    params: Params,
+    types: Vec<(String, TensorType)>,
+    /// Executables by size of batch.
+    steps: BTreeMap<usize, Executable>,
+    evaluations: BTreeMap<usize, Executable>,
+    predictors: BTreeMap<(String, usize), Executable>,
+    /// Names of measures.
+    folds: Vec<(String, Fold)>,
+    position: Position,
+    /// Values of a checkpoint, until the next fit has compared them with the parameters.
+    pending: BTreeMap<String, Array>,
+    /// Parameters that have got their values.
+    taken: BTreeSet<String>,
+    /// The run that a restored position is of.
+    restored: Option<Course>,
+    course: Course,
+}
+
+/// What a fit has brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// The epochs that ended in this call.
+    pub epochs: Vec<EpochRecord>,
+    /// Why it ended.
+    pub stop: Stop,
+}
+
+/// The measures of an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochRecord {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// Means over the batches of the epoch, each with the parameters before its update.
+    pub train: Metrics,
+    /// Measures on the validation data with the parameters after the epoch.
+    pub validation: Option<Metrics>,
+}
+
+/// Why a fit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// All epochs were run.
+    Done,
+    /// The measure did not improve any more.
+    Early,
+    /// An observer has stopped it.
+    Observer,
+}
+
+impl<M, O> Trainer<M, O>
+where
+    M: for<'g> Fn(&mut Task<'g>) -> Tensor<'g>,
+    O: for<'g> Fn(Tensor<'g>) -> TrainStep<'g>,
+{
+    /// A trainer for 10 epochs in shuffled batches of 32, seed 0.
+    ///
+    /// The model gives the loss, a scalar that is a mean over the examples of the batch; the optimizer makes a step of it, as
+    /// `|loss| Adam::new(1e-3).minimize(loss)` does.
+    pub fn new(model: M, optimizer: O) -> Trainer<M, O> {
+        Trainer {
+            model,
+            optimizer,
+            options: Options::default(),
+            batch: 32,
+            epochs: 10,
+            seed: 0,
+            shuffle: true,
+            whole_batches: false,
+            prefetch: 0,
+            early: None,
+            plateau: None,
+            observers: Vec::new(),
+            params: Params::new(),
+            types: Vec::new(),
+            steps: BTreeMap::new(),
+            evaluations: BTreeMap::new(),
+            predictors: BTreeMap::new(),
+            folds: Vec::new(),
+            position: Position::default(),
+            pending: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            restored: None,
+            course: Course::default(),
+        }
+    }
+
+    /// How to compile; the defaults unless set.
+    pub fn options(self, options: Options) -> Self {
+        Trainer { options, ..self }
+    }
+
+    /// Examples in a batch; 32 unless set.
+    ///
+    /// # Panics
+    /// If it is 0.
+    #[track_caller]
+    pub fn batch(self, batch: usize) -> Self {
+        assert!(batch > 0, "Trainer: a batch has at least one example");
+        Trainer { batch, ..self }
+    }
+
+    /// Passes over the training data, those of a restored run included; 10 unless set.
+    pub fn epochs(self, epochs: u64) -> Self {
+        Trainer { epochs, ..self }
+    }
+
+    /// The seed of the order of examples, of first values of parameters from [`Task::at`], and of dropout; 0 unless set.
+    pub fn seed(self, seed: u64) -> Self {
+        Trainer { seed, ..self }
+    }
+
+    /// Takes the training examples in their order.
+    pub fn in_order(self) -> Self {
+        Trainer { shuffle: false, ..self }
+    }
+
+    /// Leaves out a last batch of an epoch that would be smaller.
+    pub fn whole_batches(self) -> Self {
+        Trainer { whole_batches: true, ..self }
+    }
+
+    /// Makes up to so many batches ahead, in a thread; 0 unless set.
+    pub fn prefetch(self, ahead: usize) -> Self {
+        Trainer { prefetch: ahead, ..self }
+    }
+
+    /// Stops where a measure does not improve: that of the validation data, if there is any, else that of the training data. `"loss"` is always there.
+    pub fn early_stopping(self, measure: &str, stop: EarlyStopping) -> Self {
+        Trainer { early: Some((measure.to_owned(), stop)), ..self }
+    }
+
+    /// Lowers the learning rate where a measure does not improve. The optimizer has a [`Rate::adjustable`](super::Rate::adjustable), which begins with the
+    /// rate given here.
+    pub fn reduce_on_plateau(self, measure: &str, plateau: ReduceOnPlateau) -> Self {
+        Trainer { plateau: Some((measure.to_owned(), plateau)), ..self }
+    }
+
+    /// Tells somebody how training goes: a log or a progress bar.
+    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Calls a closure after each step. If it breaks, the run stops before the next.
+    pub fn on_step(self, f: impl FnMut(&StepReport<'_>) -> ControlFlow<()> + 'static) -> Self {
+        self.observe(OnStep(f))
+    }
+
+    /// Calls a closure after each epoch. If it breaks, the run stops.
+    pub fn on_epoch(self, f: impl FnMut(&EpochReport<'_>) -> ControlFlow<()> + 'static) -> Self {
+        self.observe(OnEpoch(f))
+    }
+
+    /// The parameters and states by name, empty before the first fit.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The compiled training step for whole batches, once there is one.
+    pub fn step(&self) -> Option<&Executable> {
+        self.steps.get(&self.batch)
+    }
+
+    /// Trains until the epochs are run or something stops it. A second call goes on where the first ended.
+    ///
+    /// # Errors
+    /// If there are no examples, the step cannot be compiled, the loss is not finite, a measure that is watched does not exist, an observer fails, or a
+    /// restored checkpoint does not fit.
+    ///
+    /// # Panics
+    /// If the model makes a mistake or its loss is no float scalar.
+    pub fn fit(&mut self, train: impl Into<Examples>) -> Result<Fit, TrainError> {
+        self.run(train.into(), None)
+    }
+
+    /// [`Trainer::fit`] with measures on validation data after each epoch.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    ///
+    /// # Panics
+    /// As [`Trainer::fit`].
+    pub fn fit_validated(
+        &mut self,
+        train: impl Into<Examples>,
+        validation: impl Into<Examples>,
+    ) -> Result<Fit, TrainError> {
+        self.run(train.into(), Some(validation.into()))
+    }
+
+    fn run(&mut self, train: Examples, validation: Option<Examples>) -> Result<Fit, TrainError> {
+        if train.is_empty() {
+            return Err(TrainError::NoExamples);
+        }
+        self.take_types(&train);
+        let loader = Loader::new(&train, self.batch).prefetch(self.prefetch);
+        let loader = if self.whole_batches && train.len() >= self.batch { loader.whole_batches() } else { loader };
+        let loader = if self.shuffle { loader.shuffle(self.seed) } else { loader };
+        self.take_course(&train)?;
+        self.prepare_step(loader.len_of(0))?;
+        self.expect_complete()?;
+        self.set_rate()?;
+
+        let mut fit = Fit { epochs: Vec::new(), stop: Stop::Done };
+        while self.position.epoch < self.epochs {
+            let begin = Instant::now();
+            let first = self.position.batch;
+            for batch in loader.epoch_from(self.position.epoch, first) {
+                if self.step_with(&batch, loader.batches_per_epoch())?.is_break() {
+                    fit.stop = Stop::Observer;
+                    if self.position.batch < loader.batches_per_epoch() {
+                        return Ok(fit);
+                    }
+                }
+            }
+            let steps = (self.position.batch - first) as f64;
+            let stepping = begin.elapsed().as_secs_f64();
+            let train = self.position.sums.finish(&self.folds);
+            let validation = validation.as_ref().map(|v| self.measure(v)).transpose()?;
+            let epoch = self.position.epoch;
+            self.position = Position { epoch: epoch + 1, batch: 0, step: self.position.step, sums: Sums::default() };
+
+            let report = EpochReport {
+                epoch,
+                steps: self.position.step,
+                train: &train,
+                validation: validation.as_ref(),
+                rate: self.params.get("learning_rate").ok().map(|rate| rate.get_f64(0)),
+                seconds: begin.elapsed().as_secs_f64(),
+                steps_per_second: steps / stepping.max(1e-9),
+                params: &self.params,
+            };
+            let watched = validation.as_ref().unwrap_or(&train);
+            if let Some((measure, plateau)) = &mut self.plateau {
+                plateau.observe(value_of(watched, measure)?);
+            }
+            if let Some((measure, stop)) = &mut self.early
+                && stop.observe(value_of(watched, measure)?)
+            {
+                fit.stop = Stop::Early;
+            }
+            for observer in &mut self.observers {
+                if observer.on_epoch(&report)?.is_break() {
+                    fit.stop = Stop::Observer;
+                }
+            }
+            self.set_rate()?;
+            fit.epochs.push(EpochRecord { epoch, train, validation });
+            if fit.stop != Stop::Done {
+                break;
+            }
+        }
+        Ok(fit)
+    }
+
+    /// One step, and what observers say to it.
+    fn step_with(&mut self, batch: &Batch, batches: usize) -> Result<ControlFlow<()>, TrainError> {
+        self.prepare_step(batch.len())?;
+        let step = self.steps.get_mut(&batch.len()).expect("it is prepared");
+        let inputs = inputs_of(step, batch);
+        let outputs = step.run(&inputs)?;
+        let result = |name: &str| outputs.get(&output_name(name)).expect("every measure is an output");
+        let loss = result("loss").get_f64(0);
+        let Position { epoch, batch: number, step: taken, .. } = self.position;
+        self.position.sums.add(batch.len(), &self.folds, result);
+        self.position.batch += 1;
+        self.position.step += 1;
+        if !loss.is_finite() {
+            return Err(TrainError::Diverged { epoch, batch: number, loss });
+        }
+        let report = StepReport { epoch, batch: number, batches, step: taken, loss, params: &self.params };
+        let mut flow = ControlFlow::Continue(());
+        for observer in &mut self.observers {
+            if observer.on_step(&report)?.is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        Ok(flow)
+    }
+
+    /// Measures on examples: means over all of them, whatever the size of batches.
+    ///
+    /// # Errors
+    /// If there are no examples, or they do not fit the model.
+    ///
+    /// # Panics
+    /// As [`Trainer::fit`].
+    pub fn evaluate(&mut self, examples: impl Into<Examples>) -> Result<Metrics, TrainError> {
+        let examples = examples.into();
+        if self.types.is_empty() {
+            self.take_types(&examples);
+        }
+        self.measure(&examples)
+    }
+
+    fn measure(&mut self, examples: &Examples) -> Result<Metrics, TrainError> {
+        if examples.is_empty() {
+            return Err(TrainError::NoExamples);
+        }
+        let mut sums = Sums::default();
+        for batch in Loader::new(examples, self.batch).prefetch(self.prefetch).epoch(0) {
+            if !self.evaluations.contains_key(&batch.len()) {
+                let (evaluation, folds) = self.compile_evaluation(batch.len())?;
+                self.take_pending(&mut Vec::new(), &mut Vec::new());
+                self.evaluations.insert(batch.len(), evaluation);
+                self.folds = folds;
+            }
+            let evaluation = self.evaluations.get_mut(&batch.len()).expect("it was compiled");
+            let inputs = inputs_of(evaluation, &batch);
+            let outputs = evaluation.run(&inputs)?;
+            sums.add(batch.len(), &self.folds, |name| {
+                outputs.get(&output_name(name)).expect("every measure is an output")
+            });
+        }
+        Ok(sums.finish(&self.folds))
+    }
+
+    /// The result called `name`, as [`Task::output`] has it, for all examples. Columns that it does not need may be missing.
+    ///
+    /// # Errors
+    /// If there are no examples, the model has no such result, or the examples do not fit the model.
+    ///
+    /// # Panics
+    /// As [`Trainer::fit`].
+    pub fn predict(&mut self, name: &str, examples: impl Into<Examples>) -> Result<Array, TrainError> {
+        let examples = examples.into();
+        if examples.is_empty() {
+            return Err(TrainError::NoExamples);
+        }
+        if self.types.is_empty() {
+            self.take_types(&examples);
+        }
+        let mut parts = Vec::new();
+        for batch in Loader::new(&examples, self.batch).prefetch(self.prefetch).epoch(0) {
+            let key = (name.to_owned(), batch.len());
+            if !self.predictors.contains_key(&key) {
+                let predictor = self.compile_predictor(name, batch.len())?;
+                self.take_pending(&mut Vec::new(), &mut Vec::new());
+                self.predictors.insert(key.clone(), predictor);
+            }
+            let predictor = self.predictors.get_mut(&key).expect("it was compiled");
+            let inputs = inputs_of(predictor, &batch);
+            parts.push(predictor.run(&inputs)?.first().clone());
+        }
+        Ok(joined(&parts))
+    }
+
+    /// The state of the run: parameters, the optimizer's state, random keys, and the position in the data. A run that is restored from it goes on exactly
+    /// as this one does, to the bit.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let names = self.params.names();
+        let arrays = names.iter().filter_map(|name| Some((name.to_string(), self.params.get(name).ok()?)));
+        let mut checkpoint = Checkpoint::new(self.pending.clone().into_iter().chain(arrays).collect());
+        checkpoint.put_position(&self.position, self.restored.as_ref().unwrap_or(&self.course));
+        checkpoint.put_types(&self.types);
+        if let Some((_, stop)) = &self.early {
+            checkpoint.put_early_stopping(stop);
+        }
+        if let Some((_, plateau)) = &self.plateau {
+            checkpoint.put_plateau(plateau);
+        }
+        checkpoint
+    }
+
+    /// Takes the state of a run that had the same model, optimizer and data. What it learned can be used at once, and the next fit goes on with it.
+    ///
+    /// # Errors
+    /// If the checkpoint is malformed. That it does not fit the model is an error of the next fit.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        checkpoint.expect_format()?;
+        let (position, course) = checkpoint.position()?;
+        let types = checkpoint.types()?;
+        if let Some((_, stop)) = &mut self.early {
+            checkpoint.early_stopping(stop)?;
+        }
+        if let Some((_, plateau)) = &mut self.plateau {
+            checkpoint.plateau(plateau)?;
+        }
+        if types != self.types {
+            self.forget();
+        }
+        (self.position, self.restored, self.types) = (position, Some(course), types);
+        self.pending = checkpoint.arrays.clone();
+        self.taken.clear();
+        if self.steps.is_empty() && self.evaluations.is_empty() && self.predictors.is_empty() {
+            return Ok(());
+        }
+        let (mut missing, mut wrong) = (Vec::new(), Vec::new());
+        self.take_pending(&mut missing, &mut wrong);
+        if missing.is_empty() && wrong.is_empty() {
+            return Ok(());
+        }
+        Err(TrainError::Parameters { missing, unexpected: Vec::new(), types: wrong })
+    }
+
+    /// Remembers the types of the data; what was compiled for others is dropped.
+    fn take_types(&mut self, examples: &Examples) {
+        let types: Vec<(String, TensorType)> = examples.types().map(|(name, ty)| (name.to_owned(), ty)).collect();
+        if types != self.types {
+            self.forget();
+            self.types = types;
+        }
+    }
+
+    fn forget(&mut self) {
+        self.steps.clear();
+        self.evaluations.clear();
+        self.predictors.clear();
+    }
+
+    /// Compares a restored position with this run.
+    fn take_course(&mut self, train: &Examples) -> Result<(), TrainError> {
+        let course = Course { examples: train.len(), batch: self.batch, seed: self.shuffle.then_some(self.seed) };
+        if let Some(restored) = self.restored.take().filter(|_| self.position.batch > 0) {
+            let differs = |what, saved: String, given: String| Err(TrainError::Position { what, saved, given });
+            let order = |seed: Option<u64>| seed.map_or("none".to_owned(), |seed| seed.to_string());
+            if restored.examples != course.examples {
+                return differs("examples:", restored.examples.to_string(), course.examples.to_string());
+            }
+            if restored.batch != course.batch {
+                return differs("batches of", restored.batch.to_string(), course.batch.to_string());
+            }
+            if restored.seed != course.seed {
+                return differs("the seed", order(restored.seed), order(course.seed));
+            }
+        }
+        self.course = course;
+        Ok(())
+    }
+
+    /// Sets parameters from a checkpoint; what does not fit is listed.
+    fn take_pending(&mut self, missing: &mut Vec<String>, wrong: &mut Vec<(String, TensorType, TensorType)>) {
+        if self.pending.is_empty() {
+            return;
+        }
+        for name in self.params.names() {
+            if !self.taken.insert(name.to_string()) {
+                continue;
+            }
+            match self.pending.get(&*name) {
+                None => missing.push(name.to_string()),
+                Some(value) => {
+                    if self.params.set(&name, value).is_err() {
+                        let ty = self.params.ty(&name).expect("the parameter is there");
+                        wrong.push((name.to_string(), ty, value.ty()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Compiles the step for a size of batch unless it is there.
+    fn prepare_step(&mut self, batch: usize) -> Result<(), TrainError> {
+        if self.steps.contains_key(&batch) {
+            return Ok(());
+        }
+        let g = Builder::new();
+        let mut task = Task::new(&g, self.types.clone(), batch, true, self.seed);
+        let loss = (self.model)(&mut task);
+        assert!(
+            loss.rank() == 0 && loss.dtype().is_float(),
+            "Trainer: the model gives a float scalar, not {}",
+            loss.ty()
+        );
+        let mut step = (self.optimizer)(loss).update_all(task.context().updates()).output(&output_name("loss"), loss);
+        for metric in &task.metrics {
+            step = step.output(&output_name(&metric.name), metric.tensor);
+        }
+        let step = step.compile_with(&self.options, &self.params)?;
+        self.folds = folds_of(&task);
+        self.steps.insert(batch, step);
+        Ok(())
+    }
+
+    /// After the step is compiled, all that a checkpoint holds is a parameter, and the other way round.
+    fn expect_complete(&mut self) -> Result<(), TrainError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let (mut missing, mut types) = (Vec::new(), Vec::new());
+        self.take_pending(&mut missing, &mut types);
+        let mut unexpected: Vec<String> = std::mem::take(&mut self.pending).into_keys().collect();
+        unexpected.retain(|name| !self.taken.contains(name));
+        if missing.is_empty() && types.is_empty() && unexpected.is_empty() {
+            return Ok(());
+        }
+        Err(TrainError::Parameters { missing, unexpected, types })
+    }
+
+    fn compile_evaluation(&self, batch: usize) -> Result<(Executable, Vec<(String, Fold)>), TrainError> {
+        let g = Builder::new();
+        let mut task = Task::new(&g, self.types.clone(), batch, false, self.seed);
+        let loss = (self.model)(&mut task);
+        let measures = task.metrics.iter().map(|m| (output_name(&m.name), m.tensor));
+        let outputs: Vec<(String, Tensor)> = [(output_name("loss"), loss)].into_iter().chain(measures).collect();
+        let outputs: Vec<(&str, Tensor)> = outputs.iter().map(|(name, tensor)| (&**name, *tensor)).collect();
+        Ok((g.program(&outputs).compile_with(&self.options, &self.params)?, folds_of(&task)))
+    }
+
+    fn compile_predictor(&self, name: &str, batch: usize) -> Result<Executable, TrainError> {
+        let g = Builder::new();
+        let mut task = Task::new(&g, self.types.clone(), batch, false, self.seed);
+        (self.model)(&mut task);
+        let Some((_, tensor)) = task.outputs.iter().find(|(n, _)| n == name) else {
+            let known = task.outputs.iter().map(|(n, _)| n.clone()).collect();
+            return Err(TrainError::NoOutput { name: name.to_owned(), known });
+        };
+        Ok(g.program(&[(name, *tensor)]).compile_with(&self.options, &self.params)?)
+    }
+
+    /// Sets the rate that is lowered on plateaus.
+    fn set_rate(&self) -> Result<(), TrainError> {
+        let Some((_, plateau)) = &self.plateau else { return Ok(()) };
+        let rate = Array::scalar(plateau.rate() as f32);
+        self.params.set("learning_rate", &rate).map_err(|_| TrainError::NoRate)
+    }
+}
+
+/// What the output of a measure is called.
+fn output_name(measure: &str) -> String {
+    format!("measure.{measure}")
+}
+
+/// The loss and the measures of a model.
+fn folds_of(task: &Task<'_>) -> Vec<(String, Fold)> {
+    let measures = task.metrics.iter().map(|m| (m.name.clone(), m.fold));
+    [("loss".to_owned(), Fold::Mean)].into_iter().chain(measures).collect()
+}
+
+/// Those columns of a batch that a program has as inputs.
+fn inputs_of<'a>(program: &Executable, batch: &'a Batch) -> Vec<(&'a str, &'a Array)> {
+    let mut inputs = batch.inputs();
+    inputs.retain(|(name, _)| program.inputs().any(|(input, _)| &**input == *name));
+    inputs
+}
+
+fn value_of(metrics: &Metrics, name: &str) -> Result<f64, TrainError> {
+    metrics.get(name).ok_or_else(|| TrainError::NoMeasure {
+        name: name.to_owned(),
+        known: metrics.iter().map(|(name, _)| name.to_owned()).collect(),
+    })
+}
+
+impl<M, O> fmt::Debug for Trainer<M, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { epoch, batch, .. } = self.position;
+        write!(f, "Trainer(epoch {epoch} of {}, batch {batch} of {} examples)", self.epochs, self.batch)
+    }
+}

@@ -1,0 +1,85 @@
+//! What is told of a run, and to whom.
+
+use std::ops::ControlFlow;
+
+use crate::runtime::Params;
+use crate::train::Metrics;
+
+use super::TrainError;
+
+/// A step that was made.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport<'a> {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// The batch in the epoch, from 0.
+    pub batch: usize,
+    /// How many batches the epoch has.
+    pub batches: usize,
+    /// Steps made before this one, in all epochs.
+    pub step: u64,
+    /// The loss of the batch, before the update.
+    pub loss: f64,
+    /// The parameters after the update.
+    pub params: &'a Params,
+}
+
+/// An epoch that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochReport<'a> {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// Steps made so far, in all epochs.
+    pub steps: u64,
+    /// Means over the batches of the epoch, each with the parameters before its update.
+    pub train: &'a Metrics,
+    /// Measures on the validation data, if there is any.
+    pub validation: Option<&'a Metrics>,
+    /// The adjustable learning rate that the epoch had, if the optimizer has one.
+    pub rate: Option<f64>,
+    /// Wall-clock time of the epoch, validation included.
+    pub seconds: f64,
+    /// Training steps a second.
+    pub steps_per_second: f64,
+    /// The parameters.
+    pub params: &'a Params,
+}
+
+/// Somebody who is told how training goes, and may stop it: a log, a progress bar, a closure (see [`Trainer::on_epoch`](super::Trainer::on_epoch)).
+pub trait Observer {
+    /// After each step. Breaking stops the run before the next.
+    ///
+    /// # Errors
+    /// If it cannot do its work; the run ends with the error.
+    fn on_step(&mut self, report: &StepReport<'_>) -> Result<ControlFlow<()>, TrainError> {
+        let _ = report;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// After each epoch. Breaking stops the run.
+    ///
+    /// # Errors
+    /// If it cannot do its work; the run ends with the error.
+    fn on_epoch(&mut self, report: &EpochReport<'_>) -> Result<ControlFlow<()>, TrainError> {
+        let _ = report;
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// A closure that is called after each step.
+pub(super) struct OnStep<F>(pub(super) F);
+
+impl<F: FnMut(&StepReport<'_>) -> ControlFlow<()>> Observer for OnStep<F> {
+    fn on_step(&mut self, report: &StepReport<'_>) -> Result<ControlFlow<()>, TrainError> {
+        Ok((self.0)(report))
+    }
+}
+
+/// A closure that is called after each epoch.
+pub(super) struct OnEpoch<F>(pub(super) F);
+
+impl<F: FnMut(&EpochReport<'_>) -> ControlFlow<()>> Observer for OnEpoch<F> {
+    fn on_epoch(&mut self, report: &EpochReport<'_>) -> Result<ControlFlow<()>, TrainError> {
+        Ok((self.0)(report))
+    }
+}

@@ -1,0 +1,9 @@
+//! Training: optimizers, schedules, layers and the loop, against plain loops and against PyTorch.
+
+mod curves;
+#[path = "../engines/mod.rs"]
+mod engines;
+mod nn;
+mod optimizers;
+mod rules;
+mod trainer;

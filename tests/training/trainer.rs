@@ -1,0 +1,293 @@
+//! The training loop: measures, ragged batches, stopping, and runs that go on exactly.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use cotangent::data::{self, Examples, Loader, Normalizer};
+use cotangent::nn::{BatchNorm, Dropout, Linear, Module};
+use cotangent::prelude::*;
+use cotangent::train::{
+    Checkpoint, EarlyStopping, Fit, Goal, ReduceOnPlateau, Stop, Task, TrainError, TrainStep, Trainer,
+};
+
+use crate::engines::engines;
+
+/// 230 digits, so that batches of 50 leave 30.
+fn digits() -> Examples {
+    Examples::from(&data::digits().train.flattened()).subset(&(0..230).collect::<Vec<u32>>())
+}
+
+/// A net with all that a step can remember: moments, running statistics, random keys.
+fn net<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+    let (x, y) = (task.input("x"), task.input("y"));
+    let x = Linear::new(&task.at("fc1"), 64, 16).forward(x, task.context());
+    let x = BatchNorm::new(&task.at("norm"), 16).forward(x, task.context()).relu();
+    let x = Dropout::new(0.2).forward(x, task.context());
+    let logits = Linear::new(&task.at("fc2"), 16, 10).forward(x, task.context());
+    task.accuracy(logits, y);
+    task.top_k(3, logits, y);
+    task.confusion(logits, y);
+    task.output("class", logits.argmax(-1));
+    let loss = logits.cross_entropy(y).mean();
+    task.perplexity(loss);
+    loss
+}
+
+fn adam<'g>(loss: Tensor<'g>) -> TrainStep<'g> {
+    Adam::new(Schedule::cosine(0.01, 0.0, 20)).clip_by_global_norm(1.0).minimize(loss)
+}
+
+/// Losses of all steps, told as they are made, and the state at the end; stops after `stop` steps.
+fn run(engine: Engine, from: Option<&Checkpoint>, stop: u64) -> (Vec<u64>, Checkpoint) {
+    let losses = Rc::new(RefCell::new(Vec::new()));
+    let told = losses.clone();
+    let mut trainer = Trainer::new(net, adam)
+        .options(Options::engine(engine))
+        .batch(50)
+        .epochs(3)
+        .seed(7)
+        .prefetch(2)
+        .early_stopping("loss", EarlyStopping::new(5))
+        .on_step(move |report| {
+            told.borrow_mut().push(report.loss.to_bits());
+            if report.step + 1 == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+    if let Some(checkpoint) = from {
+        trainer.restore(checkpoint).unwrap();
+    }
+    let fit = trainer.fit_validated(digits(), digits()).unwrap();
+    assert_eq!(fit.stop, if stop < 15 { Stop::Observer } else { Stop::Done });
+    (losses.take(), trainer.checkpoint())
+}
+
+#[test]
+fn a_run_that_stopped_goes_on_to_the_bit() {
+    for engine in engines() {
+        let (whole, end) = run(engine, None, 15);
+        assert_eq!(whole.len(), 15);
+        // In the middle of an epoch, behind its last batch, behind the ragged one, and twice.
+        for stop in [1, 4, 5, 8] {
+            let (first, checkpoint) = run(engine, None, stop);
+            let (second, resumed) = run(engine, Some(&checkpoint), 15);
+            assert_eq!([first, second].concat(), whole, "{engine:?}, stopped after {stop}");
+            assert_eq!(resumed, end, "{engine:?}, stopped after {stop}");
+        }
+        let (first, checkpoint) = run(engine, None, 3);
+        let (second, checkpoint) = run(engine, Some(&checkpoint), 9);
+        let (third, resumed) = run(engine, Some(&checkpoint), 15);
+        assert_eq!([first, second, third].concat(), whole);
+        assert_eq!(resumed, end);
+    }
+}
+
+#[test]
+fn engines_train_alike() {
+    let losses = engines().map(|engine| run(engine, None, 15).0);
+    for (a, b) in losses[0].iter().zip(&losses[1]) {
+        let (a, b) = (f64::from_bits(*a), f64::from_bits(*b));
+        assert!((a - b).abs() < 1e-4 * b, "{a} and {b}");
+    }
+}
+
+#[test]
+fn measures_are_means_over_all_examples() {
+    for engine in engines() {
+        let examples = digits();
+        let trained = |batch: usize| {
+            let mut trainer = Trainer::new(net, adam).options(Options::engine(engine)).batch(batch).epochs(0);
+            trainer.evaluate(&examples).unwrap()
+        };
+        let (ragged, whole) = (trained(50), trained(230));
+        for (name, value) in whole.iter() {
+            let other = ragged.get(name).unwrap();
+            assert!((value - other).abs() < 1e-5 * value.abs().max(1.0), "{name}: {value} and {other}");
+        }
+        assert!((whole.get("perplexity").unwrap() - whole.loss().exp()).abs() < 1e-6);
+        let counts = ragged.confusion().unwrap();
+        assert_eq!(counts, whole.confusion().unwrap());
+        let counts = counts.to_f64_vec();
+        assert_eq!(counts.iter().sum::<f64>(), 230.0);
+        let right: f64 = (0..10).map(|i| counts[11 * i]).sum();
+        assert!((right / 230.0 - whole.get("accuracy").unwrap()).abs() < 1e-6);
+        let labels = examples.column("y").unwrap().to_f64_vec();
+        for class in 0..10 {
+            let row: f64 = counts[10 * class..10 * class + 10].iter().sum();
+            assert_eq!(row, labels.iter().filter(|&&y| y == class as f64).count() as f64);
+        }
+        assert!(whole.get("top3") >= whole.get("accuracy"));
+    }
+}
+
+#[test]
+fn predictions_come_in_order_and_need_no_labels() {
+    let examples = digits();
+    let mut trainer = Trainer::new(net, adam).batch(50).epochs(6);
+    trainer.fit(&examples).unwrap();
+    let accuracy = trainer.evaluate(&examples).unwrap().get("accuracy").unwrap();
+    let unlabelled = Examples::new([("x", examples.column("x").unwrap().clone())]).unwrap();
+    let classes = trainer.predict("class", &unlabelled).unwrap();
+    assert_eq!(classes.shape()[..], [230]);
+    let labels = examples.column("y").unwrap().to_f64_vec();
+    let right = classes.to_f64_vec().iter().zip(&labels).filter(|(a, b)| a == b).count();
+    assert!((right as f64 / 230.0 - accuracy).abs() < 1e-6);
+
+    // What a checkpoint holds predicts in another trainer too, without a fit.
+    let mut other = Trainer::new(net, adam).batch(50);
+    other.restore(&trainer.checkpoint()).unwrap();
+    assert_eq!(other.predict("class", &unlabelled).unwrap(), classes);
+    let error = other.predict("classes", &unlabelled).unwrap_err().to_string();
+    assert_eq!(error, "the model has no result called `classes`; there are: class");
+}
+
+/// A line through points.
+fn line<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+    let (x, y) = (task.input("x"), task.input("y"));
+    let prediction = Linear::new(&task.at("fc"), 1, 1).forward(x, task.context());
+    task.mean_absolute_error(prediction, y);
+    prediction.mse(y).mean()
+}
+
+fn points() -> Examples {
+    let x: Vec<f32> = (0..20).map(|i| i as f32 / 10.0 - 1.0).collect();
+    let y: Vec<f32> = x.iter().map(|x| 3.0 * x - 1.0).collect();
+    let column = |v: Vec<f32>| Array::new([20, 1], v).unwrap();
+    Examples::new([("x", column(x)), ("y", column(y))]).unwrap()
+}
+
+#[test]
+fn training_stops_where_nothing_improves() {
+    let stop = EarlyStopping::new(2).goal(Goal::Min).min_delta(1e-3);
+    let trainer = Trainer::new(line, |loss| Sgd::new(0.3).minimize(loss)).batch(8).epochs(500);
+    let mut trainer = trainer.early_stopping("mae", stop);
+    let fit = trainer.fit_validated(points(), points()).unwrap();
+    assert_eq!(fit.stop, Stop::Early);
+    assert!(fit.epochs.len() < 100, "{}", fit.epochs.len());
+    assert!(fit.epochs.last().unwrap().validation.as_ref().unwrap().get("mae").unwrap() < 0.01);
+}
+
+#[test]
+fn a_plateau_lowers_the_adjustable_rate() {
+    let rates = Rc::new(RefCell::new(Vec::new()));
+    let told = rates.clone();
+    let plateau = ReduceOnPlateau::new(0.3).factor(0.5).patience(0).threshold(0.5);
+    let mut trainer = Trainer::new(line, |loss| Sgd::new(Rate::adjustable(9.0)).minimize(loss))
+        .epochs(30)
+        .reduce_on_plateau("loss", plateau)
+        .on_epoch(move |report| {
+            told.borrow_mut().push(report.rate.unwrap());
+            ControlFlow::Continue(())
+        });
+    trainer.fit(points()).unwrap();
+    let rates = rates.take();
+    assert!((rates[0] - 0.3).abs() < 1e-6, "{rates:?}");
+    assert!(rates.windows(2).all(|r| r[1] == r[0] || (r[1] / r[0] - 0.5).abs() < 1e-6), "{rates:?}");
+    assert!(rates[29] < 0.3);
+
+    let fixed = Trainer::new(line, |loss| Sgd::new(0.1).minimize(loss));
+    let error = fixed.reduce_on_plateau("loss", ReduceOnPlateau::new(0.1)).fit(points()).unwrap_err();
+    assert!(matches!(error, TrainError::NoRate), "{error}");
+}
+
+#[test]
+fn what_goes_wrong_is_told() {
+    let error = |result: Result<Fit, TrainError>| result.unwrap_err().to_string();
+    let mut wild = Trainer::new(line, |loss| Sgd::new(1e6).minimize(loss)).epochs(100);
+    let text = error(wild.fit(points()));
+    assert!(text.starts_with("the loss is "), "{text}");
+    assert!(text.contains("a smaller learning rate or clipped gradients may help"), "{text}");
+
+    let empty = points().subset(&[]);
+    assert_eq!(error(Trainer::new(line, adam).fit(&empty)), "there are no examples");
+
+    let mut unknown = Trainer::new(line, adam).early_stopping("accuracy", EarlyStopping::new(1));
+    assert_eq!(error(unknown.fit(points())), "there is no measure called `accuracy`; there are: loss, mae");
+
+    // A checkpoint of another model.
+    let mut other = Trainer::new(net, adam);
+    other.restore(&Trainer::new(line, adam).checkpoint()).unwrap();
+    let mut lines = Trainer::new(line, adam).epochs(1);
+    lines.fit(points()).unwrap();
+    other.restore(&lines.checkpoint()).unwrap();
+    let text = error(other.fit(digits()));
+    assert!(
+        text.starts_with("the checkpoint does not fit the model and its optimizer:\n  missing: dropout_key, fc1.bias"),
+        "{text}"
+    );
+    assert!(text.contains("\n  not a parameter: fc.bias"), "{text}");
+
+    // A checkpoint from the middle of an epoch, with other batches.
+    let (_, middle) = run(Engine::Jit, None, 2);
+    let mut larger = Trainer::new(net, adam).batch(64).seed(7);
+    larger.restore(&middle).unwrap();
+    let text = error(larger.fit(digits()));
+    assert_eq!(
+        text,
+        "the checkpoint is from the middle of an epoch with batches of 50, this run has 64: it cannot go on exactly"
+    );
+}
+
+#[test]
+#[should_panic(expected = "Task::input: the data has no column `features`; there are: x, y")]
+fn a_column_that_there_is_not_is_told() {
+    let _ = Trainer::new(|task| task.input("features").mean(), adam).fit(points());
+}
+
+#[test]
+fn loaders_give_every_example_once() {
+    let examples = Examples::new([("i", Array::from((0..103).collect::<Vec<i32>>()))]).unwrap();
+    for ahead in [0, 3] {
+        let loader = Loader::new(&examples, 10).shuffle(4).prefetch(ahead);
+        let numbers = |epoch, first| -> Vec<i32> {
+            let batches = loader.epoch_from(epoch, first);
+            batches.flat_map(|batch| batch.get("i").unwrap().as_slice::<i32>().unwrap().to_vec()).collect()
+        };
+        let mut all = numbers(0, 0);
+        assert_eq!(numbers(0, 4), all[40..]);
+        assert_ne!(numbers(1, 0), all);
+        all.sort_unstable();
+        assert_eq!(all, (0..103).collect::<Vec<_>>());
+        assert_eq!(loader.batches_per_epoch(), 11);
+        assert_eq!(loader.clone().whole_batches().epoch(0).count(), 10);
+        // A loader that nobody drains ends its thread.
+        drop(loader.epoch(0));
+    }
+    let direct: Vec<_> = Loader::new(&examples, 10).shuffle(4).epoch(2).collect();
+    let ahead: Vec<_> = Loader::new(&examples, 10).shuffle(4).prefetch(2).epoch(2).collect();
+    assert_eq!(direct, ahead);
+}
+
+#[test]
+fn examples_are_split_normalized_and_encoded() {
+    let examples = points();
+    let [train, validation, test] = examples.split([0.6, 0.2, 0.2], 1);
+    assert_eq!([train.len(), validation.len(), test.len()], [12, 4, 4]);
+    let mut all: Vec<u32> = Vec::new();
+    for part in [&train, &validation, &test] {
+        all.extend(part.column("x").unwrap().as_slice::<f32>().unwrap().iter().map(|x| x.to_bits()));
+    }
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 20, "every example is in one part");
+    assert_ne!(train, examples.split([0.6, 0.2, 0.2], 2)[0]);
+
+    let normalizer = Normalizer::fit(&train, "x").unwrap();
+    let scaled = normalizer.apply(&train).unwrap().column("x").unwrap().to_f64_vec();
+    let mean = scaled.iter().sum::<f64>() / 12.0;
+    let square = scaled.iter().map(|x| x * x).sum::<f64>() / 12.0;
+    assert!(mean.abs() < 1e-6 && (square - 1.0).abs() < 1e-5, "{mean} {square}");
+    // The test part is measured by the training part's numbers.
+    let (x, z) = (test.column("x").unwrap().get_f64(0), normalizer.apply(&test).unwrap());
+    let want = (x - normalizer.mean()[0]) / normalizer.deviation()[0];
+    assert!((z.column("x").unwrap().get_f64(0) - want).abs() < 1e-6);
+
+    let labels = Examples::new([("y", Array::from([2, 0]))]).unwrap();
+    let hot = labels.one_hot("y", 3).unwrap();
+    assert_eq!(hot.column("y").unwrap(), &Array::from([[0.0f32, 0.0, 1.0], [1.0, 0.0, 0.0]]));
+    let error = labels.one_hot("y", 2).unwrap_err().to_string();
+    assert_eq!(error, "column `y`: label 2 at position 0 is out of range: there are 2 classes, 0 to 1");
+    let error = labels.column("z").unwrap_err().to_string();
+    assert_eq!(error, "examples: there is no column `z`; there are: y");
+    let error = Examples::new([("a", Array::from([1, 2])), ("b", Array::from([1, 2, 3]))]).unwrap_err().to_string();
+    assert_eq!(error, "column `b`: 3 rows, but column `a` has 2");
+}
