@@ -42,6 +42,7 @@ mod norm;
 mod path;
 mod recurrent;
 mod sequential;
+mod state_dict;
 
 use crate::build::Tensor;
 
@@ -53,6 +54,7 @@ pub use norm::{BatchNorm, GroupNorm, LayerNorm, RmsNorm};
 pub use path::Path;
 pub use recurrent::{Gru, Lstm};
 pub use sequential::Sequential;
+pub use state_dict::{StateDictError, load_state_dict};
 
 /// A function of one tensor with parameters of its own. Functions and closures without parameters are modules too.
 pub trait Module<'g> {

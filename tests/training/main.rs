@@ -3,6 +3,7 @@
 mod curves;
 #[path = "../engines/mod.rs"]
 mod engines;
+mod logs;
 mod nn;
 mod optimizers;
 mod rules;

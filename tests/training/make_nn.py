@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Outputs and gradients of PyTorch's layers. Writes nn.txt beside this file; nn.rs reads it.
+"""Outputs and gradients of PyTorch's layers. Writes nn.txt beside this file, which nn.rs reads, and state_dict.safetensors, which files.rs reads.
 
-    python3 -m venv venv && venv/bin/pip install numpy torch && venv/bin/python tests/training/make_nn.py
+    python3 -m venv venv && venv/bin/pip install numpy torch safetensors && venv/bin/python tests/training/make_nn.py
 
 A case is a block of lines, each a word, a name and an array `f64[<shape>] <elements>`:
 
@@ -16,8 +16,10 @@ import os
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
+torch.manual_seed(5)
 torch.set_default_dtype(torch.float64)
 rng = np.random.default_rng(11)
 lines = []
@@ -102,3 +104,13 @@ case("sequential", nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Sequential(nn.Li
 path = os.path.join(os.path.dirname(__file__), "nn.txt")
 with open(path, "w") as f:
     f.write("\n".join(lines) + "\n")
+
+# A state dict as PyTorch's users keep it, and beside it an operand and the result.
+torch.manual_seed(2)
+torch.set_default_dtype(torch.float32)
+model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))
+for _ in range(3):
+    model(torch.randn(4, 1, 6, 6))
+x = torch.randn(2, 1, 6, 6)
+y = model.eval()(x).detach()
+save_file({**model.state_dict(), "test.x": x, "test.y": y}, os.path.join(os.path.dirname(__file__), "state_dict.safetensors"))

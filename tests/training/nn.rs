@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cotangent::build;
 use cotangent::nn::{
     BatchNorm, Context, Conv, ConvTranspose, Dropout, Embedding, GroupNorm, Gru, LayerNorm, Linear, Lstm, Module,
-    MultiHeadAttention, Path, RmsNorm, Sequential, TransformerEncoderLayer,
+    MultiHeadAttention, Path, RmsNorm, Sequential, TransformerEncoderLayer, load_state_dict,
 };
 use cotangent::prelude::*;
 
@@ -153,11 +153,10 @@ fn outputs_and_gradients_are_pytorchs() {
             let outputs: Vec<(&str, Tensor)> = outputs.iter().map(|(name, t)| (&**name, *t)).collect();
             let program = g.program_with_updates(&outputs, &cx.updates());
             let mut step = program.compile(&Options::engine(engine)).unwrap();
-            for (name, value) in case.of("param") {
-                if step.params().get(name).is_ok() {
-                    step.params().set(name, value).unwrap();
-                }
-            }
+            // The count of batches is no part of inference, and PyTorch's state dict has it all the same.
+            let state = case.of("param").filter(|(name, _)| trains || *name != "num_batches_tracked");
+            let state: BTreeMap<String, Array> = state.map(|(name, array)| (name.to_owned(), array.clone())).collect();
+            assert!(load_state_dict(step.params(), &state).unwrap().is_empty(), "{}", case.name);
             let given: Vec<(&str, &Array)> = inputs.iter().map(|(name, array)| (&**name, *array)).collect();
             let results = step.run(&given).unwrap();
             for (name, got) in results.iter() {
@@ -261,4 +260,19 @@ fn heads_that_do_not_divide_are_refused() {
 fn groups_that_do_not_divide_are_refused() {
     let g = Builder::new();
     let _ = Conv::new(&Path::root(&g), 3, 4, [3], build::Conv::new().groups(2));
+}
+
+#[test]
+fn a_state_dict_of_another_model_is_refused_as_a_whole() {
+    let g = Builder::new();
+    let layer = Linear::new(&Path::root(&g).at("fc"), 2, 1);
+    let step = g.program(&[("w", layer.weight + 0.0)]).compile(&Options::engine(Engine::Interp)).unwrap();
+    let before = step.params().get("fc.weight").unwrap();
+    let state = [("fc.weight", Array::from([[1.0f32, 2.0, 3.0]])), ("head.weight", Array::from([1.0f32]))];
+    let state: BTreeMap<String, Array> = state.map(|(name, array)| (name.to_owned(), array)).into();
+    assert_eq!(
+        load_state_dict(step.params(), &state).unwrap_err().to_string(),
+        "the state dict does not fit the program's parameters:\n  not a parameter: head.weight\n  the parameters are: fc.weight\n  `fc.weight` is f32[1, 2], the array is f32[1, 3]"
+    );
+    assert_eq!(step.params().get("fc.weight").unwrap(), before);
 }
