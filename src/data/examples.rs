@@ -58,6 +58,17 @@ impl Examples {
         Ok(Examples { columns: Arc::new(columns), len: expected })
     }
 
+    /// Reads the arrays of an npz file, each a column.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is malformed, or its arrays do not have one extent along their first axes.
+    #[cfg(feature = "npz")]
+    pub fn read_npz(path: impl AsRef<std::path::Path>) -> Result<Examples, ReadError> {
+        let path = path.as_ref();
+        let arrays = crate::io::npz::read(path)?;
+        Ok(Examples::new(arrays).map_err(|e| DataError::new(format!("{}: {}", path.display(), e.file), e.kind))?)
+    }
+
     /// Number of examples.
     pub fn len(&self) -> usize {
         self.len
@@ -176,6 +187,18 @@ impl From<&Examples> for Examples {
     fn from(examples: &Examples) -> Examples {
         examples.clone()
     }
+}
+
+/// Why a file does not give examples.
+#[cfg(feature = "npz")]
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] crate::io::FileError),
+    /// What is in it is no set of examples.
+    #[error(transparent)]
+    Data(#[from] DataError),
 }
 
 /// The numbers `0..len`: in order, or shuffled by a seed and the number of an epoch, the same on every machine and in every version.

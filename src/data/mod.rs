@@ -14,6 +14,8 @@ mod examples;
 pub mod idx;
 mod loader;
 mod normalize;
+#[cfg(feature = "csv")]
+mod table;
 mod text;
 
 use std::fmt;
@@ -22,10 +24,14 @@ use std::path::{Path, PathBuf};
 pub use batches::{Batches, Shuffled};
 pub use dataset::{Dataset, Split};
 pub use examples::Examples;
+#[cfg(feature = "npz")]
+pub use examples::ReadError;
 pub(crate) use examples::joined;
 pub use idx::Idx;
 pub use loader::{Batch, Loader};
 pub use normalize::Normalizer;
+#[cfg(feature = "csv")]
+pub use table::Table;
 pub use text::{Text, Windows};
 
 /// A file that does not hold the data it should.
@@ -125,6 +131,41 @@ pub enum DataErrorKind {
         name: String,
         /// The columns' names.
         known: Vec<String>,
+    },
+    /// A table that has only the column to predict.
+    #[error("there is no column beside `{target}`")]
+    NoFeatures {
+        /// That column.
+        target: String,
+    },
+    /// A table without rows.
+    #[error("there are no rows behind the names of the columns")]
+    NoRows,
+    /// A field that is no number.
+    #[error("row {row}, column `{column}`: `{field}` is not a number")]
+    NotANumber {
+        /// The row, from 1, the names of the columns not counted.
+        row: usize,
+        /// The column's name.
+        column: String,
+        /// The field.
+        field: String,
+    },
+    /// A line with more or fewer fields than the first.
+    #[error("line {line} has {given} fields, the first line has {expected}")]
+    Fields {
+        /// The line, from 1.
+        line: u64,
+        /// Its fields.
+        given: u64,
+        /// Those of the first line.
+        expected: u64,
+    },
+    /// Bytes that are no text.
+    #[error("line {line} is not UTF-8 text")]
+    NotText {
+        /// The line, from 1.
+        line: u64,
     },
     /// Columns of different lengths.
     #[error("{given} rows, but column `{other}` has {expected}")]

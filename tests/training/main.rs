@@ -3,6 +3,8 @@
 mod curves;
 #[path = "../engines/mod.rs"]
 mod engines;
+#[cfg(all(feature = "csv", feature = "npz", feature = "safetensors"))]
+mod files;
 mod logs;
 mod nn;
 mod optimizers;

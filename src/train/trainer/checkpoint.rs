@@ -49,6 +49,36 @@ impl Checkpoint {
         &self.arrays
     }
 
+    /// Writes the checkpoint as a safetensors file, with the position in its metadata. A file that is there is replaced as a whole or stays as it is.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    #[cfg(feature = "safetensors")]
+    pub fn write(&self, path: impl AsRef<std::path::Path>) -> Result<(), TrainError> {
+        let path = path.as_ref();
+        let bytes = crate::io::safetensors::to_bytes(self.arrays.iter().map(|(n, a)| (&**n, a)), &self.texts)
+            .map_err(|kind| crate::io::FileError::new(path, kind))?;
+        let failed = |error| TrainError::File { path: path.display().to_string(), error };
+        crate::io::write_file(path, &bytes).map_err(failed)
+    }
+
+    /// Reads a checkpoint that [`Checkpoint::write`] wrote.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no checkpoint.
+    #[cfg(feature = "safetensors")]
+    pub fn read(path: impl AsRef<std::path::Path>) -> Result<Checkpoint, TrainError> {
+        let path = path.as_ref();
+        let bytes =
+            std::fs::read(path).map_err(|error| TrainError::File { path: path.display().to_string(), error })?;
+        let fail = |kind| crate::io::FileError::new(path, kind);
+        let arrays = crate::io::safetensors::parse(&bytes).map_err(fail)?;
+        let texts = crate::io::safetensors::metadata(&bytes).map_err(fail)?;
+        let checkpoint = Checkpoint { arrays, texts };
+        checkpoint.expect_format()?;
+        Ok(checkpoint)
+    }
+
     pub(super) fn new(arrays: BTreeMap<String, Array>) -> Checkpoint {
         Checkpoint { arrays, texts: BTreeMap::from([(FORMAT.to_owned(), "1".to_owned())]) }
     }

@@ -78,6 +78,10 @@ pub enum TrainError {
         /// In this run.
         given: String,
     },
+    /// A checkpoint's file cannot be read or written.
+    #[cfg(feature = "safetensors")]
+    #[error(transparent)]
+    CheckpointFile(#[from] crate::io::FileError),
     /// A checkpoint that a trainer has not written.
     #[error("not a checkpoint of a trainer: {0}")]
     Checkpoint(String),

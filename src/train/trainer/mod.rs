@@ -46,7 +46,7 @@ pub use task::Task;
 /// use cotangent::train::Trainer;
 ///
 /// let digits = data::digits();
-/// let mut trainer = Trainer::new(
+/// let trainer = Trainer::new(
 ///     |task| {
 ///         let (x, y) = (task.input("x"), task.input("y"));
 ///         let hidden = Linear::new(&task.at("fc1"), 64, 32).forward(x.flatten(1..), task.context()).relu();
@@ -87,6 +87,9 @@ pub struct Trainer<M, O> {
     /// Names of measures.
     folds: Vec<(String, Fold)>,
     position: Position,
+    /// Where checkpoints are written, and after how many steps beside those after epochs.
+    #[cfg(feature = "safetensors")]
+    saving: Option<(std::path::PathBuf, Option<u64>)>,
     /// Values of a checkpoint, until the next fit has compared them with the parameters.
     pending: BTreeMap<String, Array>,
     /// Parameters that have got their values.
@@ -157,6 +160,8 @@ where
             predictors: BTreeMap::new(),
             folds: Vec::new(),
             position: Position::default(),
+            #[cfg(feature = "safetensors")]
+            saving: None,
             pending: BTreeMap::new(),
             taken: BTreeSet::new(),
             restored: None,
@@ -229,6 +234,39 @@ where
     /// Calls a closure after each epoch. If it breaks, the run stops.
     pub fn on_epoch(self, f: impl FnMut(&EpochReport<'_>) -> ControlFlow<()> + 'static) -> Self {
         self.observe(OnEpoch(f))
+    }
+
+    /// Writes a checkpoint to a safetensors file after each epoch. [`Trainer::restore`] takes what [`Checkpoint::read`] makes of it.
+    #[cfg(feature = "safetensors")]
+    pub fn save_to(self, path: impl Into<std::path::PathBuf>) -> Self {
+        Trainer { saving: Some((path.into(), None)), ..self }
+    }
+
+    /// [`Trainer::save_to`] after every so many steps too.
+    ///
+    /// # Panics
+    /// If `steps` is 0.
+    #[cfg(feature = "safetensors")]
+    #[track_caller]
+    pub fn save_every(self, steps: u64, path: impl Into<std::path::PathBuf>) -> Self {
+        assert!(steps > 0, "Trainer::save_every: after at least one step");
+        Trainer { saving: Some((path.into(), Some(steps))), ..self }
+    }
+
+    /// Writes a checkpoint if it is time.
+    #[cfg(feature = "safetensors")]
+    fn save(&self, epoch_ended: bool) -> Result<(), TrainError> {
+        match &self.saving {
+            Some((path, every)) if epoch_ended || every.is_some_and(|n| self.position.step.is_multiple_of(n)) => {
+                self.checkpoint().write(path)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(feature = "safetensors"))]
+    fn save(&self, _: bool) -> Result<(), TrainError> {
+        Ok(())
     }
 
     /// The parameters and states by name, empty before the first fit.
@@ -325,6 +363,7 @@ where
                 }
             }
             self.set_rate()?;
+            self.save(true)?;
             fit.epochs.push(EpochRecord { epoch, train, validation });
             if fit.stop != Stop::Done {
                 break;
@@ -355,6 +394,7 @@ where
                 flow = ControlFlow::Break(());
             }
         }
+        self.save(false)?;
         Ok(flow)
     }
 
