@@ -281,3 +281,43 @@ fn transposed_convolution_is_the_transpose() {
         }
     }
 }
+
+/// Sums of the windows of a product, which are large enough to be products themselves: strides, padding that cuts, groups, both layouts, one to three spatial
+/// axes, on each number of threads; and a product that is wanted besides.
+#[test]
+fn sums_of_windows_of_products_agree() {
+    let three = |o: Conv| (o, vec![2, 8, 5, 4, 9], vec![8, 6, 2, 3, 3]);
+    let cases = [
+        (Conv::new(), vec![2, 8, 11], vec![8, 6, 4]),
+        (Conv::new().strides([2, 1]).padding([(1, 0), (1, 2)]), vec![3, 8, 7, 9], vec![8, 6, 3, 4]),
+        (Conv::new().strides([1, 2]).dilation([2, 1]), vec![3, 8, 7, 9], vec![8, 6, 3, 4]),
+        (Conv::new().strides([2, 1]).groups(2), vec![3, 8, 7, 9], vec![8, 6, 3, 4]),
+        (Conv::new().strides(2).channels_last(), vec![3, 7, 9, 8], vec![3, 4, 8, 6]),
+        three(Conv::new().strides([2, 2, 1])),
+        (Conv::new().strides([2, 1]), vec![2, 60, 7, 9], vec![60, 50, 2, 2]),
+    ];
+    for (options, x_shape, w_shape) in cases {
+        let run = |engine: Engine, threads: usize| {
+            let g = Builder::new();
+            let x = g.param("x", init::normal(x_shape.clone(), 0.0, 1.0, 1));
+            let w = g.param("w", init::normal(w_shape.clone(), 0.0, 1.0, 2));
+            let y = x.conv_transpose(w, &options);
+            let [dx, dw] = g.grad((y * y).sum(), [x, w]);
+            let options = Options { threads: std::num::NonZero::new(threads), ..Options::engine(engine) };
+            let mut executable = g.program(&[("y", y), ("dx", dx), ("dw", dw)]).compile(&options).unwrap();
+            let results = executable.run(&[]).unwrap();
+            ["y", "dx", "dw"].map(|name| results.get(name).unwrap().clone())
+        };
+        let expected = run(Engine::Interp, 1);
+        for engine in engines() {
+            let one = run(engine, 1);
+            for (a, b) in one.iter().zip(&expected) {
+                let tolerance = Tolerance { scaled: 1e-5, ..Tolerance::EXACT };
+                compare(b, a, tolerance).unwrap_or_else(|e| panic!("{options:?}: {e}"));
+            }
+            for (a, b) in run(engine, 3).iter().zip(&one) {
+                compare(b, a, Tolerance::EXACT).unwrap_or_else(|e| panic!("{options:?} on three threads: {e}"));
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! The pieces are a function of the kernel or product alone. Rows and chunks do not depend on each other, so neither the pieces nor the threads show in the results.
 
+use crate::graph::DType;
 use crate::plan::kernel::Kernel;
 use crate::runtime::gemm::Table;
 use crate::runtime::team::MAX_SLOTS;
@@ -48,13 +49,10 @@ pub(super) fn grain(kernel: &Kernel, choice: Choice, sharing: Sharing) -> Option
     (grain < rows).then_some(grain)
 }
 
-/// Nanoseconds of a multiplication in a product.
-const MULTIPLICATION: f64 = 0.01;
-
 /// How many chunks of a product a thread takes at a time; `None` if one thread is to compute it.
-pub(super) fn product_grain(table: &Table, sharing: Sharing) -> Option<usize> {
+pub(super) fn product_grain(table: &Table, dtype: DType, sharing: Sharing) -> Option<usize> {
     let (chunks, unit) = (table.chunks(), table.unit().max(1));
-    let time = table.multiplications() as f64 * MULTIPLICATION;
+    let time = table.time(dtype);
     let grain = match sharing {
         Sharing::Always => unit,
         Sharing::WherePaid if time < WORTH => return None,

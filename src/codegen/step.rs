@@ -80,7 +80,7 @@ pub(super) fn build(
             }
             Action::Product(product) => {
                 let table = gemm::Table::new(&product.axes, product.accumulate);
-                let grain = share::product_grain(&table, sharing);
+                let grain = share::product_grain(&table, product.dtype, sharing);
                 let id = import_product(product.dtype, grain.is_some(), module, symbols);
                 let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
                 let data = tables.define(&table, module)?;

@@ -2,14 +2,18 @@
 //!
 //! Some operations are one to the rules of differentiation and of the optimizer, which would not recognize their parts, but need nothing of the planner
 //! that others have not taught it. Their lowering is [`Lowering::Expand`], and [`Op::expand`] emits the parts. Equal parts are one node.
+//!
+//! An `unwindow` of a product stays one operation, which the planner knows: see [`overlap`].
 
 use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::graph::{Graph, NodeId, Operands, Origin, TensorType};
-use crate::prim::{Emit, Lowering, Op};
+use crate::graph::{Dims, Graph, NodeId, Operands, Origin, TensorType};
+use crate::prim::{Emit, Lowering, Op, Unwindow};
+
+use super::overlap;
 
 /// The graph with what is live, inputs and parameters; the same graph if there is nothing to expand.
 pub(super) fn expand(graph: &Graph) -> Cow<'_, Graph> {
@@ -25,7 +29,10 @@ pub(super) fn expand(graph: &Graph) -> Cow<'_, Graph> {
         let node = graph.node(id);
         let operands: Operands = graph.operands(id).iter().map(|&o| mapped(&map, o)).collect();
         new.origin = node.origin.clone();
-        map[id.index()] = Some(new.emit(node.op.clone(), &operands));
+        map[id.index()] = Some(match overlap::whole(graph, id) {
+            Some(whole) => new.cut(whole, &operands, id, graph),
+            None => new.emit(node.op.clone(), &operands),
+        });
     }
     for output in graph.outputs() {
         let added = new.graph.add_output(output.name.clone(), mapped(&map, output.node));
@@ -50,6 +57,27 @@ struct Expander {
     /// Where the node comes from that is copied or expanded.
     origin: Origin,
     parts: FxHashMap<(Op, Operands), NodeId>,
+}
+
+impl Expander {
+    /// An `unwindow` of a product, which the planner knows if it drops nothing; what node `id` of `old` drops of it is cut off then.
+    fn cut(&mut self, whole: Unwindow, operands: &[NodeId], id: NodeId, old: &Graph) -> NodeId {
+        let Op::Unwindow(op) = old.op(id) else { panic!("{id} adds windows up") };
+        let shape = old.shape(id);
+        let mut from: Dims<isize> = Dims::from_elem(0, shape.rank());
+        op.windows.axes.iter().zip(&op.low).for_each(|(&axis, &low)| from[axis] = low as isize);
+        let key = (Op::from(whole), Operands::from_slice(operands));
+        let sum = match self.parts.get(&key) {
+            Some(&sum) => sum,
+            None => {
+                let pushed = self.graph.push(key.0.clone(), operands, self.origin.clone());
+                let sum = pushed.unwrap_or_else(|error| panic!("an expansion is well typed: {error}"));
+                self.parts.insert(key, sum);
+                sum
+            }
+        };
+        self.frame(sum, &from, shape)
+    }
 }
 
 impl Emit for Expander {

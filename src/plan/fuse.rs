@@ -22,6 +22,7 @@ use crate::scalar::ScalarFn;
 use super::expr::{Expr, ExprId, Exprs};
 use super::group::{Coords, GroupId, Loops, Member, Reach, Role, address};
 use super::kernel::FoldKind;
+use super::overlap::{self, Overlap};
 
 pub(super) use layout::Layout;
 pub(super) use loops::LoopGroup;
@@ -31,7 +32,7 @@ const MAX_WEIGHT: u32 = 1500;
 /// A group has no more members than this, for the same reason.
 const MAX_MEMBERS: usize = 96;
 /// Products of at most this many multiplications are folds, which fuse, rather than calls of the runtime.
-const SMALL_PRODUCT: usize = 1024;
+pub(super) const SMALL_PRODUCT: usize = 1024;
 
 /// Where a placed node's value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,8 @@ pub(super) struct ProductGroup {
     pub(super) layout: Option<Layout>,
     /// The parameter that the product is added to, and the factor.
     pub(super) accumulate: Option<Accumulate>,
+    /// Where the product's elements are added up, if the result is not their matrix. The node is that sum then.
+    pub(super) overlap: Option<(NodeId, Overlap)>,
 }
 
 /// `param + sign * scale * product`.
@@ -330,7 +333,7 @@ impl Fused<'_> {
                 let level = operands.iter().map(|&o| self.level_of(o)).max().unwrap_or(0) + 1;
                 self.begin(id, level, Kind::Routine { node: id, operands, workspace })
             }
-            Lowering::Expand => panic!("{} has been expanded", node.op.name()),
+            Lowering::Expand => self.place_overlap(id),
             Lowering::Loop => self.place_loop(id, &operands),
         };
         self.defs[id.index()] = Some(expr);
@@ -735,7 +738,8 @@ impl Fused<'_> {
         }
         let (lhs, rhs) = (self.in_memory(lhs), self.in_memory(rhs));
         let level = self.level_of(lhs.0).max(self.level_of(rhs.0)) + 1;
-        let product = ProductGroup { node: id, dot: dot.clone(), lhs, rhs, layout: None, accumulate: None };
+        let product =
+            ProductGroup { node: id, dot: dot.clone(), lhs, rhs, layout: None, accumulate: None, overlap: None };
         self.begin(id, level, Kind::Product(Box::new(product)))
     }
 
@@ -779,6 +783,23 @@ impl Fused<'_> {
         self.place_fold(id, body, &shape, &axes, kind)
     }
 
+    /// Places the sum of a product's windows. A product that serves nothing else is not computed as a matrix.
+    fn place_overlap(&mut self, id: NodeId) -> ExprId {
+        let (dot, overlap) = overlap::matched(self.graph, id).expect("other sums of windows have been expanded");
+        let group = self.group_of(dot).expect("a product has a group");
+        let alone = self.serves_only(dot, id);
+        let level = self.groups[group.index()].level;
+        let Kind::Product(p) = &mut self.groups[group.index()].kind else { panic!("a large dot is a product") };
+        if alone {
+            (p.node, p.layout, p.overlap) = (id, None, Some((dot, overlap)));
+            self.homes[id.index()] = Some(Home::Group(group));
+            return self.leaf(id);
+        }
+        let overlap = Some((dot, overlap));
+        let product = ProductGroup { node: id, layout: None, accumulate: None, overlap, ..(**p).clone() };
+        self.begin(id, level, Kind::Product(Box::new(product)))
+    }
+
     /// If the update of `param` is `param +- scale * product`, and the product serves nothing else, lets the product add itself to the parameter.
     fn accumulate_product(&mut self, id: NodeId, param: NodeId) -> bool {
         if self.outputs.contains(&id) {
@@ -815,7 +836,7 @@ impl Fused<'_> {
             let node = whole(e)?;
             let group = self.group_of(node)?;
             match &self.groups[group.index()].kind {
-                Kind::Product(p) if p.node == node && p.accumulate.is_none() => Some(node),
+                Kind::Product(p) if p.node == node && p.accumulate.is_none() && p.overlap.is_none() => Some(node),
                 _ => None,
             }
         };

@@ -18,6 +18,7 @@ pub mod kernel;
 mod lower;
 mod memory;
 pub mod nested;
+mod overlap;
 mod print;
 mod product;
 mod remat;

@@ -126,7 +126,8 @@ impl Timeline {
                 let (lhs, rhs) = (fused.memory_of(product.lhs.0), fused.memory_of(product.rhs.0));
                 let shape = &product.lhs.1.shape;
                 let k: usize = product.dot.lhs_contract.iter().map(|&a| shape[a]).product();
-                let work = fused.graph.shape(product.node).numel().saturating_mul(k);
+                let matrix = product.overlap.as_ref().map_or(product.node, |o| o.0);
+                let work = fused.graph.shape(matrix).numel().saturating_mul(k);
                 add(product.memory(), SmallVec::from_slice(&[lhs, rhs]), Effort::Product, work);
             }
             Kind::Routine { node, operands, .. } => {

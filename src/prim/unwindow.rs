@@ -22,8 +22,18 @@ pub struct Unwindow {
 }
 
 impl Unwindow {
+    /// The operation on an operand of this shape that drops nothing and has no elements behind the last window.
+    pub(crate) fn whole(&self, operand: &Shape) -> Unwindow {
+        let axes = self.windows.axes.iter().enumerate();
+        Unwindow {
+            windows: self.windows.clone(),
+            low: Dims::from_elem(0, self.low.len()),
+            extents: axes.map(|(i, &axis)| self.windows.covered(i, operand[axis])).collect(),
+        }
+    }
+
     /// The result's shape for an operand of this shape.
-    fn shape(&self, operand: &Shape) -> Shape {
+    pub(crate) fn shape(&self, operand: &Shape) -> Shape {
         let mut shape: Dims = operand[..operand.rank() - self.windows.axes.len()].iter().copied().collect();
         self.windows.axes.iter().zip(&self.extents).for_each(|(&axis, &extent)| shape[axis] = extent);
         shape.iter().copied().collect()

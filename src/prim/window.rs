@@ -39,7 +39,7 @@ impl Windows {
     }
 
     /// The dilation; 1 where windows have one element, so that places do not overflow.
-    pub(super) fn dilation(&self, i: usize) -> usize {
+    pub(crate) fn dilation(&self, i: usize) -> usize {
         if self.sizes[i] == 1 { 1 } else { self.dilations[i] }
     }
 

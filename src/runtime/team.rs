@@ -54,6 +54,9 @@ impl Team {
 /// A compiled kernel.
 type Kernel = unsafe extern "C" fn(*const *mut u8, i64, i64);
 
+/// Pieces of a product for each thread: enough if some thread is pushed aside meanwhile.
+const PIECES: usize = 4;
+
 /// Most slots of a kernel whose rows are shared.
 pub(crate) const MAX_SLOTS: usize = 32;
 
@@ -93,7 +96,7 @@ pub(crate) unsafe extern "C" fn rows(
 
 macro_rules! product {
     ($name:ident, $multiply:path, $t:ident) => {
-        /// Computes all `chunks` of a product, `grain` at a time, on the run's threads.
+        /// Computes all `chunks` of a product, `grain` at a time or some times as many, on the run's threads.
         ///
         /// # Safety
         /// As for the function of one thread, for all chunks; the workspace lies in the arena.
@@ -112,6 +115,8 @@ macro_rules! product {
                 // SAFETY: the caller's promise.
                 return unsafe { $multiply(table, a, b, c, workspace, alpha, 0, chunks) };
             };
+            // What is packed is packed for each piece.
+            let grain = grain * chunks.div_ceil(grain).div_ceil(team.threads * PIECES);
             let call = Shared((table, a, b, c, workspace));
             pool::share(team.threads, chunks.div_ceil(grain), true, &|thread, piece| {
                 let (table, a, b, c, workspace) = *call.get();

@@ -62,7 +62,12 @@ impl Fused<'_> {
             return None;
         };
         let own = product.node == *source && product.memory() == *source;
-        if !own || product.accumulate.is_some() || *source == to || !self.serves_only(*source, to) {
+        if !own
+            || product.accumulate.is_some()
+            || product.overlap.is_some()
+            || *source == to
+            || !self.serves_only(*source, to)
+        {
             return None;
         }
         let extents = product.extents();

@@ -19,12 +19,6 @@ pub struct Gemm {
 #[derive(Clone, Copy, Debug)]
 struct Line([f32; 16]);
 
-/// The elements that an operand of these strides has, at least one. All strides are positive or 0.
-fn len(families: [&[Axis]; 2], stride: fn(&Axis) -> isize) -> usize {
-    let reach = |x: &Axis| (x.extent.max(1) - 1) * stride(x).unsigned_abs();
-    1 + families.into_iter().flatten().map(reach).sum::<usize>()
-}
-
 impl Gemm {
     /// The product of a matrix of `m` rows and `k` columns with one of `k` rows and `n` columns, row-major unless said to be transposed.
     pub fn new([m, k, n]: [usize; 3], a_transposed: bool, b_transposed: bool) -> Gemm {
@@ -47,13 +41,27 @@ impl Gemm {
             columns: vec![Axis { extent: n, a: 0, b: b_column, c: 1 }],
             contracted: vec![Axis { extent: k, a: a_step, b: b_step, c: 0 }],
         };
-        let table = Table::new(&axes, false);
+        Gemm::of(&axes)
+    }
+
+    /// The product over any axes.
+    ///
+    /// # Panics
+    /// If a stride is negative.
+    pub fn of(axes: &Axes) -> Gemm {
+        let Axes { batch, rows, columns, contracted } = axes;
+        let all = || [batch, rows, columns, contracted].into_iter().flatten();
+        assert!(all().all(|x| x.a >= 0 && x.b >= 0 && x.c >= 0), "strides of a product by itself are not negative");
+        let table = Table::new(axes, false);
         let numbers = |len: usize| (0..len).map(|i| (i * 7919 % 1009) as f32 / 1009.0 - 0.5).collect();
+        let len = |stride: fn(&Axis) -> isize| {
+            1 + all().map(|x| (x.extent.max(1) - 1) * stride(x).unsigned_abs()).sum::<usize>()
+        };
         Gemm {
             words: table.words(),
-            a: numbers(len([&axes.rows, &axes.contracted], |x| x.a)),
-            b: numbers(len([&axes.columns, &axes.contracted], |x| x.b)),
-            c: vec![0.0; m * n],
+            a: numbers(len(|x| x.a)),
+            b: numbers(len(|x| x.b)),
+            c: vec![0.0; len(|x| x.c)],
             workspace: vec![Line([0.0; 16]); table.workspace_len().div_ceil(16)],
             table,
         }

@@ -14,12 +14,12 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::isa::{Hosted, Isa, VECTORS};
-use super::pack::Panel;
+use super::pack::{Panel, TOGETHER};
 use super::shape::{Axis, Offsets, Side, extent};
 use super::simd::Element;
 use super::tile::{Scatter, Tile};
 use super::vector::{Dots, Rows};
-use super::{KC, MAX_COLUMNS, MAX_ROWS, MC, NC, Path};
+use super::{KC, MAX_COLUMNS, MAX_ROWS, MC, NC, Path, free};
 
 /// One of the products of a batch: its axes and where its matrices begin.
 #[derive(Clone, Copy)]
@@ -38,21 +38,21 @@ pub(super) struct Problem<'a, T> {
 }
 
 /// Memory for offsets that is not cleared.
-struct Scratch<T, const N: usize>([MaybeUninit<T>; N]);
+pub(super) struct Scratch<T, const N: usize>([MaybeUninit<T>; N]);
 
 impl<T: Copy, const N: usize> Scratch<T, N> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Scratch([const { MaybeUninit::uninit() }; N])
     }
 
-    fn as_mut_ptr(&mut self) -> *mut T {
+    pub(super) fn as_mut_ptr(&mut self) -> *mut T {
         self.0.as_mut_ptr().cast()
     }
 }
 
 impl<const N: usize> Scratch<isize, N> {
     /// The offsets of `count` indices from `start` on.
-    fn fill(&mut self, of: &Offsets<'_>, start: usize, count: usize) -> &[isize] {
+    pub(super) fn fill(&mut self, of: &Offsets<'_>, start: usize, count: usize) -> &[isize] {
         let to = &mut self.0[..count];
         // SAFETY: uninitialized memory is written before it is read: `fill` writes all of it and reads none.
         let to = unsafe { std::slice::from_raw_parts_mut(to.as_mut_ptr().cast::<isize>(), count) };
@@ -71,7 +71,7 @@ pub(super) fn block_len(k: usize) -> usize {
 ///
 /// # Safety
 /// For all indices of the families, the elements of `a` and `b` can be read and those of `c`, which are distinct, lie nowhere in `a` and `b`, and are
-/// touched by nobody else if they are of these rows and columns, can be read and written; `workspace` has the length that [`super::workspace_len`] tells for
+/// touched by nobody else if they are of these rows and columns, can be read and written; all memory of `b` between two elements can be read; `workspace` has the length that [`super::workspace_len`] tells for
 /// the axes and is nobody else's; the processor has the instructions of `isa`.
 pub(super) unsafe fn compute<T: Hosted>(isa: &Isa<T>, p: &Problem<'_, T>, rows: Range<usize>, columns: Range<usize>) {
     if rows.is_empty() || columns.is_empty() {
@@ -80,19 +80,20 @@ pub(super) unsafe fn compute<T: Hosted>(isa: &Isa<T>, p: &Problem<'_, T>, rows: 
     // SAFETY (all calls): the caller's promise.
     match p.path {
         Path::Tiles { pack_a, pack_b } => unsafe { tiles(isa, p, rows, columns, pack_a, pack_b) },
+        Path::Free { pack_b } => unsafe { free::compute(isa, p, rows, columns, pack_b) },
         Path::Rows => unsafe { single_row(isa, p, columns, false) },
         Path::Dots => unsafe { single_row(isa, p, columns, true) },
     }
 }
 
 /// Blocks of a contraction: start and length. One empty block if there is nothing to sum, which sets `c` to 0.
-fn blocks(k: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn blocks(k: usize) -> impl Iterator<Item = (usize, usize)> {
     let block = block_len(k);
     (0..k.max(1)).step_by(block).map(move |start| (start, block.min(k - start)))
 }
 
 /// Rows of the tiles of so many rows: as few tiles as can be, of about equal height.
-fn tile_height(rows: usize, most: usize) -> usize {
+pub(super) fn tile_height(rows: usize, most: usize) -> usize {
     rows.div_ceil(rows.div_ceil(most))
 }
 
@@ -118,6 +119,11 @@ unsafe fn tiles<T: Hosted>(
 
     for first_column in columns.clone().step_by(NC) {
         let block_columns = NC.min(columns.end - first_column);
+        // Columns whose panels are packed together.
+        let joint = match pack_b && b_columns.is_run() {
+            true => block_columns / (TOGETHER * wide) * TOGETHER * wide,
+            false => 0,
+        };
         for (start, steps) in blocks(k) {
             let add = p.accumulate || start > 0;
             // SAFETY: packed blocks have room for MC rows and NC columns, in whole panels, of a block's steps; offsets are those of indices in range.
@@ -140,7 +146,13 @@ unsafe fn tiles<T: Hosted>(
                         let whole = count.is_multiple_of(isa.lanes) || isa.free_masks;
                         let (b, b_step) = if pack_b || !whole {
                             let to = if pack_b { packed_b.add(column * steps) } else { packed_b };
-                            if !pack_b || first_row == rows.start {
+                            let fresh = !pack_b || first_row == rows.start;
+                            if fresh && column < joint {
+                                if column.is_multiple_of(TOGETHER * wide) {
+                                    let (from, (steps, runs)) = (p.b.wrapping_offset(b_columns.at(at)), b_table);
+                                    (isa.pack_together)(&Panel { from, lanes: &[], steps, runs, to, width: wide });
+                                }
+                            } else if fresh {
                                 let mut lanes = Scratch::<isize, MAX_COLUMNS>::new();
                                 pack_panel(isa, p.b, lanes.fill(&b_columns, at, count), b_table, to, wide);
                             }
@@ -253,7 +265,7 @@ unsafe fn tile<T: Element>(isa: &Isa<T>, s: &Source<T>, to: &Target<'_, T>, row:
 }
 
 /// Offsets of the steps of a block, and how many next ones follow each at distance 1.
-fn step_table<'m>(
+pub(super) fn step_table<'m>(
     of: &Offsets<'_>,
     start: usize,
     count: usize,
@@ -271,7 +283,7 @@ fn step_table<'m>(
 }
 
 #[inline]
-unsafe fn pack_panel<T>(
+pub(super) unsafe fn pack_panel<T>(
     isa: &Isa<T>,
     from: *const T,
     lanes: &[isize],

@@ -2,7 +2,7 @@
 
 use super::pack::{self, Panel};
 use super::simd::{Element, Portable, Simd};
-use super::tile::{self, Scatter, Tile};
+use super::tile::{self, FreeTile, Scatter, Tile};
 use super::vector::{self, Dots, Rows};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
@@ -13,6 +13,12 @@ pub(super) const VECTORS: usize = 2;
 /// Tiles of one count of rows, by their vectors less one.
 pub(super) type Tiles<T> = [unsafe fn(&Tile<T>); VECTORS];
 
+/// A function for tiles that read where their operands lie.
+pub(super) type Free<T> = unsafe fn(&FreeTile<T>);
+
+/// Such functions for one count of rows: most vectors first, each with its count of vectors.
+pub(super) type FreeRow<T> = &'static [(usize, Free<T>)];
+
 /// Functions for one instruction set. Calling one needs a processor that has the instructions, and what its generic original asks for.
 pub(super) struct Isa<T: 'static> {
     pub(super) name: &'static str,
@@ -20,7 +26,10 @@ pub(super) struct Isa<T: 'static> {
     pub(super) free_masks: bool,
     /// From the largest count of rows down to 1.
     pub(super) tiles: &'static [Tiles<T>],
+    /// Tiles that read where their operands lie, from one row to the largest count.
+    pub(super) free: &'static [FreeRow<T>],
     pub(super) pack: unsafe fn(&Panel<'_, T>),
+    pub(super) pack_together: unsafe fn(&Panel<'_, T>),
     pub(super) scatter: unsafe fn(&Scatter<'_, T>),
     pub(super) rows: unsafe fn(&Rows<'_, T>),
     pub(super) dots: unsafe fn(&Dots<T>),
@@ -59,8 +68,16 @@ macro_rules! isa {
                 unsafe { tile::compute::<S, R, V>(t) }
             }
             $(#[$attribute])?
+            unsafe fn free<const R: usize, const V: usize>(t: &FreeTile<$t>) {
+                unsafe { tile::compute_free::<S, R, V>(t) }
+            }
+            $(#[$attribute])?
             unsafe fn pack(panel: &Panel<'_, $t>) {
                 unsafe { pack::pack::<S>(panel) }
+            }
+            $(#[$attribute])?
+            unsafe fn pack_together(panel: &Panel<'_, $t>) {
+                unsafe { pack::pack_together::<S>(panel) }
             }
             $(#[$attribute])?
             unsafe fn scatter(s: &Scatter<'_, $t>) {
@@ -79,7 +96,18 @@ macro_rules! isa {
                 lanes: S::LANES,
                 free_masks: S::FREE_MASKS,
                 tiles: &[$([compute::<$rows, 1>, compute::<$rows, 2>]),*],
+                free: &[
+                    &[(8, free::<1, 8>), (4, free::<1, 4>), (2, free::<1, 2>), (1, free::<1, 1>)],
+                    &[(4, free::<2, 4>), (2, free::<2, 2>), (1, free::<2, 1>)],
+                    &[(2, free::<3, 2>), (1, free::<3, 1>)],
+                    &[(2, free::<4, 2>), (1, free::<4, 1>)],
+                    &[(2, free::<5, 2>), (1, free::<5, 1>)],
+                    &[(1, free::<6, 1>)],
+                    &[(1, free::<7, 1>)],
+                    &[(1, free::<8, 1>)],
+                ],
                 pack,
+                pack_together,
                 scatter,
                 rows,
                 dots,

@@ -3,6 +3,7 @@
 //! ```text
 //!   Axes --Table::new--> Table (path, packing)    at compile time; workspace_len tells the planner what memory it takes
 //!   Table + pointers --multiply_f32--> blocks --> pack, tile        blocks: loops; pack: panels side by side; tile: registers
+//!                                  free   --> tile                  windows, read where they lie
 //!                                             --> vector            a single row
 //! ```
 //!
@@ -17,8 +18,10 @@
 
 pub(crate) mod alone;
 mod blocks;
+mod free;
 mod isa;
 mod pack;
+mod path;
 mod shape;
 mod simd;
 #[cfg(test)]
@@ -30,8 +33,11 @@ mod x86;
 
 use std::ops::Range;
 
+use crate::graph::DType;
+
 use blocks::Problem;
 use isa::{Hosted, Isa};
+use path::{Path, choose};
 pub use shape::{Axes, Axis};
 use shape::{Offsets, Side, extent};
 
@@ -45,59 +51,6 @@ const NC: usize = 512;
 const MAX_ROWS: usize = 12;
 /// Most columns of a tile.
 const MAX_COLUMNS: usize = 32;
-
-/// How a product is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Path {
-    /// By tiles. An operand that is not packed steps through memory by one stride for each of its families.
-    Tiles {
-        /// Whether `a` is packed.
-        pack_a: bool,
-        /// Whether `b` is packed. If not, its columns are side by side.
-        pack_b: bool,
-    },
-    /// A single row; the columns of `b` are side by side.
-    Rows,
-    /// A single row; the rows of `b` are side by side.
-    Dots,
-}
-
-/// From so many columns on, `a` is packed if its rows are not read straight on.
-const PACK_A_COLUMNS: usize = 256;
-/// Distance of rows, in elements, whose tiles compete for one set of the cache.
-const CACHE_CONFLICT: isize = 1024;
-/// From so many rows on, `b` is packed, unless it is as narrow as this.
-const PACK_B_ROWS: usize = 48;
-const NARROW: usize = 64;
-
-/// Whether the roles of `a` and `b` are to be exchanged: neighbours in the result should be columns.
-fn exchange(axes: &Axes) -> bool {
-    let (rows, columns) = (extent(&axes.rows), extent(&axes.columns));
-    let run = |axes: &[Axis]| Offsets::new(axes, Side::C).is_run();
-    match (rows, columns) {
-        (1, _) => false,
-        (_, 1) => true,
-        _ => !run(&axes.columns) && run(&axes.rows),
-    }
-}
-
-fn path(axes: &Axes) -> Path {
-    let (m, n) = (extent(&axes.rows), extent(&axes.columns));
-    let a = [Offsets::new(&axes.rows, Side::A), Offsets::new(&axes.contracted, Side::A)];
-    let b = [Offsets::new(&axes.columns, Side::B), Offsets::new(&axes.contracted, Side::B)];
-    let single = |lines: &[Offsets<'_>; 2]| lines.iter().all(|l| l.line.single);
-    if m == 1 && single(&b) && b[1].is_run() && !b[0].is_run() {
-        return Path::Dots;
-    }
-    if m == 1 && single(&b) && b[0].is_run() && a[1].line.single {
-        return Path::Rows;
-    }
-    let scattered = !a[1].is_run() || a[0].line.stride % CACHE_CONFLICT == 0;
-    Path::Tiles {
-        pack_a: !single(&a) || (m >= 8 && n >= PACK_A_COLUMNS && scattered),
-        pack_b: !single(&b) || !b[0].is_run() || (m >= PACK_B_ROWS && n > NARROW),
-    }
-}
 
 /// Elements of workspace that a call takes.
 pub(crate) fn workspace_len(axes: &Axes) -> usize {
@@ -116,9 +69,8 @@ pub(crate) struct Table {
 impl Table {
     /// Describes a product over these axes, which is added to the result if `accumulate`.
     pub(crate) fn new(axes: &Axes, accumulate: bool) -> Table {
-        let exchanged = exchange(axes);
+        let (exchanged, path) = choose(axes);
         let axes = if exchanged { axes.clone().exchanged() } else { axes.clone() };
-        let path = path(&axes);
         Table { axes, exchanged, accumulate, path }
     }
 
@@ -139,6 +91,9 @@ impl Table {
                 };
                 a + b
             }
+            Path::Free { pack_b: true } => n.min(NC).next_multiple_of(MAX_COLUMNS) * steps,
+            // A vector that reaches behind the operand is packed.
+            Path::Free { pack_b: false } => MAX_COLUMNS * steps,
             Path::Rows => NC.min(n),
             Path::Dots => NC + steps,
         }
@@ -172,9 +127,16 @@ impl Table {
         if grid.across > 1 { grid.down } else { 1 }
     }
 
-    /// Multiplications of the whole product.
-    pub(crate) fn multiplications(&self) -> usize {
-        self.families().into_iter().map(extent).product()
+    /// An estimate of the time that one thread takes, in nanoseconds: what multiplying takes, or what bringing the matrices from memory does, if that is more.
+    pub(crate) fn time(&self, dtype: DType) -> f64 {
+        /// Of a multiplication, by vectors of one element.
+        const MULTIPLICATION: f64 = 0.16;
+        /// Of an element that comes from the last cache.
+        const ELEMENT: f64 = 0.08;
+        let lanes = if dtype == DType::F64 { f64::isa().lanes } else { f32::isa().lanes };
+        let [batch, m, n, k] = self.families().map(|family| extent(family) as f64);
+        let multiplying = m * n * k * MULTIPLICATION / lanes as f64;
+        batch * multiplying.max((m * k + k * n + m * n) * ELEMENT)
     }
 
     fn view(&self) -> View<'_> {
@@ -221,34 +183,22 @@ impl<'a> View<'a> {
     }
 }
 
-impl Path {
-    fn code(self) -> usize {
-        match self {
-            Path::Tiles { pack_a, pack_b } => usize::from(pack_a) + 2 * usize::from(pack_b),
-            Path::Rows => 4,
-            Path::Dots => 5,
-        }
-    }
-
-    fn of_code(code: usize) -> Path {
-        match code {
-            0..4 => Path::Tiles { pack_a: code & 1 != 0, pack_b: code & 2 != 0 },
-            4 => Path::Rows,
-            _ => Path::Dots,
-        }
-    }
-}
-
-/// Rows of a chunk.
+/// Most rows of a chunk.
 const CHUNK_ROWS: usize = 120;
 /// Columns of a chunk.
 const CHUNK_COLUMNS: usize = 128;
+/// So many chunks there are at least, if there are rows.
+const CHUNKS: usize = 8;
+/// Fewest rows of a chunk.
+const LEAST_ROWS: usize = 4;
 
 /// The chunks of one product of a batch: those with the same columns follow one another.
 #[derive(Clone, Copy, Debug)]
 struct Grid {
     m: usize,
     n: usize,
+    /// Rows of a chunk.
+    height: usize,
     down: usize,
     across: usize,
 }
@@ -256,7 +206,13 @@ struct Grid {
 impl Grid {
     fn of(rows: &[Axis], columns: &[Axis]) -> Grid {
         let (m, n) = (extent(rows), extent(columns));
-        Grid { m, n, down: m.div_ceil(CHUNK_ROWS), across: n.div_ceil(CHUNK_COLUMNS) }
+        let across = n.div_ceil(CHUNK_COLUMNS);
+        // If chunks go down one column only, threads share what is in it.
+        let height = match across {
+            1 => m.div_ceil(CHUNKS).next_multiple_of(LEAST_ROWS).clamp(LEAST_ROWS, CHUNK_ROWS),
+            _ => CHUNK_ROWS,
+        };
+        Grid { m, n, height, down: m.div_ceil(height), across }
     }
 
     fn count(&self) -> usize {
@@ -271,7 +227,7 @@ impl Grid {
             _ => (1, (self.down - row).min(to - from)),
         };
         let range = |at: usize, count: usize, size: usize, end: usize| at * size..((at + count) * size).min(end);
-        (range(row, rows, CHUNK_ROWS, self.m), range(column, columns, CHUNK_COLUMNS, self.n), rows * columns)
+        (range(row, rows, self.height, self.m), range(column, columns, CHUNK_COLUMNS, self.n), rows * columns)
     }
 }
 

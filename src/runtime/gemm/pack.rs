@@ -3,7 +3,7 @@
 //! A panel has *lanes* (rows of the left operand or columns of the right one) and *steps* of the contraction. Both are lists of offsets, so axes that do not
 //! join, and windows that overlap, are read where they lie. The copy has the lanes of a step side by side.
 
-use super::simd::{Element, Simd};
+use super::simd::Simd;
 
 /// A panel of an operand and where its copy goes.
 pub(super) struct Panel<'a, T> {
@@ -45,11 +45,37 @@ pub(super) unsafe fn pack<S: Simd>(panel: &Panel<'_, S::T>) {
             lane += run;
         }
     }
-    if lanes.len() < width {
+    while lane < width {
+        let count = (width - lane).min(S::LANES);
         for p in 0..steps.len() {
-            for lane in lanes.len()..width {
-                // SAFETY: inside the copy.
-                unsafe { *to.add(p * width + lane) = S::T::ZERO };
+            // SAFETY: inside the copy.
+            unsafe { S::store_first(to.add(p * width + lane), count, S::zero()) };
+        }
+        lane += count;
+    }
+}
+
+/// Panels side by side that are packed together if their lanes run on.
+pub(super) const TOGETHER: usize = 8;
+
+/// Packs [`TOGETHER`] panels of `width` lanes each, all of which run on from `from`, one behind the other.
+///
+/// The rows of a large matrix are far apart, so reading one panel is all waiting for lines that no processor foresees. Several together are runs of lines.
+///
+/// # Safety
+/// For every step, as many elements from `from[step]` on can be read as the panels have lanes; they can be written; the processor has the instructions of `S`.
+#[inline(always)]
+pub(super) unsafe fn pack_together<S: Simd>(panel: &Panel<'_, S::T>) {
+    let Panel { from, steps, to, width, .. } = *panel;
+    for (p, &step) in steps.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let from = from.offset(step);
+            for i in 0..TOGETHER {
+                let to = to.add((i * steps.len() + p) * width);
+                for lane in (0..width).step_by(S::LANES) {
+                    S::store(to.add(lane), S::load(from.add(i * width + lane)));
+                }
             }
         }
     }

@@ -45,7 +45,7 @@ pub(super) enum Side {
 }
 
 impl Axis {
-    fn stride(&self, side: Side) -> isize {
+    pub(super) fn stride(&self, side: Side) -> isize {
         match side {
             Side::A => self.a,
             Side::B => self.b,

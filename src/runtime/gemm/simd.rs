@@ -67,6 +67,7 @@ pub(super) trait Simd: Copy {
     /// `a * b + c`.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// Moves the first `n <= STEP` elements of each of four rows: element `p` of row `i` goes to `to[p * width + i]`.
     unsafe fn transpose(rows: [*const Self::T; 4], n: usize, to: *mut Self::T, width: usize);
     /// Asks for the cache line of a place, which need not be readable.
@@ -138,6 +139,14 @@ macro_rules! portable {
             unsafe fn mul(mut a: Self::V, b: Self::V) -> Self::V {
                 for i in 0..$lanes {
                     a[i] *= b[i];
+                }
+                a
+            }
+
+            #[inline(always)]
+            unsafe fn add(mut a: Self::V, b: Self::V) -> Self::V {
+                for i in 0..$lanes {
+                    a[i] += b[i];
                 }
                 a
             }

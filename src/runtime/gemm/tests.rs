@@ -149,11 +149,18 @@ fn check<T: Number>(case: &Case<T>, d: &mut Draw, text: &str) {
             }
         }
     }
-    let mut tables = Vec::new();
-    if let Path::Tiles { pack_a, pack_b } = table.path {
-        let more = [(true, pack_b), (pack_a, true), (true, true)];
-        tables.extend(more.map(|(pack_a, pack_b)| Table { path: Path::Tiles { pack_a, pack_b }, ..table.clone() }));
+    let mut paths = Vec::new();
+    if let Path::Tiles { .. } | Path::Free { .. } = table.path {
+        paths.push(Path::Tiles { pack_a: true, pack_b: true });
+        paths.push(Path::Free { pack_b: true });
+        if table.axes.columns.last().is_some_and(|x| x.b == 1 && x.c == 1 && x.extent >= path::MIN_RUN) {
+            paths.push(Path::Free { pack_b: false });
+        }
     }
+    if let Path::Tiles { pack_a, pack_b } = table.path {
+        paths.extend([Path::Tiles { pack_a: true, pack_b }, Path::Tiles { pack_a, pack_b: true }]);
+    }
+    let tables: Vec<Table> = paths.into_iter().map(|path| Table { path, ..table.clone() }).collect();
     for isa in T::isas() {
         let natural = run(isa, case, &table, &whole(&table));
         for &(at, exact, bound) in &bounds {
@@ -289,6 +296,60 @@ fn plain<T: Number>([m, n, k]: [usize; 3], a: Vec<T>, b: Vec<T>) -> Case<T> {
     let axes =
         Axes { batch: Vec::new(), rows: axis(m, k, 0, n), columns: axis(n, 0, 1, 1), contracted: axis(k, 1, n, 0) };
     Case { axes, a, b, c: vec![T::from_f64(7.0); m * n], starts: [0; 3], alpha: 1.0, accumulate: false }
+}
+
+/// Windows on the right, as a convolution has them, and on the left, as the gradient of its weight.
+#[test]
+fn windows_are_read_where_they_lie() {
+    let axis = |extent, a, b, c| Axis { extent, a, b, c };
+    for (seed, [filters, channels, size, count, examples, stride]) in (0..).zip([
+        [8, 1, 5, 24, 2, 1],
+        [16, 3, 3, 8, 3, 1],
+        [5, 2, 3, 13, 2, 2],
+        [1, 4, 3, 30, 1, 1],
+        [50, 2, 2, 7, 2, 1],
+    ]) {
+        let d = &mut Draw::new(seed);
+        let extent = (count - 1) * stride + size;
+        let at = |x: usize| x as isize;
+        let kernel = channels * size * size;
+        let image = at(extent * extent);
+        let places = vec![
+            axis(examples, 0, image * at(channels), at(filters * count * count)),
+            axis(count, 0, at(extent * stride), at(count)),
+            axis(count, 0, at(stride), 1),
+        ];
+        let window =
+            vec![axis(channels, at(size * size), image, 0), axis(size, at(size), at(extent), 0), axis(size, 1, 1, 0)];
+        let forward = Axes {
+            batch: Vec::new(),
+            rows: vec![axis(filters, at(kernel), 0, at(count * count))],
+            columns: places.clone(),
+            contracted: window.clone(),
+        };
+        let gradient = Axes {
+            batch: Vec::new(),
+            rows: vec![axis(filters, at(count * count), 0, at(kernel))],
+            columns: window.iter().map(|x| axis(x.extent, 0, x.b, x.a)).collect(),
+            contracted: places.iter().map(|x| axis(x.extent, x.c, x.b, 0)).collect(),
+        };
+        for (axes, [a, b, c]) in [
+            (forward, [filters * kernel, examples * channels * extent * extent, examples * filters * count * count]),
+            (gradient, [examples * filters * count * count, examples * channels * extent * extent, filters * kernel]),
+        ] {
+            let mut numbers = |len| (0..len).map(|_| d.below(2000) as f32 / 997.0 - 1.0).collect::<Vec<f32>>();
+            let case = Case {
+                axes,
+                a: numbers(a),
+                b: numbers(b),
+                c: numbers(c),
+                starts: [0; 3],
+                alpha: 1.0,
+                accumulate: false,
+            };
+            check(&case, d, &format!("windows {seed}"));
+        }
+    }
 }
 
 #[test]

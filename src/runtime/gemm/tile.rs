@@ -78,6 +78,64 @@ pub(super) unsafe fn compute<S: Simd, const R: usize, const V: usize>(t: &Tile<S
     }
 }
 
+/// What a tile is computed of whose rows, vectors and steps lie anywhere: windows of an operand, read where they are.
+///
+/// Functions that take a tile of `R` rows and `V` vectors need, for `i < R`, `v < V` and `p < k`: `a[a_rows[i] + a_steps[p]]` can be read; so can all lanes of a
+/// vector from `b[b_vectors[v] + b_steps[p]]` on; the first `lanes[v]` elements from `c[c_rows[i] + c_vectors[v]]` on can be written, and read if `add`, and
+/// nobody else touches them.
+pub(super) struct FreeTile<T> {
+    pub(super) k: usize,
+    pub(super) a: *const T,
+    pub(super) a_rows: *const isize,
+    pub(super) a_steps: *const isize,
+    pub(super) b: *const T,
+    pub(super) b_vectors: *const isize,
+    pub(super) b_steps: *const isize,
+    pub(super) c: *mut T,
+    pub(super) c_rows: *const isize,
+    pub(super) c_vectors: *const isize,
+    pub(super) lanes: *const usize,
+    pub(super) alpha: T,
+    pub(super) add: bool,
+}
+
+/// Computes a tile of `R` rows and `V` vectors, with the order of sums of [`compute`].
+///
+/// # Safety
+/// What [`FreeTile`] says, and the processor has the instructions of `S`.
+#[inline(always)]
+pub(super) unsafe fn compute_free<S: Simd, const R: usize, const V: usize>(t: &FreeTile<S::T>) {
+    // SAFETY: the loops read and write just what `FreeTile` says.
+    unsafe {
+        let a: [*const S::T; R] = std::array::from_fn(|i| t.a.wrapping_offset(*t.a_rows.add(i)));
+        let b: [*const S::T; V] = std::array::from_fn(|v| t.b.wrapping_offset(*t.b_vectors.add(v)));
+        let mut acc = [[S::zero(); V]; R];
+        for p in 0..t.k {
+            let (a_step, b_step) = (*t.a_steps.add(p), *t.b_steps.add(p));
+            let row: [S::V; V] = std::array::from_fn(|v| S::load(b[v].wrapping_offset(b_step)));
+            for i in 0..R {
+                let x = S::splat(*a[i].wrapping_offset(a_step));
+                for v in 0..V {
+                    acc[i][v] = S::fma(x, row[v], acc[i][v]);
+                }
+            }
+        }
+        let alpha = S::splat(t.alpha);
+        for (i, acc) in acc.iter().enumerate() {
+            let c = t.c.wrapping_offset(*t.c_rows.add(i));
+            for (v, &sum) in acc.iter().enumerate() {
+                let (to, lanes) = (c.wrapping_offset(*t.c_vectors.add(v)), *t.lanes.add(v));
+                let new = match (t.add, lanes == S::LANES) {
+                    (false, _) => S::mul(alpha, sum),
+                    (true, true) => S::fma(alpha, sum, S::load(to)),
+                    (true, false) => S::fma(alpha, sum, S::load_first(to, lanes)),
+                };
+                if lanes == S::LANES { S::store(to, new) } else { S::store_first(to, lanes, new) }
+            }
+        }
+    }
+}
+
 /// Finishes a tile that lies in `sums`, row after row of `width`: for `i < rows` and `j < columns`, puts `alpha` times its element at
 /// `c[c_rows[i] + c_columns[j]]`, or adds it there, with the rounding of [`compute`].
 ///

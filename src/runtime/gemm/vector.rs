@@ -98,9 +98,20 @@ pub(super) unsafe fn dots<S: Simd>(d: &Dots<S::T>) {
     let mut j = 0;
     // SAFETY: rows from `j` on are inside.
     unsafe {
-        while j + 4 <= d.n {
-            dot::<S, 4>(d, j);
-            j += 4;
+        // As many rows at once as there are registers for their partial sums.
+        match LANES / S::LANES {
+            0..=2 => {
+                while j + 4 <= d.n {
+                    dot::<S, 4>(d, j);
+                    j += 4;
+                }
+            }
+            _ => {
+                while j + 2 <= d.n {
+                    dot::<S, 2>(d, j);
+                    j += 2;
+                }
+            }
         }
         while j < d.n {
             dot::<S, 1>(d, j);
@@ -138,12 +149,18 @@ unsafe fn dot<S: Simd, const N: usize>(d: &Dots<S::T>, j: usize) {
                 }
             }
         }
-        for (i, sums) in sums.iter().enumerate() {
-            let mut lanes = [S::T::ZERO; LANES];
-            for (v, &sum) in sums.iter().enumerate().take(vectors) {
-                S::store(lanes.as_mut_ptr().add(v * S::LANES), sum);
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // Pairs of whole vectors first, then of lanes.
+            let mut half = vectors / 2;
+            while half > 0 {
+                for v in 0..half {
+                    sums[v] = S::add(sums[v], sums[v + half]);
+                }
+                half /= 2;
             }
-            let mut half = LANES / 2;
+            let mut lanes = [S::T::ZERO; LANES];
+            S::store(lanes.as_mut_ptr(), sums[0]);
+            let mut half = S::LANES / 2;
             while half > 0 {
                 for lane in 0..half {
                     lanes[lane] = lanes[lane].add(lanes[lane + half]);
