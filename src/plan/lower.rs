@@ -1,6 +1,7 @@
 //! Lowering: groups become kernels and products on buffers.
 
 mod loops;
+mod overlap;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::prim::{Op, Routine, Strided, Workspace};
 
 use super::build::{At, KernelBuilder, Read, may_alias, renumber, renumber_address};
 use super::expr::{Expr, ExprId};
-use super::fuse::{Accumulate, Fused, Home, Kind, ProductGroup, Scale};
+use super::fuse::{Accumulate, Fused, Home, Kind, Scale};
 use super::group::{Coords, GroupId, Loops, Member, Reach, Role, address};
 use super::kernel::{Access, Affine, Choice, Index, Inst, Kernel, SCRATCH_ROWS, SlotId, StoreMode, ValueId};
 use super::product;
@@ -491,36 +492,6 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    /// Zeros, and for each tap a product that is added to them. A factor that has the taps is laid out tap by tap first: it is the small one, and each tap
-    /// takes few of the elements that lie side by side.
-    fn overlapping(&mut self, p: &ProductGroup, [mut lhs, mut rhs, c]: [BufferId; 3], level: u32) {
-        let graph = self.fused.graph;
-        let mut p = p.clone();
-        for (buffer, factor) in [(&mut lhs, product::Factor::Lhs), (&mut rhs, product::Factor::Rhs)] {
-            if let Some((from, to)) = product::by_taps(&mut p, factor) {
-                let packed = self.add_buffer(graph.ty(p.node).dtype, to.shape.numel(), Want::Arena, None);
-                self.copy(*buffer, packed, &from, &to, level, p.node);
-                *buffer = packed;
-            }
-        }
-        let p = &p;
-        let (shape, dtype) = (graph.shape(p.node).clone(), graph.ty(p.node).dtype);
-        let zero = |b: &mut KernelBuilder, _: &mut Self| b.inst(Inst::Const(0.0f64.to_bits()), dtype, At::Row(0));
-        self.elementwise(&shape, c, dtype, Strided::contiguous(&shape), level, p.node, zero);
-        let scratch = |len| self.add_buffer(dtype, len, Want::Arena, None);
-        for product in product::taps(graph, p, [lhs, rhs, c], scratch) {
-            let writes = [c].into_iter().chain(product.workspace).collect();
-            self.out.steps.push(PendingStep {
-                action: Action::Product(Box::new(product)),
-                origins: vec![self.origin(p.node)],
-                reads: SmallVec::from_slice(&[lhs, rhs, c]),
-                writes,
-                waits: Vec::new(),
-                level,
-            });
-        }
-    }
-
     /// A copy of the base, a serial kernel that combines the updates into it in row-major order, and for sums kept in double precision the way back.
     fn scatter(&mut self, kind: &Kind, level: u32) {
         let Kind::Scatter { node, combine, base, index, update, batch, choices, wide } = kind else {
@@ -619,18 +590,6 @@ impl Lowerer<'_, '_> {
         let affine = Affine { offset: region.offset, coefs: address(&region.strides, &coords, rows) };
         b.store(slot, Index { affine, choice: None }, value, StoreMode::Set, At::Row(0));
         self.add_kernel(b, false, level, vec![self.origin(node)]);
-    }
-
-    /// A kernel that copies what one view shows of a buffer to what another of the same shape shows of another buffer.
-    fn copy(&mut self, source: BufferId, to: BufferId, from: &Strided, region: &Strided, level: u32, node: NodeId) {
-        let dtype = self.out.buffers[source.index()].dtype;
-        let from = from.clone();
-        let value = move |b: &mut KernelBuilder, _: &mut Self| {
-            let (loops, coords) = Loops::over(&from.shape, &[]);
-            let affine = Affine { offset: from.offset, coefs: address(&from.strides, &coords, loops.dims.len()) };
-            b.load(source, dtype, affine, At::Row(0))
-        };
-        self.elementwise(&region.shape, to, dtype, region.clone(), level, node, value);
     }
 
     /// The value of an expression all of whose leaves are in memory.

@@ -244,8 +244,8 @@ struct Call<T> {
 /// Computes a range of the chunks of a product.
 ///
 /// # Safety
-/// For all indices of the axes, the elements of `a` and `b` can be read, those of `c` can be read and written; the latter are distinct and none of them is one
-/// of `a` or `b`; those of these chunks are used by nobody else. The workspace has [`workspace_len`] elements and is used by nobody else.
+/// For all indices of the axes, the elements of `a` and `b`, and what is in memory between two elements of one of them, can be read, those of `c` can be read
+/// and written; the latter are distinct and none of them is one of `a` or `b`; those of these chunks are used by nobody else. The workspace has [`workspace_len`] elements and is used by nobody else.
 /// The processor has the instructions of `isa`.
 unsafe fn multiply<T: Hosted>(isa: &Isa<T>, table: View<'_>, call: Call<T>, chunks: Range<usize>) {
     let [batch, rows, columns, contracted] = table.families;
@@ -282,8 +282,8 @@ macro_rules! entry {
         /// Computes the chunks from `first` to before `end` of the product that the table describes.
         ///
         /// # Safety
-        /// At `table` lies what [`Table::words`] returns. For all indices of the axes, the elements of `a` and `b` can be read, those of `c` can be read and
-        /// written; the latter are distinct and none of them is one of `a` or `b`; those of these chunks are used by nobody else. The workspace has
+        /// At `table` lies what [`Table::words`] returns. For all indices of the axes, the elements of `a` and `b`, and what is in memory between two elements of
+        /// one of them, can be read, those of `c` can be read and written; the latter are distinct and none of them is one of `a` or `b`; those of these chunks are used by nobody else. The workspace has
         /// [`workspace_len`] elements and is used by nobody else.
         #[allow(clippy::too_many_arguments, reason = "the calling convention of compiled code has no structures")]
         pub(crate) unsafe extern "C" fn $name(
