@@ -91,9 +91,8 @@ fn main() {
             y.shape().iter().product::<usize>() / case.filters
         };
         let flops = 2.0 * (places * case.filters * channels / groups * case.size * case.size) as f64;
-        let limit_flops = 2.0 * (12 * 32) as f64 * 4000.0;
-        let mut limit = Gemm::limit(4000);
-        let limit = limit_flops * 1e-9 / fastest(|| _ = limit.run(Gemm::instruction_sets()[0]));
+        let widest = Gemm::instruction_sets()[0];
+        let limit = Gemm::limit(widest, 4000) * 1e-9 / fastest(|| _ = Gemm::limit(widest, 4000));
         print!("{:24} {limit:6.1}", case.name);
         for what in 0..3 {
             let g = Builder::new();

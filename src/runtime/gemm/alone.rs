@@ -1,6 +1,7 @@
 //! A product by itself, without a program around it: for benches, which compare instruction sets and layouts.
 
 use super::isa::{Hosted, Isa};
+use super::tile::SUMS;
 use super::{Axes, Axis, Call, Table, View, multiply};
 
 /// A product of `f32` matrices with memory of its own.
@@ -27,10 +28,16 @@ impl Gemm {
         Gemm::over([m, k, n], [a_row, a_step, b_step, b_column])
     }
 
-    /// Twelve rows and 32 columns whose factors stand still: a tile of the widest vectors that multiplies and adds without waiting for memory, which is the
-    /// processor's limit as far as this machine code reaches it.
-    pub fn limit(k: usize) -> Gemm {
-        Gemm::over([12, k, 32], [1, 0, 0, 1])
+    /// Multiplies and adds in the registers of an instruction set, without waiting for memory, and returns how many operations that were, a multiplication and
+    /// an addition counted as two. Their time is the processor's limit.
+    ///
+    /// # Panics
+    /// If the host has no such instruction set.
+    pub fn limit(instruction_set: &str, turns: usize) -> f64 {
+        let isa = named(instruction_set);
+        // SAFETY: the host has the instruction set, since `isas` lists it.
+        std::hint::black_box(unsafe { (isa.spin)(turns, std::hint::black_box([0.999, 0.001])) });
+        (2 * SUMS * isa.lanes * turns) as f64
     }
 
     fn over([m, k, n]: [usize; 3], strides: [usize; 4]) -> Gemm {
@@ -87,8 +94,7 @@ impl Gemm {
     /// # Panics
     /// If the host has no such instruction set.
     pub fn run(&mut self, instruction_set: &str) -> &[f32] {
-        let isa: Option<&Isa<f32>> = f32::isas().find(|isa| isa.name == instruction_set);
-        let isa = isa.unwrap_or_else(|| panic!("this host has no {instruction_set}"));
+        let isa = named(instruction_set);
         let call = Call {
             a: self.a.as_ptr(),
             b: self.b.as_ptr(),
@@ -101,4 +107,9 @@ impl Gemm {
         unsafe { multiply(isa, View::read(self.words.as_ptr()), call, 0..self.table.chunks()) };
         &self.c
     }
+}
+
+fn named(instruction_set: &str) -> &'static Isa<f32> {
+    let isa = f32::isas().find(|isa| isa.name == instruction_set);
+    isa.unwrap_or_else(|| panic!("this host has no {instruction_set}"))
 }

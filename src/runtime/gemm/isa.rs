@@ -31,6 +31,7 @@ pub(super) struct Isa<T: 'static> {
     pub(super) pack: unsafe fn(&Panel<'_, T>),
     pub(super) pack_together: unsafe fn(&Panel<'_, T>),
     pub(super) scatter: unsafe fn(&Scatter<'_, T>),
+    pub(super) spin: unsafe fn(usize, [T; 2]) -> T,
     pub(super) rows: unsafe fn(&Rows<'_, T>),
     pub(super) dots: unsafe fn(&Dots<T>),
 }
@@ -84,6 +85,10 @@ macro_rules! isa {
                 unsafe { tile::scatter::<S>(s) }
             }
             $(#[$attribute])?
+            unsafe fn spin(turns: usize, factors: [$t; 2]) -> $t {
+                unsafe { tile::spin::<S>(turns, factors) }
+            }
+            $(#[$attribute])?
             unsafe fn rows(r: &Rows<'_, $t>) {
                 unsafe { vector::rows::<S>(r) }
             }
@@ -109,6 +114,7 @@ macro_rules! isa {
                 pack,
                 pack_together,
                 scatter,
+                spin,
                 rows,
                 dots,
             }

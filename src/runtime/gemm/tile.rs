@@ -3,8 +3,8 @@
 //! Every element has one accumulator, to which the products are added in the order of the contraction. So its value does not depend on the tile in which it
 //! is computed, nor on the width of the vectors.
 
-use super::MAX_ROWS;
-use super::simd::Simd;
+use super::simd::{Element, Simd};
+use super::{MAX_COLUMNS, MAX_ROWS};
 
 /// What a tile is computed of. Steps are distances in elements.
 ///
@@ -133,6 +133,29 @@ pub(super) unsafe fn compute_free<S: Simd, const R: usize, const V: usize>(t: &F
                 if lanes == S::LANES { S::store(to, new) } else { S::store_first(to, lanes, new) }
             }
         }
+    }
+}
+
+/// Sums of [`spin`]: more than the instructions that a processor has under way.
+pub(super) const SUMS: usize = 12;
+
+/// Multiplies and adds in registers alone, `turns` times into each of [`SUMS`] vectors: the processor's limit. Returns a number that depends on all.
+///
+/// # Safety
+/// The processor has the instructions of `S`.
+#[inline(always)]
+pub(super) unsafe fn spin<S: Simd>(turns: usize, [x, y]: [S::T; 2]) -> S::T {
+    // SAFETY: the processor has the instructions; the array holds a vector.
+    unsafe {
+        let (x, y) = (S::splat(x), S::splat(y));
+        let mut sums: [S::V; SUMS] = std::array::from_fn(|i| S::splat(S::T::from_f64(i as f64)));
+        for _ in 0..turns {
+            sums.iter_mut().for_each(|sum| *sum = S::fma(*sum, x, y));
+        }
+        let sum = sums.into_iter().fold(S::zero(), |a, b| S::add(a, b));
+        let mut lanes = [S::T::ZERO; MAX_COLUMNS];
+        S::store(lanes.as_mut_ptr(), sum);
+        lanes[0]
     }
 }
 
