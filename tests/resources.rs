@@ -137,3 +137,29 @@ fn dropped_executables_give_their_code_back() {
     let grown = address_space().saturating_sub(before) * 4096;
     assert!(grown < 200 << 20, "the address space has grown by {} MB", grown >> 20);
 }
+
+/// A profile tells of every call of a step, and its runs are runs like others.
+#[test]
+fn a_profile_tells_of_every_call() {
+    let (x, y) = (init::normal([32, 48], 0.0, 1.0, 2).array(), Array::zeros(&i32([32])));
+    let (mut plain, mut step) = (training_step(&Options::default()), training_step(&Options::default()));
+    let (calls, moved) = (step.report().kernels, step.report().moved_bytes);
+    let profile = step.bind(&[("x", &x), ("y", &y)]).expect("the inputs fit").profile(4).expect("it compiles");
+    for _ in 0..5 {
+        plain.run(&[("x", &x), ("y", &y)]).expect("the inputs fit");
+    }
+    assert_eq!(plain.params().get("w1"), step.params().get("w1"), "one run to warm up, and four");
+
+    assert_eq!((profile.runs, profile.calls.len()), (4, calls));
+    assert_eq!(profile.calls.iter().map(|c| c.bytes).sum::<f64>(), moved as f64);
+    let products: Vec<f64> = profile.calls.iter().map(|c| c.flops).filter(|&f| f > 0.0).collect();
+    assert!(products.contains(&(2.0 * 32.0 * 48.0 * 64.0)), "{products:?}");
+    let sum: std::time::Duration = profile.calls.iter().map(|c| c.time).sum();
+    assert!(!sum.is_zero() && sum <= profile.time + std::time::Duration::from_micros(1), "{profile}");
+    let text = profile.to_string();
+    assert!(text.contains("GFLOP/s") && text.contains("resources.rs:") && text.contains("layer_norm"), "{text}");
+
+    let mut interpreted = training_step(&Options::engine(Engine::Interp));
+    let profile = interpreted.bind(&[("x", &x), ("y", &y)]).expect("the inputs fit").profile(1).expect("it runs");
+    assert!(profile.calls.is_empty() && !profile.time.is_zero());
+}

@@ -232,3 +232,33 @@ fn parameters_are_declared_all_or_none() {
         assert_eq!(first.params().names().len(), 3);
     }
 }
+
+/// Bound inputs run as those given by name do; what does not fit is refused and leaves the old array.
+#[test]
+fn bound_inputs_run_like_named_ones() {
+    let (x, other, outside, y) = (x(), y([1, 1]), y([0, 7]), y([0, 1]));
+    for engine in engines() {
+        let (mut named, mut step) = (step(engine), step(engine));
+        let error = step.bind(&[("x", &x)]).expect_err("`y` is missing").to_string();
+        assert_eq!(error, "input `y` (i32[2]) is missing");
+
+        let mut bound = step.bind(&[("y", &y), ("x", &x)]).expect("the inputs fit");
+        let mut expect = |bound: &mut cotangent::Bound<'_, '_>, y: &Array| {
+            let expected = named.run(&[("x", &x), ("y", y)]).expect("the inputs fit");
+            assert!(bound.run().iter().map(|o| o.1).eq(expected.iter().map(|o| o.1)), "{engine:?}");
+        };
+        expect(&mut bound, &y);
+        let wrong =
+            [("z", &y, "there is no input called `z`"), ("y", &x, "input `y` is i32[2], the array given is f32")];
+        for (name, array, text) in wrong {
+            let error = bound.set(name, array).expect_err("it does not fit").to_string();
+            assert!(error.starts_with(text), "{error}");
+        }
+        let error = bound.set("y", &outside).err();
+        assert!(matches!(error, Some(RunError::Index { value: 7, position: 1, .. })), "{error:?}");
+        expect(&mut bound, &y);
+        bound.set("y", &other).expect("it fits");
+        expect(&mut bound, &other);
+        assert_eq!(bound.params().get("w"), named.params().get("w"));
+    }
+}

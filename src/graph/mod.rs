@@ -129,6 +129,34 @@ impl Graph {
         Graph::default()
     }
 
+    /// A graph without nodes that has room for so many.
+    pub(crate) fn with_capacity(nodes: usize) -> Graph {
+        Graph { dag: DiGraph::with_capacity(nodes, 2 * nodes), ..Graph::default() }
+    }
+
+    /// The nodes for which `kept` is true, renumbered, with the outputs and updates. They need none of the others. Nodes are moved, not made again.
+    pub(crate) fn retain(self, kept: &[bool]) -> Graph {
+        let count = kept.iter().filter(|&&k| k).count();
+        let mut dag = DiGraph::with_capacity(count, self.dag.edge_count());
+        let (nodes, edges) = self.dag.into_nodes_edges();
+        let moved: Vec<Option<NodeIndex<u32>>> =
+            nodes.into_iter().zip(kept).map(|(node, &kept)| kept.then(|| dag.add_node(node.weight))).collect();
+        let new = |old: NodeIndex<u32>| moved[old.index()].expect("what is kept needs nothing else");
+        for edge in edges {
+            if kept[edge.target().index()] {
+                dag.add_edge(new(edge.source()), new(edge.target()), edge.weight);
+            }
+        }
+        let id = |old: NodeId| NodeId::new(new(NodeIndex::new(old.index())).index());
+        let named = self.named.into_iter().filter(|(_, old)| kept[old.index()]);
+        let named = named.map(|(name, old)| (name, id(old))).collect();
+        let outputs = self.outputs.into_iter().map(|o| Output { node: id(o.node), ..o }).collect();
+        let updates: Vec<Update> =
+            self.updates.iter().map(|u| Update { param: id(u.param), value: id(u.value) }).collect();
+        let updated = updates.iter().map(|u| u.param).collect();
+        Graph { dag, named, outputs, output_names: self.output_names, updates, updated }
+    }
+
     /// Appends a node and returns its number.
     ///
     /// # Errors

@@ -144,7 +144,7 @@ pub(super) fn rewrite(graph: &Graph, rules: &RuleSet) -> (Graph, Vec<usize>) {
     let live = graph.live();
     let uses = count_uses(graph, &live);
     let mut rewriter = Rewriter {
-        graph: Graph::new(),
+        graph: Graph::with_capacity(graph.len()),
         operands: Vec::with_capacity(graph.len()),
         uses: Vec::with_capacity(graph.len()),
         requests: FxHashMap::with_capacity_and_hasher(graph.len(), Default::default()),
@@ -203,21 +203,11 @@ fn copy_results(old: &Graph, new: &mut Graph, map: &[Option<NodeId>]) {
 
 /// The graph without what nothing needs. Inputs and parameters stay.
 fn sweep(graph: Graph) -> Graph {
-    let live = graph.live();
-    let stays = |id: &NodeId| live[id.index()] || graph.op(*id).leaf_name().is_some();
-    if graph.ids().all(|id| stays(&id)) {
-        return graph;
+    let mut stays = graph.live();
+    for id in graph.ids() {
+        stays[id.index()] |= graph.op(id).leaf_name().is_some();
     }
-    let mut new = Graph::new();
-    let mut map: Vec<Option<NodeId>> = vec![None; graph.len()];
-    for id in graph.ids().filter(stays) {
-        let node = graph.node(id);
-        let operands: Operands = graph.operands(id).iter().map(|o| mapped(&map, *o)).collect();
-        let copy = new.push(node.op.clone(), &operands, node.origin.clone());
-        map[id.index()] = Some(copy.expect("the node was well typed before"));
-    }
-    copy_results(&graph, &mut new, &map);
-    new
+    if stays.iter().all(|&s| s) { graph } else { graph.retain(&stays) }
 }
 
 impl Rewriter<'_> {
