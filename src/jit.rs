@@ -1,8 +1,9 @@
 //! The JIT: native code for this machine, and the memory that it runs on.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use cranelift_codegen::Context;
+use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use rustc_hash::FxHashMap;
@@ -60,7 +61,7 @@ impl Observer for CodeSize {
         self.0 += context.compiled_code().map_or(0, |c| c.code_buffer().len());
     }
 
-    fn wide(&mut self, _: &str, _: &str, bytes: usize) {
+    fn wide(&mut self, _: &str, _: u32, _: &str, bytes: usize) {
         self.0 += bytes;
     }
 }
@@ -73,7 +74,7 @@ impl Observer for WithClock {
 
     fn after(&mut self, _: &str, _: &Context) {}
 
-    fn wide(&mut self, _: &str, _: &str, _: usize) {}
+    fn wide(&mut self, _: &str, _: u32, _: &str, _: usize) {}
 
     fn wants_clock(&self) -> bool {
         true
@@ -106,52 +107,67 @@ impl Observer for Listing {
         self.assembly
     }
 
-    fn wide(&mut self, name: &str, listing: &str, _: usize) {
+    fn wide(&mut self, name: &str, bits: u32, listing: &str, _: usize) {
         if self.assembly {
-            self.text += &format!("; {name}, 512-bit vectors\n{listing}\n");
+            self.text += &format!("; {name}, {bits}-bit vectors\n{listing}\n");
         } else {
-            self.text += &format!("; {name} is machine code for 512-bit vectors and has no CLIF\n\n");
+            self.text += &format!("; {name} is machine code for {bits}-bit vectors and has no CLIF\n\n");
         }
     }
 }
 
-/// The code that the environment asks for.
+/// The code that the environment asks for: the widest vectors of this machine, unless `COTANGENT_ISA` names others.
 pub(crate) fn settings_by_environment() -> Result<Settings, CompileError> {
-    let vectors = match std::env::var("COTANGENT_ISA").as_deref() {
-        Err(_) | Ok("" | "avx512") => Vectors::Widest,
-        Ok("clif128") => Vectors::Clif128,
-        Ok(other) => {
-            return Err(CompileError::Codegen(format!("COTANGENT_ISA is `{other}`: neither `clif128` nor `avx512`")));
-        }
-    };
-    Ok(Settings { vectors, sharing: Sharing::WherePaid })
+    let word = std::env::var("COTANGENT_ISA").unwrap_or_default();
+    Ok(Settings { vectors: vectors_named(&word)?, sharing: Sharing::WherePaid })
 }
 
-fn module(symbols: Arc<Mutex<Symbols>>) -> Result<JITModule, CompileError> {
+/// The vectors of this name; the widest of this machine for an empty one.
+fn vectors_named(word: &str) -> Result<Vectors, CompileError> {
+    let here = vectors();
+    if word.is_empty() {
+        return Ok(*here.last().unwrap_or(&Vectors::Clif128));
+    }
+    let known = Vectors::ALL.into_iter().find(|v| v.name() == word);
+    let names = |all: &[Vectors]| all.iter().map(|v| format!("`{}`", v.name())).collect::<Vec<_>>().join(", ");
+    match known {
+        Some(v) if here.contains(&v) => Ok(v),
+        Some(_) => Err(CompileError::Codegen(format!(
+            "COTANGENT_ISA is `{word}`, which this machine has not got: it has {}",
+            names(here)
+        ))),
+        None => Err(CompileError::Codegen(format!("COTANGENT_ISA is `{word}`: none of {}", names(&Vectors::ALL)))),
+    }
+}
+
+/// The vectors of this machine, the narrowest first.
+pub(crate) fn vectors() -> &'static [Vectors] {
+    static HERE: LazyLock<Vec<Vectors>> = LazyLock::new(|| match isa() {
+        Ok(isa) => Vectors::ALL.into_iter().filter(|v| v.is_supported(&*isa)).collect(),
+        Err(_) => vec![Vectors::Clif128],
+    });
+    &HERE
+}
+
+/// This machine, as Cranelift describes it.
+fn isa() -> Result<OwnedTargetIsa, CompileError> {
     let mut flags = settings::builder();
     let verify = if cfg!(debug_assertions) { "true" } else { "false" };
     for (flag, value) in [("opt_level", "speed"), ("enable_verifier", verify), ("is_pic", "false")] {
         flags.set(flag, value).map_err(failed)?;
     }
     let host = cranelift_native::builder().map_err(|why| CompileError::Codegen(why.to_owned()))?;
-    let isa = host.finish(settings::Flags::new(flags)).map_err(failed)?;
-    let mut builder = JITBuilder::with_isa(isa, cranelift_module::default_libcall_names());
+    host.finish(settings::Flags::new(flags)).map_err(failed)
+}
+
+fn module(symbols: Arc<Mutex<Symbols>>) -> Result<JITModule, CompileError> {
+    let mut builder = JITBuilder::with_isa(isa()?, cranelift_module::default_libcall_names());
     builder.memory_provider(Box::new(ArenaMemoryProvider::new_with_size(CODE_RESERVE).map_err(failed)?));
     builder.symbol_lookup_fn(Box::new(move |name| {
         let symbols = symbols.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         symbols.get(name)
     }));
     Ok(JITModule::new(builder))
-}
-
-/// True if kernels may be compiled for vectors wider than Cranelift's on this machine.
-#[cfg(test)]
-pub(crate) fn has_wide_vectors() -> bool {
-    let module = module(Arc::default()).expect("there is a module for this machine");
-    let wide = codegen::has_wide_vectors(&module);
-    // SAFETY: the module has no functions.
-    unsafe { module.free_memory() };
-    wide
 }
 
 /// Defines the plan's functions in a new module, watched by `observer`.
@@ -366,5 +382,28 @@ impl Compiled {
 
     pub(crate) fn code_bytes(&self) -> usize {
         self.code_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_by_name() {
+        assert_eq!(vectors_named("clif128").expect("every machine has them"), Vectors::Clif128);
+        assert_eq!(vectors_named("").expect("the widest"), *vectors().last().expect("there are some"));
+        for v in Vectors::ALL {
+            match vectors_named(v.name()) {
+                Ok(named) => assert!(named == v && vectors().contains(&v)),
+                Err(error) => {
+                    assert!(!vectors().contains(&v));
+                    let text = error.to_string();
+                    assert!(text.contains(&format!("`{}`, which this machine has not got", v.name())), "{text}");
+                }
+            }
+        }
+        let text = vectors_named("avx1024").expect_err("nobody has them").to_string();
+        assert!(text.contains("`avx1024`: none of `clif128`, `avx2`, `avx512`"), "{text}");
     }
 }

@@ -46,15 +46,7 @@ impl Vector {
             // Scratch memory has room for so many rows.
             _ if scratch && self.along_rows(kernel) && self.bits > VECTOR_BITS => 1,
             // Whole cache lines of several rows at a time.
-            w if w <= 4.0
-                && folds
-                && self.along_rows(kernel)
-                && !scratch
-                && !self.mixed
-                && self.bits == VECTOR_BITS =>
-            {
-                8
-            }
+            w if w <= 4.0 && folds && self.along_rows(kernel) && !scratch && !self.mixed && self.bits < 512 => 8,
             w if w <= 8.0 && folds => 4,
             w if w <= 32.0 => 2,
             _ => 1,

@@ -28,6 +28,7 @@ mod wide;
 use cranelift_codegen::Context;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::{AbiParam, Signature, types};
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_module::{FuncId, Linkage, Module, ModuleError, ModuleReloc, ModuleRelocTarget};
 use rustc_hash::FxHashMap;
@@ -39,6 +40,7 @@ use crate::runtime::Stages;
 use choose::Dependencies;
 use functions::Built;
 pub(crate) use share::Sharing;
+pub(crate) use wide::Isa;
 
 /// Addresses of the functions that compiled code imports, by name.
 #[derive(Debug, Default)]
@@ -85,14 +87,36 @@ pub(crate) fn table_len(plan: &Plan) -> usize {
 pub(crate) enum Vectors {
     /// Cranelift's, of 128 bits.
     Clif128,
-    /// The widest that the machine has and this crate makes code for.
-    Widest,
+    /// Wider ones, by the backend for them.
+    Wide(Isa),
+}
+
+impl Vectors {
+    /// All, the narrowest first.
+    pub(crate) const ALL: [Vectors; 3] = [Vectors::Clif128, Vectors::Wide(Isa::Avx2), Vectors::Wide(Isa::Avx512)];
+
+    /// The name by which the environment asks for them.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Vectors::Clif128 => "clif128",
+            Vectors::Wide(Isa::Avx2) => "avx2",
+            Vectors::Wide(Isa::Avx512) => "avx512",
+        }
+    }
+
+    /// True if the target has them.
+    pub(crate) fn is_supported(self, isa: &dyn TargetIsa) -> bool {
+        match self {
+            Vectors::Clif128 => true,
+            Vectors::Wide(wide) => wide.is_supported(isa),
+        }
+    }
 }
 
 /// How code is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// The vectors that kernels may use.
+    /// The vectors that kernels may use; the target has them.
     pub(crate) vectors: Vectors,
     /// Which kernels are handed to several threads.
     pub(crate) sharing: Sharing,
@@ -123,13 +147,8 @@ pub(crate) trait Observer {
     fn wants_clock(&self) -> bool {
         false
     }
-    /// A kernel has been compiled without Cranelift.
-    fn wide(&mut self, name: &str, listing: &str, bytes: usize);
-}
-
-/// True if the target has vectors wider than Cranelift's for which there is code.
-pub(crate) fn has_wide_vectors(module: &dyn Module) -> bool {
-    wide::is_supported(module.isa())
+    /// A kernel has been compiled for vectors of so many bits, without Cranelift.
+    fn wide(&mut self, name: &str, bits: u32, listing: &str, bytes: usize);
 }
 
 /// Defines all functions of the plan in `module` and returns the step function.
@@ -215,12 +234,12 @@ fn define_kernel(
     signature.params.extend([AbiParam::new(pointer), AbiParam::new(types::I64), AbiParam::new(types::I64)]);
     let id = module.declare_function(name, Linkage::Local, &signature).map_err(Box::new)?;
     let dependencies = Dependencies::of(kernel);
-    if settings.vectors == Vectors::Widest && has_wide_vectors(module) {
-        let choice = choose::choose(kernel, &dependencies, wide::VECTOR_BITS);
-        if let Some(code) = wide::compile(kernel, &dependencies, choice, observer.wants_listing()) {
+    if let Vectors::Wide(isa) = settings.vectors {
+        let choice = choose::choose(kernel, &dependencies, isa.vector_bits());
+        if let Some(code) = wide::compile(kernel, &dependencies, choice, isa, observer.wants_listing()) {
             let relocations = relocations(&code, module, symbols)?;
             module.define_function_bytes(id, WIDE_ALIGN, &code.bytes, &relocations).map_err(Box::new)?;
-            observer.wide(name, &code.listing, code.bytes.len());
+            observer.wide(name, isa.vector_bits(), &code.listing, code.bytes.len());
             return Ok(Compiled { id, grain: share::grain(kernel, choice, settings.sharing) });
         }
     }

@@ -5,8 +5,11 @@ mod products;
 mod random;
 mod scalar;
 
+pub(super) use random::random_kernel;
+pub(super) use scalar::map_kernel;
+
 use crate::array::Array;
-use crate::codegen::{Settings, Sharing, Vectors};
+use crate::codegen::{Settings, Sharing};
 use crate::graph::{DType, TensorType};
 use crate::jit::Compiled;
 use crate::plan::testing::{Body, buffer, call};
@@ -60,20 +63,18 @@ fn run(plan: &Plan, inputs: &[Array], params: &[Array], settings: Settings) -> B
 /// Asserts that compiled code gives the same bits as the evaluator; one NaN is as good as another.
 #[track_caller]
 fn check(plan: &Plan, inputs: &[Array], params: &[Array]) {
-    // Both kinds of vectors; which of them is shared by threads changes from plan to plan.
-    let [first, second] = if plan.buffers.len().is_multiple_of(2) { [0, 3] } else { [1, 2] };
-    for (i, settings) in all_settings().enumerate() {
-        if i == first || i == second {
-            check_with(plan, inputs, params, settings);
-        }
+    // All vectors of this machine; which of them are shared by threads changes from plan to plan.
+    let even = usize::from(plan.buffers.len().is_multiple_of(2));
+    for (i, &vectors) in crate::jit::vectors().iter().enumerate() {
+        let sharing = if (i + even).is_multiple_of(2) { Sharing::WherePaid } else { Sharing::Always };
+        check_with(plan, inputs, params, Settings { vectors, sharing });
     }
 }
 
-/// Every kind of code.
+/// Every kind of code that this machine runs.
 fn all_settings() -> impl Iterator<Item = Settings> {
-    let vectors = [Vectors::Clif128, Vectors::Widest];
     let sharing = [Sharing::WherePaid, Sharing::Always];
-    vectors.into_iter().flat_map(move |vectors| sharing.map(|sharing| Settings { vectors, sharing }))
+    crate::jit::vectors().iter().flat_map(move |&vectors| sharing.map(|sharing| Settings { vectors, sharing }))
 }
 
 #[track_caller]

@@ -46,7 +46,7 @@ fn window(d: &mut Draw, extents: &[usize]) -> (Vec<isize>, isize, usize) {
 }
 
 /// Products are the same in every kind of code.
-const SETTINGS: Settings = Settings { vectors: Vectors::Widest, sharing: Sharing::Always };
+const SETTINGS: Settings = Settings { vectors: Vectors::Clif128, sharing: Sharing::Always };
 
 fn check(seed: u64) {
     let d = &mut Draw::new(seed);

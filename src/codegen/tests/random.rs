@@ -66,6 +66,11 @@ fn make(d: &mut Draw) -> (Body, Single) {
     (m.k, m.single)
 }
 
+/// The random kernel of this number.
+pub(in crate::codegen) fn random_kernel(seed: u64) -> Kernel {
+    make(&mut Draw::new(seed)).0.0
+}
+
 #[test]
 fn random_kernels() {
     let count = std::env::var("COTANGENT_KERNELS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);

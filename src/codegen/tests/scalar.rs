@@ -2,7 +2,7 @@
 
 use crate::array::Array;
 use crate::graph::{DType, Dims};
-use crate::plan::kernel::{Access, Inst};
+use crate::plan::kernel::{Access, Inst, Kernel};
 use crate::plan::testing::{Body, at};
 use crate::scalar::ScalarFn;
 use crate::testing::Draw;
@@ -63,7 +63,26 @@ fn array(d: &mut Draw, dtype: DType, n: usize) -> Array {
     d.fill(&crate::TensorType::new(dtype, [n]), |d| number(d, &special))
 }
 
-/// A map of arrays of `n` elements, by vectors along rows with a rest, and with `step` 2 by vectors gathered from memory.
+/// A map of arrays of `n` elements.
+pub(in crate::codegen) fn map_kernel(
+    types: &[DType],
+    result: DType,
+    n: usize,
+    make: impl FnOnce(Dims<crate::plan::kernel::ValueId>) -> Inst,
+) -> Kernel {
+    let mut k = Body::new(&[n], 1);
+    let mut args = Dims::new();
+    for &t in types {
+        let slot = k.slot(t, Access::Read);
+        args.push(k.load(slot, at(0, &[1])));
+    }
+    let slot = k.slot(result, Access::Write);
+    let v = k.inner(make(args), result);
+    k.store(slot, at(0, &[1]), v);
+    k.0
+}
+
+/// Checks a map of arrays of `n` elements, by vectors along rows with a rest.
 fn check_map(
     d: &mut Draw,
     types: &[DType],
@@ -72,18 +91,11 @@ fn check_map(
     make: impl FnOnce(Dims<crate::plan::kernel::ValueId>) -> Inst,
 ) {
     let mut single = Single::new();
-    let mut k = Body::new(&[n], 1);
-    let mut args = Dims::new();
     for &t in types {
         single.reads(array(d, t, n));
-        let slot = k.slot(t, Access::Read);
-        args.push(k.load(slot, at(0, &[1])));
     }
     single.writes(result, n);
-    let slot = k.slot(result, Access::Write);
-    let v = k.inner(make(args), result);
-    k.store(slot, at(0, &[1]), v);
-    single.check(k);
+    single.check(Body(map_kernel(types, result, n, make)));
 }
 
 #[test]

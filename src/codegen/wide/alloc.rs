@@ -5,8 +5,6 @@
 
 use super::ir::{Code, Inst, Kind, LoopId, Reg};
 
-/// Vector registers that intervals may have; the others are for operands on their way.
-const VECTORS: u8 = 29;
 /// The first mask register that intervals may have; those before it are for operands on their way, and `k0` cannot be a write mask.
 const FIRST_MASK: u8 = 3;
 const MASKS: u8 = 8 - FIRST_MASK;
@@ -18,7 +16,7 @@ pub(super) enum Home {
     None,
     /// In a vector or mask register.
     Register(u8),
-    /// In the frame, in this slot of 64 bytes for vectors and of 8 for masks.
+    /// In the frame, in this slot of a vector's bytes, or of 8 for mask registers.
     Frame(u32),
     /// In the pool: a constant.
     Pool,
@@ -28,7 +26,7 @@ pub(super) enum Home {
 #[derive(Debug)]
 pub(super) struct Homes {
     pub(super) of: Vec<Home>,
-    /// Constants to load at the beginning, with their registers.
+    /// Constants to load at the beginning, with their vector registers.
     pub(super) constants: Vec<(Reg, u8)>,
     /// Vectors and masks in the frame.
     pub(super) spilled_vectors: u32,
@@ -77,22 +75,27 @@ pub(super) fn allocate(code: &Code) -> Homes {
             end[r.index()] = end[r.index()].max(finish);
         }
     }
+    let has_masks = code.isa.has_mask_registers();
+    let registers = code.isa.scratch()[0].0;
     let mut homes = vec![Home::None; n];
     let (mut vectors, mut masks, mut constants) = (Vec::new(), Vec::new(), Vec::new());
     for (i, kind) in code.kinds.iter().enumerate().filter(|(i, _)| start[*i] != u32::MAX) {
         let interval = Interval { reg: Reg(i as u32), start: start[i], end: end[i], weight: weight[i] };
         match kind {
             Kind::Vector => vectors.push(interval),
-            Kind::Mask => masks.push(interval),
-            Kind::Element(..) | Kind::Constant(_) => {
+            Kind::Mask if has_masks => masks.push(interval),
+            Kind::Mask => vectors.push(interval),
+            Kind::Truths(_) if has_masks => homes[i] = Home::Pool,
+            Kind::Element(..) | Kind::Constant(_) | Kind::Truths(_) => {
                 homes[i] = Home::Pool;
                 constants.push(interval);
             }
         }
     }
-    let (spilled_vectors, used) = scan(vectors, VECTORS, &mut homes);
+    let (spilled_vectors, used) = scan(vectors, registers, &mut homes);
     let (spilled_masks, _) = scan(masks, MASKS, &mut homes);
-    for home in homes.iter_mut().zip(&code.kinds).filter(|(_, k)| **k == Kind::Mask).map(|(h, _)| h) {
+    let masks = homes.iter_mut().zip(&code.kinds).filter(|(_, k)| has_masks && **k == Kind::Mask);
+    for home in masks.map(|(h, _)| h) {
         if let Home::Register(r) = home {
             *r += FIRST_MASK;
         }
@@ -100,7 +103,7 @@ pub(super) fn allocate(code: &Code) -> Homes {
     // Only constants of loops are worth a register.
     constants.retain(|c| c.weight >= 8);
     constants.sort_by_key(|c| (std::cmp::Reverse(c.weight), c.reg));
-    let constants: Vec<(Reg, u8)> = constants.iter().map(|c| c.reg).zip(used..VECTORS).collect();
+    let constants: Vec<(Reg, u8)> = constants.iter().map(|c| c.reg).zip(used..registers).collect();
     for &(reg, r) in &constants {
         homes[reg.index()] = Home::Register(r);
     }

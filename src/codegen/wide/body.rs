@@ -11,10 +11,12 @@ use crate::graph::{DType, Dims};
 use crate::plan::kernel::{Access, Affine, Index, Inst as Instruction, Kernel, SlotId, Store, StoreMode, ValueId};
 use crate::scalar::{Lanes, ScalarFn, Value as Lane};
 
-use super::asm::Length;
+use super::asm::{Length, Opcode};
 use super::folds::Accumulators;
 use super::ir::{Address, Code, Form, Inst, Lay, Logic, Reg};
-use super::lanes::{self, Wide};
+use super::isa::Isa;
+use super::lanes::Wide;
+use super::opcodes;
 
 /// The registers of a value.
 pub(super) type Parts = SmallVec<[Reg; 4]>;
@@ -41,17 +43,17 @@ pub(super) struct Scope {
     width: Width,
 }
 
-/// Bits of a lane, for numbers.
+/// Bits of a lane, for numbers. Those shorter than 32 bits are kept in 32.
 pub(super) fn bits(dtype: DType) -> u32 {
-    if dtype == DType::Bool { 32 } else { dtype.size() as u32 * 8 }
+    (dtype.size() as u32 * 8).max(32)
 }
 
 impl<'k> Body<'k> {
-    pub(super) fn new(kernel: &'k Kernel, dependencies: &'k Dependencies, vector: Vector) -> Body<'k> {
+    pub(super) fn new(kernel: &'k Kernel, dependencies: &'k Dependencies, vector: Vector, isa: Isa) -> Body<'k> {
         Body {
             kernel,
             vector,
-            code: Code::default(),
+            code: Code::new(isa, isa.vector_bits() / vector.least_lanes()),
             width: Width::SCALAR,
             dependencies,
             values: vec![None; kernel.values.len()],
@@ -100,17 +102,28 @@ impl<'k> Body<'k> {
 
     /// Lanes of a register.
     pub(super) fn lanes(&self) -> u32 {
-        self.vector.least_lanes()
+        self.code.lanes()
     }
 
-    /// The bits of a mask that stand for lanes.
-    pub(super) fn lane_bits(&self) -> u16 {
-        ((1u32 << self.lanes()) - 1) as u16
+    /// A whole vector.
+    pub(super) fn full(&self) -> Length {
+        self.code.isa.full()
+    }
+
+    /// True if there are more lanes than a vector has of 64-bit numbers, so that no such number varies.
+    pub(super) fn has_narrow_lanes(&self) -> bool {
+        self.code.truth_bits == 32
     }
 
     /// How long a vector of all lanes is. What does not vary may have fewer, and needs no more.
     pub(super) fn length(&self, bits: u32) -> Length {
-        if self.lanes() * bits >= 512 { Length::L512 } else { Length::L256 }
+        if bits >= self.code.truth_bits { self.full() } else { self.code.isa.half() }
+    }
+
+    /// The lanes of numbers of a type.
+    pub(super) fn group(&mut self, dtype: DType) -> Wide<'_> {
+        let (bits, length) = (bits(dtype), self.length(bits(dtype)));
+        Wide { code: &mut self.code, bits, length }
     }
 
     /// How many registers the lanes worked on fill.
@@ -166,12 +179,10 @@ impl<'k> Body<'k> {
     /// A scalar function of operands of equally many parts.
     pub(super) fn apply(&mut self, f: ScalarFn, operands: &[(DType, Parts)], wide: bool) -> Parts {
         // The condition of a select has as many lanes as what it selects.
-        let bits = bits(operands[operands.len() - 1].0);
-        let length = self.length(bits);
-        let few = !wide && bits == 64 && self.lanes() == 16;
+        let dtype = operands[operands.len() - 1].0;
         (0..operands[0].1.len())
             .map(|i| {
-                let mut l = Wide { code: &mut self.code, bits, length };
+                let mut l = self.group(dtype);
                 let args: SmallVec<[Lane<Wide<'_>>; 3]> = operands
                     .iter()
                     .map(|(dtype, parts)| match dtype {
@@ -182,95 +193,167 @@ impl<'k> Body<'k> {
                         DType::F16 | DType::BF16 => panic!("{} of {dtype}, which is for storage", f.name()),
                     })
                     .collect();
-                let (result, is_mask) = match f.apply(&mut l, &args) {
+                let (result, is_truth) = match f.apply(&mut l, &args) {
+                    Lane::U(v) if dtype == DType::U8 => (byte(&mut l, v), false),
                     Lane::F(v) | Lane::I(v) | Lane::U(v) => (v, false),
                     Lane::M(v) => (v, true),
                 };
                 drop(args);
-                // Eight lanes of a number that does not vary: its truth is to stand in all sixteen.
-                if few && is_mask { self.code.logic(Logic::First, &[result], 0) } else { result }
+                if is_truth && !wide { self.in_all_lanes(result, bits(dtype)) } else { result }
             })
             .collect()
     }
 
+    /// Truth values of a number that does not vary, of which there may be fewer lanes, in all lanes.
+    fn in_all_lanes(&mut self, truth: Reg, bits: u32) -> Reg {
+        let few = bits == 64 && self.has_narrow_lanes();
+        // Lanes of ones or zeros are the same in any width.
+        if few && self.code.isa.has_mask_registers() { self.code.logic(Logic::First, &[truth]) } else { truth }
+    }
+
     /// A number in every lane.
     pub(super) fn constant(&mut self, dtype: DType, v: f64) -> Reg {
-        let (bits, length) = (bits(dtype), self.length(bits(dtype)));
-        let mut l = Wide { code: &mut self.code, bits, length };
+        let mut l = self.group(dtype);
         match dtype {
             DType::F32 | DType::F64 => l.fconst(v),
-            DType::U8 | DType::U32 => l.iconst(i64::from(v as u32)),
-            DType::I32 => l.iconst(i64::from(v as i32)),
+            DType::U8 => l.iconst((v as u8).into()),
+            DType::U32 => l.iconst((v as u32).into()),
+            DType::I32 => l.iconst((v as i32).into()),
             DType::I64 => l.iconst(v as i64),
             DType::Bool => l.mconst(v != 0.0),
             DType::F16 | DType::BF16 => panic!("{dtype} in a kernel for wide vectors"),
         }
     }
 
-    fn op(&mut self, op: super::asm::Opcode, length: Length, a: Reg) -> Reg {
+    /// Lanes of 64 bits made of those of 32, or the other way round.
+    fn op(&mut self, op: Opcode, a: Reg) -> Reg {
+        let length = self.full();
         self.code.op(op, Form::Unary, length, &[a], None)
     }
 
-    /// A vector of 64-bit lanes shortened to 32 bits each by `op`; in all lanes, if there are more.
-    fn shortened(&mut self, op: super::asm::Opcode, form: Form, a: Reg) -> Reg {
-        let short = self.code.op(op, form, Length::L512, &[a], None);
-        if self.lanes() == 16 { self.op(lanes::BROADCAST_32, Length::L512, short) } else { short }
+    /// Numbers of 32 bits that an instruction has made of a vector of 64-bit ones; in all lanes, if there are more.
+    fn shortened(&mut self, short: Reg) -> Reg {
+        if self.has_narrow_lanes() { self.op(opcodes::BROADCAST_32, short) } else { short }
     }
 
     /// Conversion to another type.
     pub(super) fn cast(&mut self, a: Reg, from: DType, to: DType) -> Reg {
-        use DType::{Bool, F32, F64, I32, I64};
-        let wide = |this: &mut Self, bits: u32| -> Length { this.length(bits) };
+        use DType::{Bool, F32, F64, I32, I64, U8, U32};
         match (from, to) {
             _ if from == to => a,
-            (F32, F64) => self.op(lanes::PROMOTE, Length::L512, a),
-            (F64, F32) => self.shortened(lanes::DEMOTE, Form::Unary, a),
-            (I32, I64) => self.op(lanes::EXTEND, Length::L512, a),
-            (I64, I32) => self.shortened(lanes::WORDS_FROM_64, Form::Reversed, a),
-            (I32, F32) => {
-                let length = wide(self, 32);
-                self.op(lanes::I32_TO_F32, length, a)
-            }
-            (I64, F64) => self.op(lanes::I64_TO_F64, Length::L512, a),
-            (I32, F64) => self.op(lanes::I32_TO_F64, Length::L512, a),
-            (I64, F32) => self.shortened(lanes::I64_TO_F32, Form::Unary, a),
-            (F32, I32) | (F64, I64) => {
-                let (bits, length) = (bits(from), self.length(bits(from)));
-                Wide { code: &mut self.code, bits, length }.f_to_i(a)
-            }
-            (F32, I64) => {
-                let double = self.op(lanes::PROMOTE, Length::L512, a);
-                Wide { code: &mut self.code, bits: 64, length: Length::L512 }.f_to_i(double)
-            }
-            (F64, I32) => {
-                // Within the range of `i64` the conversion is exact, so what is out of range of `i32` can be seen there.
-                let mut l = Wide { code: &mut self.code, bits: 64, length: Length::L512 };
-                let long = l.f_to_i(a);
-                let (least, most) = (l.iconst(i64::from(i32::MIN)), l.iconst(i64::from(i32::MAX)));
-                let (under, over) = (l.ilt(long, least), l.ilt(most, long));
-                let long = l.iselect(under, least, long);
-                let long = l.iselect(over, most, long);
-                self.shortened(lanes::WORDS_FROM_64, Form::Reversed, long)
-            }
             (Bool, _) => {
                 let (one, zero) = (self.constant(to, 1.0), self.constant(to, 0.0));
-                let (bits, length) = (bits(to), self.length(bits(to)));
-                Wide { code: &mut self.code, bits, length }.iselect(a, one, zero)
+                self.group(to).iselect(a, one, zero)
             }
             (_, Bool) => {
                 let zero = self.constant(from, 0.0);
-                let (bits, length) = (bits(from), self.length(bits(from)));
-                let mut l = Wide { code: &mut self.code, bits, length };
+                let mut l = self.group(from);
                 let truth = if from.is_float() {
                     l.fne(a, zero)
                 } else {
                     let same = l.ieq(a, zero);
                     l.mnot(same)
                 };
-                if bits == 64 && self.lanes() == 16 { self.code.logic(Logic::First, &[truth], 0) } else { truth }
+                self.in_all_lanes(truth, bits(from))
             }
-            _ => a,
+            (F32, F64) => self.op(opcodes::PROMOTE, a),
+            (F64, F32) => {
+                let short = self.op(opcodes::DEMOTE, a);
+                self.shortened(short)
+            }
+            // Shorter integers are kept as they are in 32 bits.
+            (U8, I32 | U32) | (I32, U32) | (U32, I32) => a,
+            (I32 | U32, U8) => byte(&mut self.group(to), a),
+            (I32, I64) => self.op(opcodes::EXTEND, a),
+            (U8 | U32, I64) => self.op(opcodes::EXTEND_UNSIGNED, a),
+            (I64, I32 | U32) => {
+                let short = self.group(I64).low_words(a);
+                self.shortened(short)
+            }
+            (U8 | I32, F32) => self.group(I32).i_to_f(a),
+            (U8 | I32, F64) => self.op(opcodes::I32_TO_F64, a),
+            (I64, F64) => self.group(I64).i_to_f(a),
+            (U32, F32) => {
+                // The sum of the halves is rounded once.
+                let mut l = self.group(U32);
+                let (mask, scale) = (l.iconst(0xffff), l.fconst(65536.0));
+                let (high, low) = (l.iushr(a, 16), l.iand(a, mask));
+                let (high, low) = (l.i_to_f(high), l.i_to_f(low));
+                l.fma(high, scale, low)
+            }
+            (U32, F64) => {
+                let shifted = self.group(U32).signed_order(a);
+                let double = self.op(opcodes::I32_TO_F64, shifted);
+                let offset = self.constant(F64, 2f64.powi(31));
+                self.group(F64).fadd(double, offset)
+            }
+            (I64, F32) if self.code.isa.has_long_integers() => {
+                let short = self.op(opcodes::I64_TO_F32, a);
+                self.shortened(short)
+            }
+            (I64, F32) => {
+                let marked = self.group(I64).long_rounding_once(a);
+                let double = self.cast(marked, I64, F64);
+                self.cast(double, F64, F32)
+            }
+            (F32, I32) | (F64, I64) => self.group(from).f_to_i(a),
+            (F32, U32) => {
+                // Numbers from 2^31 on are converted less 2^31.
+                let mut l = self.group(F32);
+                let (half, zero, top) = (l.fconst(2f64.powi(31)), l.iconst(0), l.iconst(1 << 31));
+                let large = l.fle(half, a);
+                let less = l.fsub(a, half);
+                let near = l.fselect(large, less, a);
+                let int = l.f_to_i(near);
+                let (moved, negative) = (l.ixor(int, top), l.ilt(int, zero));
+                let int = l.iselect(negative, zero, int);
+                l.iselect(large, moved, int)
+            }
+            (F64, I32) => {
+                let whole = self.limited(a, i32::MIN.into(), i32::MAX.into());
+                let short = self.op(opcodes::F64_TO_I32, whole);
+                self.shortened(short)
+            }
+            (F64, U32) => {
+                let whole = self.limited(a, 0.0, u32::MAX.into());
+                let offset = self.constant(F64, 2f64.powi(31));
+                let moved = self.group(F64).fsub(whole, offset);
+                let short = self.op(opcodes::F64_TO_I32, moved);
+                let short = self.shortened(short);
+                self.group(U32).signed_order(short)
+            }
+            (F32 | F64, U8) => {
+                let int = self.cast(a, from, I32);
+                let mut l = self.group(I32);
+                let (zero, most) = (l.iconst(0), l.iconst(255));
+                let (under, over) = (l.ilt(int, zero), l.ilt(most, int));
+                let int = l.iselect(under, zero, int);
+                l.iselect(over, most, int)
+            }
+            // By way of a type between.
+            (F32, I64) => {
+                let double = self.cast(a, F32, F64);
+                self.cast(double, F64, I64)
+            }
+            (I64, U8) => {
+                let short = self.cast(a, I64, I32);
+                self.cast(short, I32, U8)
+            }
+            (U8 | I32 | U32 | I64 | F32 | F64, _) => a,
         }
+    }
+
+    /// A number of 64 bits without its fraction, held between two bounds; 0 for NaN.
+    fn limited(&mut self, a: Reg, least: f64, most: f64) -> Reg {
+        let mut l = self.group(DType::F64);
+        let (least, most, zero) = (l.fconst(least), l.fconst(most), l.fconst(0.0));
+        let number = l.feq(a, a);
+        let a = l.fselect(number, a, zero);
+        let under = l.flt(a, least);
+        let a = l.fselect(under, least, a);
+        let over = l.flt(most, a);
+        let a = l.fselect(over, most, a);
+        l.ftrunc(a)
     }
 
     /// True for scratch memory in which the rows worked on lie side by side.
@@ -315,7 +398,7 @@ impl<'k> Body<'k> {
     pub(super) fn live(&mut self, p: usize) -> Option<Reg> {
         let (first, lanes) = (p as u32 * self.lanes(), self.lanes());
         let live = self.width.live.saturating_sub(first);
-        (live < lanes).then(|| self.code.mask_bits(((1u32 << live) - 1) as u16))
+        (live < lanes).then(|| self.code.truths(((1u32 << live) - 1) as u16))
     }
 
     /// The bytes between an address and each lane's element, in units of the element.
@@ -362,9 +445,9 @@ impl<'k> Body<'k> {
             0 => self.code.push(Inst::Load { lay: Lay::One, dst, at: *at, length, mask: None }),
             1 => self.code.push(Inst::Load { lay: Lay::Run, dst, at: *at, length, mask }),
             _ => {
-                self.code.unsupported |= dtype == DType::Bool;
+                self.code.unsupported |= dtype.size() < 4;
                 let index = self.steps(step);
-                let mask = mask.unwrap_or_else(|| self.code.mask_bits(u16::MAX));
+                let mask = mask.unwrap_or_else(|| self.code.truths(u16::MAX));
                 let fill = self.constant(dtype, 0.0);
                 let scale = at.size;
                 self.code.push(Inst::Gather { dst, at: *at, index, scale, length, mask, fill });
@@ -392,35 +475,33 @@ impl<'k> Body<'k> {
         let Some(choice) = index.choice else { return Parts::new() };
         let from = self.kernel.value(choice.value).dtype;
         let reach = choice.extent as i128 * choice.stride as i128 + i128::from(self.width.lanes) * step as i128;
-        self.code.unsupported |= dtype == DType::Bool || i32::try_from(reach.abs()).is_err();
+        self.code.unsupported |= dtype.size() < 4 || i32::try_from(reach.abs()).is_err();
         self.code.unsupported |= i32::try_from(choice.extent).is_err();
         let values = self.emitted(choice.value);
         let fill = self.constant(dtype, fill);
-        let (length, short) = (self.length(bits(dtype)), self.length(32));
+        let length = self.length(bits(dtype));
         values
             .iter()
             .enumerate()
             .map(|(p, &value)| {
                 let at = self.part(at, p, step);
-                let from_bits = bits(from);
-                let extent = self.code.element(choice.extent as u64, from_bits);
-                let valid_length = self.length(from_bits);
-                let below = lanes::compare_unsigned(from_bits == 64);
-                let mut valid = self.code.op(below, Form::Compare, valid_length, &[value, extent], Some(1));
+                let extent = self.code.element(choice.extent as u64, bits(from));
+                let mut valid = self.group(from).iult(value, extent);
                 if let Some(live) = self.live(p) {
-                    valid = self.code.logic(Logic::And, &[valid, live], 0);
+                    valid = self.code.logic(Logic::And, &[valid, live]);
                 }
                 let value = self.cast(value, from, DType::I32);
-                let mut l = Wide { code: &mut self.code, bits: 32, length: short };
+                let mut l = self.group(DType::I32);
                 let stride = l.iconst(choice.stride as i64);
                 let mut offsets = if choice.stride == 1 { value } else { l.imul(value, stride) };
                 if step != 0 {
                     let steps = self.steps(step);
-                    offsets = Wide { code: &mut self.code, bits: 32, length: short }.iadd(offsets, steps);
+                    offsets = self.group(DType::I32).iadd(offsets, steps);
                 }
+                let mask = self.group(dtype).condition(valid);
                 let dst = self.code.vector();
                 let scale = at.size;
-                self.code.push(Inst::Gather { dst, at, index: offsets, scale, length, mask: valid, fill });
+                self.code.push(Inst::Gather { dst, at, index: offsets, scale, length, mask, fill });
                 dst
             })
             .collect()
@@ -445,8 +526,9 @@ impl<'k> Body<'k> {
         }
         for (p, &value) in values.iter().enumerate() {
             let at = self.part(&at, p, step);
-            let mask = match (if wide { self.live(p) } else { None }, valid) {
-                (Some(a), Some(b)) => Some(self.code.logic(Logic::And, &[a, b], 0)),
+            let live = if wide { self.live(p) } else { None };
+            let mask = match (live, valid) {
+                (Some(a), Some(b)) => Some(self.code.logic(Logic::And, &[a, b])),
                 (a, b) => a.or(b),
             };
             // The lanes of a store that the loop does not move would meet.
@@ -456,7 +538,8 @@ impl<'k> Body<'k> {
                 StoreMode::Set => value,
                 StoreMode::Combine(f) => {
                     self.code.unsupported |= wide && step != 1;
-                    let old = self.load_part(dtype, &at, step, mask);
+                    // If nothing is chosen, this is the element that a 0 would choose.
+                    let old = self.load_part(dtype, &at, step, live);
                     let pair = [(dtype, Parts::from_elem(old, 1)), (dtype, Parts::from_elem(value, 1))];
                     self.apply(f, &pair, wide)[0]
                 }
@@ -467,13 +550,18 @@ impl<'k> Body<'k> {
 
     fn store_part(&mut self, dtype: DType, at: &Address, step: isize, src: Reg, mask: Option<Reg>) {
         let length = self.length(bits(dtype));
+        let known = mask.is_none_or(|m| self.code.constant_truths(m).is_some());
+        self.code.unsupported |= step == 1 && dtype.size() < 4 && !known && !self.code.isa.has_scatters();
+        // The lanes of a constant mask are counted when they are stored.
+        let mask = if known { mask } else { mask.map(|m| self.group(dtype).condition(m)) };
         match step {
             0 => self.code.push(Inst::Store { lay: Lay::One, src, at: *at, length, mask }),
             1 => self.code.push(Inst::Store { lay: Lay::Run, src, at: *at, length, mask }),
             _ => {
-                self.code.unsupported |= dtype == DType::Bool;
+                self.code.unsupported |= dtype.size() < 4;
+                self.code.unsupported |= mask.is_some() && !known && !self.code.isa.has_scatters();
                 let index = self.steps(step);
-                let mask = mask.unwrap_or_else(|| self.code.mask_bits(u16::MAX));
+                let mask = mask.unwrap_or_else(|| self.code.truths(u16::MAX));
                 self.code.push(Inst::Scatter { src, at: *at, index, scale: at.size, length, mask });
             }
         }
@@ -509,8 +597,13 @@ impl<'k> Body<'k> {
         } else {
             numbers.flat_map(|v| (v as i32).to_le_bytes()).collect()
         };
-        let length = self.length(bits);
         let steps = self.code.constant(bytes);
-        Wide { code: &mut self.code, bits, length }.iadd(first, steps)
+        self.group(if bits == 64 { DType::I64 } else { DType::I32 }).iadd(first, steps)
     }
+}
+
+/// Integers of 32 bits that wrap to 8.
+fn byte(l: &mut Wide<'_>, v: Reg) -> Reg {
+    let mask = l.iconst(0xff);
+    l.iand(v, mask)
 }

@@ -12,10 +12,10 @@ use crate::plan::kernel::{Fold, FoldKind};
 use crate::prim::Extremum;
 use crate::scalar::{Lanes, ScalarFn};
 
-use super::asm::Length;
 use super::body::{Body, Parts, bits};
 use super::ir::{Form, Inst, Logic, Reg};
-use super::lanes::{self, Wide};
+use super::isa::Isa;
+use super::opcodes::{self, avx2};
 
 /// The accumulators of a fold.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ impl Body<'_> {
                 let start = self.constant(dtype, neutral(f, dtype));
                 a.best = self.variables(start, count);
                 if blocked && f == ScalarFn::Add && dtype == DType::F32 {
-                    let halves = if self.lanes() == 16 { 2 } else { 1 };
+                    let halves = if self.has_narrow_lanes() { 2 } else { 1 };
                     let totals = if self.folds_across() { 1 } else { halves * count };
                     let zero = self.constant(DType::F64, 0.0);
                     a.totals = self.variables(zero, totals);
@@ -169,17 +169,22 @@ impl Body<'_> {
             return better;
         }
         let (a_nan, b_number) = (self.pair(ScalarFn::Ne, dtype, a, a), self.pair(ScalarFn::Eq, dtype, b, b));
-        let better = self.code.logic(Logic::Or, &[better, a_nan], 0);
-        self.code.logic(Logic::And, &[better, b_number], 0)
+        let better = self.code.logic(Logic::Or, &[better, a_nan]);
+        self.code.logic(Logic::And, &[better, b_number])
     }
 
-    /// The lower and the upper half of a vector of sixteen `f32`, or all of one of eight, in double precision.
+    /// The lower and the upper half of a whole vector of `f32`, or all of half a vector, in double precision.
     fn doubles(&mut self, v: Reg) -> Parts {
         let low = self.cast(v, DType::F32, DType::F64);
-        if self.lanes() == 8 {
+        if !self.has_narrow_lanes() {
             return Parts::from_elem(low, 1);
         }
-        let upper = self.code.op(lanes::UPPER_HALF, Form::Reversed, Length::L512, &[v], Some(1));
+        let op = match self.code.isa {
+            Isa::Avx2 => avx2::UPPER_HALF,
+            Isa::Avx512 => opcodes::UPPER_HALF,
+        };
+        let length = self.full();
+        let upper = self.code.op(op, Form::Reversed, length, &[v], Some(1));
         let high = self.cast(upper, DType::F32, DType::F64);
         Parts::from_slice(&[low, high])
     }
@@ -196,8 +201,7 @@ impl Body<'_> {
                     let doubles = e.doubles(sum);
                     for (half, &double) in doubles.iter().enumerate() {
                         let at = if e.folds_across() { 0 } else { part * doubles.len() + half };
-                        let mut l = Wide { code: &mut e.code, bits: 64, length: Length::L512 };
-                        let total = l.fadd(a.totals[at], double);
+                        let total = e.group(DType::F64).fadd(a.totals[at], double);
                         e.code.assign(a.totals[at], total);
                     }
                 }
@@ -232,7 +236,7 @@ impl Body<'_> {
             let total = self.across(f, DType::F64, a.totals[0]);
             Parts::from_elem(self.cast(total, DType::F64, DType::F32), 1)
         } else {
-            let halves = if self.lanes() == 16 { 2 } else { 1 };
+            let halves = if self.has_narrow_lanes() { 2 } else { 1 };
             a.totals.chunks(halves).map(|chunk| self.joined(chunk)).collect()
         };
         if self.folds_across() && a.totals.is_empty() {
@@ -249,12 +253,16 @@ impl Body<'_> {
         parts.iter().map(|&part| self.pair(f, dtype, from, part)).collect()
     }
 
-    /// One or two vectors of eight `f64` as one of `f32`.
+    /// One or two vectors of `f64` as one of `f32`.
     fn joined(&mut self, halves: &[Reg]) -> Reg {
+        let (full, op) = match self.code.isa {
+            Isa::Avx2 => (self.full(), avx2::INSERT_HALF),
+            Isa::Avx512 => (self.full(), opcodes::INSERT_HALF),
+        };
         let short: SmallVec<[Reg; 2]> =
-            halves.iter().map(|&h| self.code.op(lanes::DEMOTE, Form::Unary, Length::L512, &[h], None)).collect();
+            halves.iter().map(|&h| self.code.op(opcodes::DEMOTE, Form::Unary, full, &[h], None)).collect();
         match short[..] {
-            [low, high] => self.code.op(lanes::INSERT_HALF, Form::Binary, Length::L512, &[low, high], Some(1)),
+            [low, high] => self.code.op(op, Form::Binary, full, &[low, high], Some(1)),
             _ => short[0],
         }
     }
@@ -262,9 +270,8 @@ impl Body<'_> {
     /// The lanes of `v` combined; the result stands in all lanes.
     fn across(&mut self, f: ScalarFn, dtype: DType, v: Reg) -> Reg {
         if dtype == DType::Bool {
-            let lanes = self.lane_bits();
             let op = if f == ScalarFn::And { Logic::All } else { Logic::Any };
-            return self.code.logic(op, &[v], lanes);
+            return self.code.logic(op, &[v]);
         }
         let mut v = v;
         let mut by = self.lanes_in(bits(dtype)) / 2;
@@ -278,12 +285,21 @@ impl Body<'_> {
 
     /// Lanes in a register of elements of this width.
     fn lanes_in(&self, bits: u32) -> u32 {
-        self.lanes().min(512 / bits)
+        self.lanes().min(self.code.isa.vector_bits() / bits)
     }
 
+    /// The lanes exchanged with those `by` lanes away, `by` a power of two: each with that of a number that differs in this bit, or that is `by` larger.
     fn rotated(&mut self, v: Reg, bits: u32, by: u32) -> Reg {
         let length = self.length(bits);
-        self.code.op(lanes::rotate(bits == 64), Form::Binary, length, &[v, v], Some(by as u8))
+        match (self.code.isa, by * bits) {
+            (Isa::Avx512, _) => {
+                self.code.op(opcodes::rotate(bits == 64), Form::Binary, length, &[v, v], Some(by as u8))
+            }
+            (Isa::Avx2, 128) => self.code.op(avx2::HALVES, Form::Binary, length, &[v, v], Some(1)),
+            (Isa::Avx2, 64) if bits == 64 => self.code.op(avx2::PERMUTE_64, Form::Unary, length, &[v], Some(0b0101)),
+            (Isa::Avx2, 64) => self.code.op(avx2::PERMUTE_32, Form::Unary, length, &[v], Some(0b01_00_11_10)),
+            (Isa::Avx2, _) => self.code.op(avx2::PERMUTE_32, Form::Unary, length, &[v], Some(0b10_11_00_01)),
+        }
     }
 
     /// The position of the best of all lanes; of equal ones, the first.
@@ -311,9 +327,9 @@ impl Body<'_> {
         let wins = self.beats(extremum, dtype, b.0, a.0);
         let loses = self.beats(extremum, dtype, a.0, b.0);
         let earlier = self.pair(ScalarFn::Lt, DType::I32, b.1, a.1);
-        let equal = self.code.logic(Logic::Not, &[loses], 0);
-        let first = self.code.logic(Logic::And, &[equal, earlier], 0);
-        let wins = self.code.logic(Logic::Or, &[wins, first], 0);
+        let equal = self.code.logic(Logic::Not, &[loses]);
+        let first = self.code.logic(Logic::And, &[equal, earlier]);
+        let wins = self.code.logic(Logic::Or, &[wins, first]);
         (self.select(wins, dtype, b.0, a.0), self.select(wins, DType::I32, b.1, a.1))
     }
 }

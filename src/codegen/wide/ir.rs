@@ -1,7 +1,7 @@
 //! The code of a wide kernel before registers are assigned: a list of instructions on virtual registers, with loops.
 //!
-//! A register is a vector or a mask. Most are defined once; accumulators are defined before a loop and again inside it. Constants are registers that no
-//! instruction defines. Memory is named by slot and *pattern*, a linear function of the loop counters that is kept up to date as they change.
+//! A register holds numbers or truth values. Most are defined once; accumulators are defined before a loop and again inside it. Constants are registers that
+//! no instruction defines. Memory is named by slot and *pattern*, a linear function of the loop counters that is kept up to date as they change.
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::graph::Dims;
 
 use super::asm::{Length, Opcode};
+use super::isa::Isa;
 
 /// Number of a virtual register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +32,8 @@ pub(super) enum Kind {
     Element(u64, u8),
     /// A constant vector.
     Constant(Vec<u8>),
+    /// Constant truth values, a bit a lane.
+    Truths(u16),
 }
 
 /// Number of a pattern: the counters' coefficients, in elements.
@@ -64,11 +67,11 @@ pub(super) enum Form {
     Shift(u8),
     /// `dst = op(a)`, `dst` in the field that may be memory.
     Reversed,
-    /// `dst = op(a, b)`, and the result is a mask.
+    /// `dst = op(a, b)`, and the result is truth values.
     Compare,
 }
 
-/// What a mask instruction does.
+/// What an instruction on truth values does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Logic {
     And,
@@ -77,9 +80,9 @@ pub(super) enum Logic {
     Not,
     /// All lanes as the first.
     First,
-    /// All lanes set if any of the lanes in use is.
+    /// All lanes set if any is.
     Any,
-    /// All lanes set if all of the lanes in use are.
+    /// All lanes set if all are.
     All,
 }
 
@@ -111,10 +114,8 @@ pub(super) enum Inst {
     Fma { negated: bool, wide: bool, length: Length, dst: Reg, args: [Reg; 3] },
     /// `yes` where the mask is set, else `no`.
     Blend { wide: bool, length: Length, dst: Reg, mask: Reg, yes: Reg, no: Reg },
-    /// An instruction on masks. `lanes` are the bits in use.
-    Logic { op: Logic, dst: Reg, args: SmallVec<[Reg; 2]>, lanes: u16 },
-    /// A constant mask.
-    MaskBits { dst: Reg, bits: u16 },
+    /// An instruction on truth values.
+    Logic { op: Logic, dst: Reg, args: SmallVec<[Reg; 2]> },
     /// A copy.
     Move { dst: Reg, src: Reg },
     /// Loads lanes; those that the mask leaves out are 0.
@@ -123,7 +124,7 @@ pub(super) enum Inst {
     Store { lay: Lay, src: Reg, at: Address, length: Length, mask: Option<Reg> },
     /// Loads the element at `at + index * scale` bytes into each lane of the mask, and `fill` into the others.
     Gather { dst: Reg, at: Address, index: Reg, scale: u8, length: Length, mask: Reg, fill: Reg },
-    /// Stores each lane of the mask at `at + index * scale` bytes.
+    /// Stores each lane of the mask at `at + index * scale` bytes. Without [scatters](Isa::has_scatters) the index and the mask are constants.
     Scatter { src: Reg, at: Address, index: Reg, scale: u8, length: Length, mask: Reg },
     /// `offset` plus a pattern, in every lane.
     Counter { dst: Reg, pattern: Option<Pattern>, offset: i64, wide: bool, length: Length },
@@ -157,8 +158,11 @@ pub(super) enum Trips {
 }
 
 /// The code of a kernel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Code {
+    pub(super) isa: Isa,
+    /// Bits of a truth value's lane: a vector of these has as many lanes as are worked on at a time.
+    pub(super) truth_bits: u32,
     pub(super) insts: Vec<Inst>,
     pub(super) kinds: Vec<Kind>,
     /// Coefficients of the loop counters.
@@ -172,9 +176,33 @@ pub(super) struct Code {
     pub(super) less: FxHashMap<Reg, (Reg, Reg)>,
     /// For values that are negated: of what.
     pub(super) negated: FxHashMap<Reg, Reg>,
+    /// For truth values in vectors that were made of narrower lanes: of which.
+    pub(super) narrower: FxHashMap<Reg, Reg>,
 }
 
 impl Code {
+    pub(super) fn new(isa: Isa, truth_bits: u32) -> Code {
+        Code {
+            isa,
+            truth_bits,
+            insts: Vec::new(),
+            kinds: Vec::new(),
+            patterns: Vec::new(),
+            loops: Vec::new(),
+            chosen: 0,
+            unsupported: false,
+            constants: FxHashMap::default(),
+            less: FxHashMap::default(),
+            negated: FxHashMap::default(),
+            narrower: FxHashMap::default(),
+        }
+    }
+
+    /// Lanes that are worked on at a time.
+    pub(super) fn lanes(&self) -> u32 {
+        self.isa.vector_bits() / self.truth_bits
+    }
+
     fn reg(&mut self, kind: Kind) -> Reg {
         self.kinds.push(kind);
         Reg(self.kinds.len() as u32 - 1)
@@ -208,12 +236,34 @@ impl Code {
         self.interned(Kind::Constant(bytes))
     }
 
+    /// Constant truth values, a bit a lane.
+    pub(super) fn truths(&mut self, bits: u16) -> Reg {
+        let all = ((1u32 << self.lanes()) - 1) as u16;
+        self.interned(Kind::Truths(bits & all))
+    }
+
+    /// The bits of truth values that are constant.
+    pub(super) fn constant_truths(&self, reg: Reg) -> Option<u16> {
+        match self.kinds[reg.index()] {
+            Kind::Truths(bits) => Some(bits),
+            _ => None,
+        }
+    }
+
+    /// The element that stands in all lanes of a constant.
+    pub(super) fn constant_element(&self, reg: Reg) -> Option<u64> {
+        match self.kinds[reg.index()] {
+            Kind::Element(v, _) => Some(v),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_mask(&self, reg: Reg) -> bool {
-        self.kinds[reg.index()] == Kind::Mask
+        matches!(self.kinds[reg.index()], Kind::Mask | Kind::Truths(_))
     }
 
     pub(super) fn is_constant(&self, reg: Reg) -> bool {
-        matches!(self.kinds[reg.index()], Kind::Element(..) | Kind::Constant(_))
+        !matches!(self.kinds[reg.index()], Kind::Vector | Kind::Mask)
     }
 
     pub(super) fn push(&mut self, inst: Inst) {
@@ -227,17 +277,10 @@ impl Code {
         dst
     }
 
-    /// A mask instruction with a new result.
-    pub(super) fn logic(&mut self, op: Logic, args: &[Reg], lanes: u16) -> Reg {
+    /// An instruction on truth values with a new result.
+    pub(super) fn logic(&mut self, op: Logic, args: &[Reg]) -> Reg {
         let dst = self.mask();
-        self.push(Inst::Logic { op, dst, args: SmallVec::from_slice(args), lanes });
-        dst
-    }
-
-    /// A constant mask.
-    pub(super) fn mask_bits(&mut self, bits: u16) -> Reg {
-        let dst = self.mask();
-        self.push(Inst::MaskBits { dst, bits });
+        self.push(Inst::Logic { op, dst, args: SmallVec::from_slice(args) });
         dst
     }
 
@@ -313,7 +356,6 @@ impl Inst {
             | Inst::Fma { dst, .. }
             | Inst::Blend { dst, .. }
             | Inst::Logic { dst, .. }
-            | Inst::MaskBits { dst, .. }
             | Inst::Move { dst, .. }
             | Inst::Load { dst, .. }
             | Inst::Gather { dst, .. }
@@ -330,7 +372,6 @@ impl Inst {
             | Inst::Fma { dst, .. }
             | Inst::Blend { dst, .. }
             | Inst::Logic { dst, .. }
-            | Inst::MaskBits { dst, .. }
             | Inst::Move { dst, .. }
             | Inst::Load { dst, .. }
             | Inst::Gather { dst, .. }
@@ -361,13 +402,8 @@ impl Inst {
                 args.iter().for_each(|&a| f(a));
                 f(*fast);
             }
-            Inst::MaskBits { .. }
-            | Inst::Counter { .. }
-            | Inst::Loop(_)
-            | Inst::End(_)
-            | Inst::Rest
-            | Inst::EndRest
-            | Inst::Advance { .. } => {}
+            Inst::Counter { .. } | Inst::Loop(_) | Inst::End(_) | Inst::Rest | Inst::EndRest | Inst::Advance { .. } => {
+            }
         }
     }
 

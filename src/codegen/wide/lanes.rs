@@ -1,9 +1,11 @@
-//! Lanes made of virtual registers: each operation becomes an instruction of the machine.
+//! Lanes made of virtual registers: each operation becomes an instruction of the machine, or [several](super::lacking) where it has none.
 
 use smallvec::SmallVec;
 
-use super::asm::{Length, Map, Opcode, Prefix};
-use super::ir::{Code, Form, Function, Inst, Kind, Logic, Reg};
+use super::asm::{Length, Map, Opcode};
+use super::ir::{Code, Form, Function, Inst, Logic, Reg};
+use super::isa::Isa;
+use super::opcodes::{self, avx2, float, int};
 use crate::scalar::{Lanes, Slow, Slow2};
 
 /// A group of lanes of `bits` bits.
@@ -13,100 +15,6 @@ pub(super) struct Wide<'c> {
     pub(super) length: Length,
 }
 
-/// An instruction of map 0F3A or 0F38, or of 0F with prefix 66, that takes integers of 32 or 64 bits.
-const fn int(name: &'static str, map: Map, wide: bool, byte: u8) -> Opcode {
-    Opcode { name, prefix: Prefix::P66, map, wide, byte }
-}
-
-/// An instruction of map 0F with any prefix.
-const fn plain(name: &'static str, prefix: Prefix, wide: bool, byte: u8) -> Opcode {
-    Opcode { name, prefix, map: Map::M0f, wide, byte }
-}
-
-pub(super) const MOVE: Opcode = plain("vmovaps", Prefix::None, false, 0x28);
-pub(super) const MOVE_FROM_VECTOR_32: Opcode = plain("vmovd", Prefix::P66, false, 0x7e);
-pub(super) const MOVE_FROM_VECTOR_64: Opcode = plain("vmovq", Prefix::P66, true, 0x7e);
-pub(super) const BROADCAST_32: Opcode = int("vbroadcastss", Map::M0f38, false, 0x18);
-pub(super) const BROADCAST_64: Opcode = int("vbroadcastsd", Map::M0f38, true, 0x19);
-pub(super) const BROADCAST_GPR_32: Opcode = int("vpbroadcastd", Map::M0f38, false, 0x7c);
-pub(super) const BROADCAST_GPR_64: Opcode = int("vpbroadcastq", Map::M0f38, true, 0x7c);
-pub(super) const BYTES_TO_32: Opcode = int("vpmovzxbd", Map::M0f38, false, 0x31);
-pub(super) const BYTES_FROM_32: Opcode =
-    Opcode { name: "vpmovdb", prefix: Prefix::Pf3, map: Map::M0f38, wide: false, byte: 0x31 };
-pub(super) const WORDS_FROM_64: Opcode =
-    Opcode { name: "vpmovqd", prefix: Prefix::Pf3, map: Map::M0f38, wide: false, byte: 0x35 };
-pub(super) const EXTEND: Opcode = int("vpmovsxdq", Map::M0f38, false, 0x25);
-pub(super) const UPPER_HALF: Opcode = int("vextractf64x4", Map::M0f3a, true, 0x1b);
-pub(super) const INSERT_HALF: Opcode = int("vinsertf64x4", Map::M0f3a, true, 0x1a);
-pub(super) const PROMOTE: Opcode = plain("vcvtps2pd", Prefix::None, false, 0x5a);
-pub(super) const DEMOTE: Opcode = plain("vcvtpd2ps", Prefix::P66, true, 0x5a);
-pub(super) const I32_TO_F32: Opcode = plain("vcvtdq2ps", Prefix::None, false, 0x5b);
-pub(super) const I64_TO_F32: Opcode = plain("vcvtqq2ps", Prefix::None, true, 0x5b);
-pub(super) const I32_TO_F64: Opcode = plain("vcvtdq2pd", Prefix::Pf3, false, 0xe6);
-pub(super) const I64_TO_F64: Opcode = plain("vcvtqq2pd", Prefix::Pf3, true, 0xe6);
-pub(super) const F32_TO_I32: Opcode = plain("vcvttps2dq", Prefix::Pf3, false, 0x5b);
-pub(super) const F64_TO_I64: Opcode = plain("vcvttpd2qq", Prefix::P66, true, 0x7a);
-pub(super) const TEST_32: Opcode = int("vptestmd", Map::M0f38, false, 0x27);
-pub(super) const GATHER_32: Opcode = int("vgatherdps", Map::M0f38, false, 0x92);
-pub(super) const GATHER_64: Opcode = int("vgatherdpd", Map::M0f38, true, 0x92);
-pub(super) const SCATTER_32: Opcode = int("vscatterdps", Map::M0f38, false, 0xa2);
-pub(super) const SCATTER_64: Opcode = int("vscatterdpd", Map::M0f38, true, 0xa2);
-
-/// An instruction on floats: of 32 bits without a prefix, of 64 bits with 66 and W.
-pub(super) const fn float(wide: bool, name: &'static str, byte: u8) -> Opcode {
-    plain(name, if wide { Prefix::P66 } else { Prefix::None }, wide, byte)
-}
-
-/// Rotates lanes of 32 or 64 bits by `imm` places.
-pub(super) const fn rotate(wide: bool) -> Opcode {
-    int(if wide { "valignq" } else { "valignd" }, Map::M0f3a, wide, 0x03)
-}
-
-/// Loads and stores of vectors, the write mask by elements of 32 or 64 bits.
-pub(super) const fn load(wide: bool) -> Opcode {
-    float(wide, if wide { "vmovupd" } else { "vmovups" }, 0x10)
-}
-
-/// See [`load`].
-pub(super) const fn store(wide: bool) -> Opcode {
-    float(wide, if wide { "vmovupd" } else { "vmovups" }, 0x11)
-}
-
-/// Loads the first lane; the others become 0.
-pub(super) const fn load_one(wide: bool) -> Opcode {
-    plain(if wide { "vmovsd" } else { "vmovss" }, if wide { Prefix::Pf2 } else { Prefix::Pf3 }, wide, 0x10)
-}
-
-/// Stores the first lane.
-pub(super) const fn store_one(wide: bool) -> Opcode {
-    plain(if wide { "vmovsd" } else { "vmovss" }, if wide { Prefix::Pf2 } else { Prefix::Pf3 }, wide, 0x11)
-}
-
-/// `a * b + c` (or `c - a * b`); the byte says which operand is overwritten.
-pub(super) const fn fused(wide: bool, byte: u8) -> Opcode {
-    int("vfma", Map::M0f38, wide, byte)
-}
-
-/// Chooses by a mask.
-pub(super) const fn blend(wide: bool) -> Opcode {
-    int(if wide { "vblendmpd" } else { "vblendmps" }, Map::M0f38, wide, 0x65)
-}
-
-/// Compares integers; the immediate says how.
-pub(super) const fn compare_ints(wide: bool) -> Opcode {
-    int(if wide { "vpcmpq" } else { "vpcmpd" }, Map::M0f3a, wide, 0x1f)
-}
-
-/// Compares unsigned integers.
-pub(super) const fn compare_unsigned(wide: bool) -> Opcode {
-    int(if wide { "vpcmpuq" } else { "vpcmpud" }, Map::M0f3a, wide, 0x1e)
-}
-
-/// The low bits of integers multiplied.
-pub(super) const fn multiply_ints(wide: bool) -> Opcode {
-    int(if wide { "vpmullq" } else { "vpmulld" }, Map::M0f38, wide, 0x40)
-}
-
 /// Predicates of comparisons.
 const EQ: u8 = 0;
 const LT: u8 = 1;
@@ -114,11 +22,16 @@ const LE: u8 = 2;
 const NE: u8 = 4;
 
 impl Wide<'_> {
-    fn wide(&self) -> bool {
+    pub(super) fn wide(&self) -> bool {
         self.bits == 64
     }
 
-    fn binary(&mut self, op: Opcode, a: Reg, b: Reg) -> Reg {
+    /// True for numbers of 64 bits on machines that cannot do all with integers of 64 bits.
+    fn is_lacking(&self) -> bool {
+        self.wide() && !self.code.isa.has_long_integers()
+    }
+
+    pub(super) fn binary(&mut self, op: Opcode, a: Reg, b: Reg) -> Reg {
         self.code.op(op, Form::Binary, self.length, &[a, b], None)
     }
 
@@ -127,7 +40,7 @@ impl Wide<'_> {
         if self.code.is_constant(a) { self.binary(op, b, a) } else { self.binary(op, a, b) }
     }
 
-    fn unary(&mut self, op: Opcode, a: Reg, imm: Option<u8>) -> Reg {
+    pub(super) fn unary(&mut self, op: Opcode, a: Reg, imm: Option<u8>) -> Reg {
         self.code.op(op, Form::Unary, self.length, &[a], imm)
     }
 
@@ -140,12 +53,54 @@ impl Wide<'_> {
     }
 
     fn round(&mut self, a: Reg, how: u8) -> Reg {
-        let (name, byte) = if self.wide() { ("vrndscalepd", 0x09) } else { ("vrndscaleps", 0x08) };
+        // The same encoding is another instruction, which does the same.
+        let name = match self.code.isa {
+            Isa::Avx2 => "vround",
+            Isa::Avx512 => "vrndscale",
+        };
+        let byte = if self.wide() { 0x09 } else { 0x08 };
         self.unary(int(name, Map::M0f3a, self.wide(), byte), a, Some(how | 8))
     }
 
     fn compare(&mut self, predicate: u8, a: Reg, b: Reg) -> Reg {
-        self.code.op(self.float("vcmp", 0xc2), Form::Compare, self.length, &[a, b], Some(predicate))
+        self.truth(self.float("vcmp", 0xc2), a, b, Some(predicate))
+    }
+
+    /// An instruction that compares.
+    fn truth(&mut self, op: Opcode, a: Reg, b: Reg, imm: Option<u8>) -> Reg {
+        if self.is_narrow() {
+            // Truth values stand in lanes as wide as the widest numbers.
+            let narrow = self.code.op(op, Form::Binary, self.length, &[a, b], imm);
+            let truth = self.code.mask();
+            let (op, form, length) = (opcodes::EXTEND, Form::Unary, self.code.isa.full());
+            self.code.push(Inst::Vector {
+                op,
+                form,
+                length,
+                dst: truth,
+                args: SmallVec::from_slice(&[narrow]),
+                imm: None,
+            });
+            self.code.narrower.insert(truth, narrow);
+            return truth;
+        }
+        self.code.op(op, Form::Compare, self.length, &[a, b], imm)
+    }
+
+    /// True if truth values are vectors, and of wider lanes than these numbers.
+    fn is_narrow(&self) -> bool {
+        !self.code.isa.has_mask_registers() && self.bits < self.code.truth_bits
+    }
+
+    /// Truth values as they are wanted by instructions on these numbers.
+    pub(super) fn condition(&mut self, truth: Reg) -> Reg {
+        if !self.is_narrow() {
+            return truth;
+        }
+        match self.code.narrower.get(&truth) {
+            Some(&narrow) => narrow,
+            None => self.low_words(truth),
+        }
     }
 
     fn shift(&mut self, name: &'static str, narrow: (u8, u8), wide: (u8, u8), a: Reg, by: u32) -> Reg {
@@ -153,15 +108,16 @@ impl Wide<'_> {
         self.code.op(self.int(name, byte), Form::Shift(extension), self.length, &[a], Some(by as u8))
     }
 
-    fn sign(&mut self) -> Reg {
+    pub(super) fn sign(&mut self) -> Reg {
         self.code.element(1 << (self.bits - 1), self.bits)
     }
 
     fn logic(&mut self, op: Logic, args: &[Reg]) -> Reg {
-        self.code.logic(op, args, 0)
+        self.code.logic(op, args)
     }
 
-    fn blend(&mut self, mask: Reg, yes: Reg, no: Reg) -> Reg {
+    pub(super) fn blend(&mut self, mask: Reg, yes: Reg, no: Reg) -> Reg {
+        let mask = self.condition(mask);
         let dst = self.code.vector();
         self.code.push(Inst::Blend { wide: self.bits == 64, length: self.length, dst, mask, yes, no });
         dst
@@ -179,6 +135,7 @@ impl Wide<'_> {
     /// The function at `address` where `rare` holds, elsewhere `fast`; it is called only if `rare` holds anywhere.
     fn call_where(&mut self, rare: Reg, name: &'static str, address: *const u8, args: &[Reg], fast: Reg) -> Reg {
         let dst = self.code.vector();
+        let rare = self.condition(rare);
         let function = Function { name, address: address as usize, bits: self.bits, arity: args.len() };
         let (args, length) = (SmallVec::from_slice(args), self.length);
         self.code.push(Inst::Call { dst, rare, args, fast, function, length });
@@ -298,12 +255,19 @@ impl Lanes for Wide<'_> {
     }
 
     fn i_to_f(&mut self, a: Reg) -> Reg {
-        self.unary(if self.wide() { I64_TO_F64 } else { I32_TO_F32 }, a, None)
+        if self.is_lacking() {
+            return self.long_to_float(a);
+        }
+        self.unary(if self.wide() { opcodes::I64_TO_F64 } else { opcodes::I32_TO_F32 }, a, None)
     }
 
     fn f_to_i(&mut self, a: Reg) -> Reg {
-        let raw = self.unary(if self.wide() { F64_TO_I64 } else { F32_TO_I32 }, a, None);
-        self.saturated(a, raw, self.bits, self.length)
+        let raw = if self.is_lacking() {
+            self.float_to_long(a)
+        } else {
+            self.unary(if self.wide() { opcodes::F64_TO_I64 } else { opcodes::F32_TO_I32 }, a, None)
+        };
+        self.saturated(a, raw)
     }
 
     fn iconst(&mut self, v: i64) -> Reg {
@@ -321,7 +285,10 @@ impl Lanes for Wide<'_> {
     }
 
     fn imul(&mut self, a: Reg, b: Reg) -> Reg {
-        self.symmetric(multiply_ints(self.wide()), a, b)
+        if self.is_lacking() {
+            return self.long_product(a, b);
+        }
+        self.symmetric(opcodes::multiply_ints(self.wide()), a, b)
     }
 
     fn idiv(&mut self, a: Reg, _: Reg) -> Reg {
@@ -362,10 +329,16 @@ impl Lanes for Wide<'_> {
     }
 
     fn iushr(&mut self, a: Reg, by: u32) -> Reg {
+        if let Some(v) = self.code.constant_element(a) {
+            return self.code.element(v >> by, self.bits);
+        }
         self.shift("vpsrl", (0x72, 2), (0x73, 2), a, by)
     }
 
     fn isshr(&mut self, a: Reg, by: u32) -> Reg {
+        if self.is_lacking() {
+            return self.long_shift(a, |l, v| l.iushr(v, by));
+        }
         self.shift("vpsra", (0x72, 4), (0x72, 4), a, by)
     }
 
@@ -378,19 +351,34 @@ impl Lanes for Wide<'_> {
     }
 
     fn isshr_by(&mut self, a: Reg, by: Reg) -> Reg {
+        if self.is_lacking() {
+            return self.long_shift(a, |l, v| l.iushr_by(v, by));
+        }
         self.shift_by("vpsrav", 0x46, a, by)
     }
 
     fn ieq(&mut self, a: Reg, b: Reg) -> Reg {
-        self.code.op(compare_ints(self.wide()), Form::Compare, self.length, &[a, b], Some(EQ))
+        match self.code.isa {
+            Isa::Avx512 => self.truth(opcodes::compare_ints(self.wide()), a, b, Some(EQ)),
+            Isa::Avx2 => self.truth(if self.wide() { avx2::EQUAL_64 } else { avx2::EQUAL_32 }, a, b, None),
+        }
     }
 
     fn ilt(&mut self, a: Reg, b: Reg) -> Reg {
-        self.code.op(compare_ints(self.wide()), Form::Compare, self.length, &[a, b], Some(LT))
+        match self.code.isa {
+            Isa::Avx512 => self.truth(opcodes::compare_ints(self.wide()), a, b, Some(LT)),
+            Isa::Avx2 => self.truth(if self.wide() { avx2::GREATER_64 } else { avx2::GREATER_32 }, b, a, None),
+        }
     }
 
     fn iult(&mut self, a: Reg, b: Reg) -> Reg {
-        self.code.op(compare_unsigned(self.wide()), Form::Compare, self.length, &[a, b], Some(LT))
+        match self.code.isa {
+            Isa::Avx512 => self.truth(opcodes::compare_unsigned(self.wide()), a, b, Some(LT)),
+            Isa::Avx2 => {
+                let (a, b) = (self.signed_order(a), self.signed_order(b));
+                self.ilt(a, b)
+            }
+        }
     }
 
     fn iselect(&mut self, m: Reg, a: Reg, b: Reg) -> Reg {
@@ -398,7 +386,7 @@ impl Lanes for Wide<'_> {
     }
 
     fn mconst(&mut self, v: bool) -> Reg {
-        self.code.mask_bits(if v { u16::MAX } else { 0 })
+        self.code.truths(if v { u16::MAX } else { 0 })
     }
 
     fn mand(&mut self, a: Reg, b: Reg) -> Reg {
@@ -429,28 +417,14 @@ impl Lanes for Wide<'_> {
 }
 
 impl Wide<'_> {
-    /// `raw`, which the machine made of `a`, corrected where `a` is out of range of integers of `to` bits: the machine gives the smallest integer for all
-    /// of these, which is right for those below.
-    pub(super) fn saturated(&mut self, a: Reg, raw: Reg, to: u32, length: Length) -> Reg {
-        let limit = self.fconst(if to == 64 { 2f64.powi(63) } else { 2f64.powi(31) });
-        let largest = self.code.element(if to == 64 { i64::MAX as u64 } else { i32::MAX as u64 }, to);
-        let zero = self.code.element(0, to);
+    /// `raw`, which the machine made of `a`, corrected where `a` is no number or out of range: the machine gives the smallest integer for all of these,
+    /// which is right for those below.
+    fn saturated(&mut self, a: Reg, raw: Reg) -> Reg {
+        let limit = self.fconst(if self.wide() { 2f64.powi(63) } else { 2f64.powi(31) });
+        let largest = self.iconst(if self.wide() { i64::MAX } else { i32::MAX.into() });
+        let zero = self.iconst(0);
         let (below, number) = (self.flt(a, limit), self.feq(a, a));
-        let wide = to == 64;
-        let mut blend = |mask, yes, no| {
-            let dst = self.code.vector();
-            self.code.push(Inst::Blend { wide, length, dst, mask, yes, no });
-            dst
-        };
-        let fitting = blend(below, raw, largest);
-        blend(number, fitting, zero)
-    }
-}
-
-/// The value of a constant of one element.
-pub(super) fn element_of(kind: &Kind) -> Option<(u64, u8)> {
-    match kind {
-        Kind::Element(v, bytes) => Some((*v, *bytes)),
-        _ => None,
+        let fitting = self.blend(below, raw, largest);
+        self.blend(number, fitting, zero)
     }
 }

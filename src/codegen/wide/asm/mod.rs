@@ -1,15 +1,21 @@
-//! An assembler for what the wide backend emits: vector instructions in the EVEX encoding, mask instructions in VEX, and the few scalar ones of loops and
-//! addresses. Encodings are those of the Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, sections 2.1, 2.3 and 2.7.
+//! An assembler for what the wide backend emits: vector instructions in the [EVEX](evex) encoding for AVX-512 and in [VEX](vex) for AVX2, and the few scalar
+//! ones of loops and addresses. Encodings are those of the Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, sections 2.1, 2.3 and 2.7.
 //!
 //! A label is patched where it is bound. Constants are gathered in a pool behind the code and addressed relative to the instruction pointer.
+
+mod evex;
+mod text;
+mod vex;
 
 use std::fmt::Write;
 
 use rustc_hash::FxHashMap;
 
-/// A vector register, `zmm0` to `zmm31`.
+use super::isa::Isa;
+
+/// A vector register: `zmm0` to `zmm31`, or `ymm0` to `ymm15`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Zmm(pub(super) u8);
+pub(super) struct Simd(pub(super) u8);
 
 /// A mask register, `k0` to `k7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,16 +62,16 @@ impl Mem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rm {
     /// A vector register.
-    Reg(Zmm),
+    Reg(Simd),
     /// A general register.
     Gpr(Gpr),
     /// Memory.
     Mem(Mem),
-    /// One element in memory, for all lanes.
+    /// One element in memory, for all lanes: in EVEX only.
     Broadcast(Mem),
 }
 
-/// Bits of a vector: what EVEX calls the vector length.
+/// Bits of a vector: what the encodings call the vector length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Length {
     /// 128 bits, and instructions on one element.
@@ -74,6 +80,12 @@ pub(super) enum Length {
     L256 = 1,
     /// 512 bits.
     L512 = 2,
+}
+
+impl Length {
+    pub(super) const fn bytes(self) -> i32 {
+        16 << self as i32
+    }
 }
 
 /// The opcode map.
@@ -99,12 +111,12 @@ pub(super) struct Opcode {
     pub(super) name: &'static str,
     pub(super) prefix: Prefix,
     pub(super) map: Map,
-    /// The bit W: elements of 64 bits, for most.
+    /// The bit W: elements of 64 bits, for most. In VEX most instructions ignore it.
     pub(super) wide: bool,
     pub(super) byte: u8,
 }
 
-/// The write mask of an instruction.
+/// The write mask of an instruction. There is none in VEX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Under {
     /// All lanes are written.
@@ -129,8 +141,9 @@ pub(super) enum Condition {
 }
 
 /// Code under construction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Assembler {
+    isa: Isa,
     code: Vec<u8>,
     /// Where each label is, once it is bound.
     labels: Vec<Option<usize>>,
@@ -148,8 +161,18 @@ pub(super) struct Assembler {
 
 impl Assembler {
     /// An assembler that keeps a listing if that is asked for.
-    pub(super) fn new(listing: bool) -> Assembler {
-        Assembler { text: listing.then(String::new), ..Assembler::default() }
+    pub(super) fn new(isa: Isa, listing: bool) -> Assembler {
+        Assembler {
+            isa,
+            code: Vec::new(),
+            labels: Vec::new(),
+            jumps: Vec::new(),
+            pooled: Vec::new(),
+            calls: Vec::new(),
+            pool: Vec::new(),
+            known: FxHashMap::default(),
+            text: listing.then(String::new),
+        }
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {
@@ -205,8 +228,8 @@ impl Assembler {
         self.code[at..at + 4].copy_from_slice(&displacement.to_le_bytes());
     }
 
-    /// The bytes of ModRM, SIB and displacement. `trailing` bytes of the instruction follow.
-    fn address(&mut self, reg: u8, mem: Mem, trailing: usize) {
+    /// The bytes of ModRM, SIB and displacement. `trailing` bytes of the instruction follow. Short displacements may be `scaled`.
+    fn address(&mut self, reg: u8, mem: Mem, trailing: usize, scaled: bool) {
         let reg = (reg & 7) << 3;
         match mem {
             Mem::Pool(byte) => {
@@ -215,22 +238,27 @@ impl Assembler {
                 self.code.extend_from_slice(&[0; 4]);
                 self.pooled.push((at, at + 4 + trailing, byte));
             }
-            // A displacement of 32 bits always: the short ones of EVEX are scaled by what is accessed.
-            Mem::At { base, index: None, disp } if base.0 & 7 != 4 => {
-                self.code.push(0b10_000_000 | reg | base.0 & 7);
-                self.code.extend_from_slice(&disp.to_le_bytes());
-            }
             Mem::At { base, index, disp } => {
-                let (index, scale) = index.map_or((4, 1), |(r, s)| (r.0 & 7, s));
-                self.code.push(0b10_000_000 | reg | 0b100);
-                self.code.push((scale.trailing_zeros() as u8) << 6 | index << 3 | base.0 & 7);
-                self.code.extend_from_slice(&disp.to_le_bytes());
+                // Only in EVEX are displacements of 8 bits scaled by what is accessed.
+                let short = !scaled && i8::try_from(disp).is_ok();
+                let mode = if short { 0b01_000_000 } else { 0b10_000_000 };
+                if index.is_none() && base.0 & 7 != 4 {
+                    self.code.push(mode | reg | base.0 & 7);
+                } else {
+                    let (index, scale) = index.map_or((4, 1), |(r, s)| (r.0 & 7, s));
+                    self.code.push(mode | reg | 0b100);
+                    self.code.push((scale.trailing_zeros() as u8) << 6 | index << 3 | base.0 & 7);
+                }
+                if short {
+                    self.code.push(disp as u8);
+                } else {
+                    self.code.extend_from_slice(&disp.to_le_bytes());
+                }
             }
         }
     }
 
-    /// A vector instruction. `reg` and `vvvv` are the numbers of the first and second register operand; for gathers and scatters the upper bit of the
-    /// index register goes where `vvvv` has its own.
+    /// A vector instruction, in the encoding of the instruction set. `reg` and `vvvv` are the numbers of the first and second register operand.
     #[allow(clippy::too_many_arguments, reason = "these are the fields of the encoding")]
     pub(super) fn vector(
         &mut self,
@@ -243,105 +271,13 @@ impl Assembler {
         imm: Option<u8>,
     ) {
         self.note(|| text::vector(op, length, under, reg, vvvv, rm, imm));
-        let (b, x, broadcast) = match rm {
-            Rm::Reg(r) => (r.0 >> 3 & 1, r.0 >> 4 & 1, false),
-            Rm::Gpr(r) => (r.0 >> 3 & 1, 0, false),
-            Rm::Mem(m) => (base_bit(m), index_bit(m), false),
-            Rm::Broadcast(m) => (base_bit(m), index_bit(m), true),
-        };
-        let (mask, zeroing) = match under {
-            Under::All => (0, 0),
-            Under::Merge(k) => (k.0, 0),
-            Under::Zero(k) => (k.0, 1),
-        };
-        let (r, r2, v2) = (reg >> 3 & 1, reg >> 4 & 1, vvvv >> 4 & 1);
-        self.code.extend_from_slice(&[
-            0x62,
-            (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | (r2 ^ 1) << 4 | op.map as u8,
-            u8::from(op.wide) << 7 | (!vvvv & 15) << 3 | 1 << 2 | op.prefix as u8,
-            zeroing << 7 | (length as u8) << 5 | u8::from(broadcast) << 4 | (v2 ^ 1) << 3 | mask,
-            op.byte,
-        ]);
-        match rm {
-            Rm::Reg(Zmm(n)) | Rm::Gpr(Gpr(n)) => self.code.push(0b11_000_000 | (reg & 7) << 3 | n & 7),
-            Rm::Mem(m) | Rm::Broadcast(m) => self.address(reg, m, usize::from(imm.is_some())),
+        match self.isa {
+            Isa::Avx512 => self.evex(op, length, under, reg, vvvv, rm, imm),
+            Isa::Avx2 => {
+                debug_assert_eq!(under, Under::All, "AVX2 has no write masks");
+                self.vex(op, length, reg, vvvv, rm, imm);
+            }
         }
-        self.code.extend(imm);
-    }
-
-    /// A gather or scatter of lanes at `base + index * scale + disp`, the index a vector of `i32`.
-    #[allow(clippy::too_many_arguments, reason = "these are the fields of the encoding")]
-    pub(super) fn indexed(
-        &mut self,
-        op: Opcode,
-        length: Length,
-        mask: Mask,
-        reg: Zmm,
-        base: Gpr,
-        index: Zmm,
-        scale: u8,
-        disp: i32,
-    ) {
-        self.note(|| {
-            format!("{} zmm{}{{k{}}}, [{} + zmm{}*{scale} + {disp}]", op.name, reg.0, mask.0, base.name(), index.0)
-        });
-        let bit = |n: u8, at: u8| (n >> at & 1) ^ 1;
-        self.code.extend_from_slice(&[
-            0x62,
-            bit(reg.0, 3) << 7 | bit(index.0, 3) << 6 | bit(base.0, 3) << 5 | bit(reg.0, 4) << 4 | op.map as u8,
-            u8::from(op.wide) << 7 | 15 << 3 | 1 << 2 | op.prefix as u8,
-            (length as u8) << 5 | bit(index.0, 4) << 3 | mask.0,
-            op.byte,
-            0b10_000_000 | (reg.0 & 7) << 3 | 0b100,
-            (scale.trailing_zeros() as u8) << 6 | (index.0 & 7) << 3 | base.0 & 7,
-        ]);
-        self.code.extend_from_slice(&disp.to_le_bytes());
-    }
-
-    /// An instruction on masks of 16 bits: `a = op(b, c)`, or with one source `a = op(c)` and `b` 0.
-    fn masks(&mut self, name: &str, byte: u8, two: bool, a: u8, b: u8, c: u8) {
-        self.note(|| if two { format!("{name} k{a}, k{b}, k{c}") } else { format!("{name} k{a}, k{c}") });
-        self.code.extend_from_slice(&[0xc5, 1 << 7 | (!b & 15) << 3 | u8::from(two) << 2, byte]);
-        self.code.push(0b11_000_000 | a << 3 | c);
-    }
-
-    pub(super) fn kand(&mut self, a: Mask, b: Mask, c: Mask) {
-        self.masks("kandw", 0x41, true, a.0, b.0, c.0);
-    }
-
-    pub(super) fn kor(&mut self, a: Mask, b: Mask, c: Mask) {
-        self.masks("korw", 0x45, true, a.0, b.0, c.0);
-    }
-
-    pub(super) fn kxor(&mut self, a: Mask, b: Mask, c: Mask) {
-        self.masks("kxorw", 0x47, true, a.0, b.0, c.0);
-    }
-
-    pub(super) fn knot(&mut self, a: Mask, b: Mask) {
-        self.masks("knotw", 0x44, false, a.0, 0, b.0);
-    }
-
-    pub(super) fn kmov(&mut self, a: Mask, b: Mask) {
-        self.masks("kmovw", 0x90, false, a.0, 0, b.0);
-    }
-
-    /// `k = r`, 16 bits. The register is one of the first eight.
-    pub(super) fn kmov_from(&mut self, k: Mask, r: Gpr) {
-        self.note(|| format!("kmovw k{}, {}", k.0, r.name()));
-        self.code.extend_from_slice(&[0xc5, 0xf8, 0x92, 0b11_000_000 | k.0 << 3 | r.0]);
-    }
-
-    /// `r = k`, 16 bits zero-extended. The register is one of the first eight.
-    pub(super) fn kmov_to(&mut self, r: Gpr, k: Mask) {
-        self.note(|| format!("kmovw {}, k{}", r.name(), k.0));
-        self.code.extend_from_slice(&[0xc5, 0xf8, 0x93, 0b11_000_000 | r.0 << 3 | k.0]);
-    }
-
-    /// Loads or stores a mask in the frame.
-    pub(super) fn kmov_frame(&mut self, k: Mask, disp: i32, store: bool) {
-        self.note(|| format!("kmovw k{}, [rsp + {disp}]{}", k.0, if store { " (store)" } else { "" }));
-        self.code.extend_from_slice(&[0xc5, 0xf8, if store { 0x91 } else { 0x90 }]);
-        self.address(k.0, Mem::base(Gpr::RSP, disp), 0);
     }
 
     /// A scalar instruction `opcode reg, rm` on 64 bits, or on 32 if not `wide`.
@@ -356,7 +292,7 @@ impl Assembler {
         self.code.extend_from_slice(opcode);
         match rm {
             Rm::Gpr(r) => self.code.push(0b11_000_000 | (reg & 7) << 3 | r.0 & 7),
-            Rm::Mem(m) => self.address(reg, m, trailing),
+            Rm::Mem(m) => self.address(reg, m, trailing, false),
             Rm::Reg(_) | Rm::Broadcast(_) => {}
         }
     }
@@ -402,11 +338,19 @@ impl Assembler {
         }
     }
 
-    /// `rm op= v`; the operation is the extension of opcode 81.
+    /// `rm op= v`; the operation is the extension of opcodes 81 and 83.
     fn group(&mut self, name: &str, extension: u8, rm: Rm, v: i32) {
         self.note(|| format!("{name} {}, {v}", text::operand(rm, Length::L128)));
-        self.scalar(true, &[0x81], extension, rm, 4);
-        self.code.extend_from_slice(&v.to_le_bytes());
+        match i8::try_from(v) {
+            Ok(v) => {
+                self.scalar(true, &[0x83], extension, rm, 1);
+                self.code.push(v as u8);
+            }
+            Err(_) => {
+                self.scalar(true, &[0x81], extension, rm, 4);
+                self.code.extend_from_slice(&v.to_le_bytes());
+            }
+        }
     }
 
     pub(super) fn add(&mut self, rm: Rm, v: i32) {
@@ -437,6 +381,18 @@ impl Assembler {
     pub(super) fn add_registers(&mut self, a: Gpr, b: Gpr) {
         self.note(|| format!("add {}, {}", a.name(), b.name()));
         self.scalar(true, &[0x03], a.0, Rm::Gpr(b), 0);
+    }
+
+    /// `a = a - b`.
+    pub(super) fn subtract_registers(&mut self, a: Gpr, b: Gpr) {
+        self.note(|| format!("sub {}, {}", a.name(), b.name()));
+        self.scalar(true, &[0x2b], a.0, Rm::Gpr(b), 0);
+    }
+
+    /// Sets the carry if it is not set, and clears it if it is.
+    pub(super) fn complement_carry(&mut self) {
+        self.note(|| "cmc".to_owned());
+        self.code.push(0xf5);
     }
 
     /// `a = -1` if the carry is set, else 0.
@@ -488,11 +444,16 @@ impl Assembler {
         self.scalar(true, &[0xd1], 5, Rm::Gpr(a), 0);
     }
 
-    /// Returns; the upper halves of vector registers are cleared, so that legacy code after it runs at full speed.
-    pub(super) fn ret(&mut self) {
+    /// Clears the upper halves of vector registers, so that legacy code after it runs at full speed.
+    pub(super) fn clear_upper(&mut self) {
         self.note(|| "vzeroupper".to_owned());
+        self.code.extend_from_slice(&[0xc5, 0xf8, 0x77]);
+    }
+
+    /// Returns.
+    pub(super) fn ret(&mut self) {
         self.note(|| "ret".to_owned());
-        self.code.extend_from_slice(&[0xc5, 0xf8, 0x77, 0xc3]);
+        self.code.push(0xc3);
     }
 
     pub(super) fn jump_if(&mut self, condition: Condition, label: Label) {
@@ -514,63 +475,5 @@ fn index_bit(mem: Mem) -> u8 {
     match mem {
         Mem::At { index: Some((r, _)), .. } => r.0 >> 3 & 1,
         _ => 0,
-    }
-}
-
-/// Operands as text.
-mod text {
-    use super::{Length, Mem, Opcode, Rm, Under};
-
-    pub(super) fn memory(mem: Mem) -> String {
-        match mem {
-            Mem::Pool(byte) => format!("[pool + {byte}]"),
-            Mem::At { base, index: None, disp } => format!("[{} + {disp}]", base.name()),
-            Mem::At { base, index: Some((index, scale)), disp } => {
-                format!("[{} + {}*{scale} + {disp}]", base.name(), index.name())
-            }
-        }
-    }
-
-    fn register(n: u8, length: Length) -> String {
-        let letter = match length {
-            Length::L128 => 'x',
-            Length::L256 => 'y',
-            Length::L512 => 'z',
-        };
-        format!("{letter}mm{n}")
-    }
-
-    pub(super) fn operand(rm: Rm, length: Length) -> String {
-        match rm {
-            Rm::Reg(r) => register(r.0, length),
-            Rm::Gpr(r) => r.name(),
-            Rm::Mem(m) => memory(m),
-            Rm::Broadcast(m) => format!("{}{{all}}", memory(m)),
-        }
-    }
-
-    pub(super) fn vector(
-        op: Opcode,
-        length: Length,
-        under: Under,
-        reg: u8,
-        vvvv: u8,
-        rm: Rm,
-        imm: Option<u8>,
-    ) -> String {
-        let under = match under {
-            Under::All => String::new(),
-            Under::Merge(k) => format!("{{k{}}}", k.0),
-            Under::Zero(k) => format!("{{k{}}}{{z}}", k.0),
-        };
-        let imm = imm.map_or(String::new(), |v| format!(", {v}"));
-        // Registers are named by number: which operands an instruction has is not known here.
-        format!(
-            "{}{under} {}, {}, {}{imm}",
-            op.name,
-            register(reg, length),
-            register(vvvv, length),
-            operand(rm, length)
-        )
     }
 }

@@ -1,0 +1,78 @@
+//! The machine code of wide kernels, decoded again by another program. Every instruction is one that machines with the instruction set have, and the one that
+//! the listing names: so that what this machine cannot run is at least well-formed.
+
+use iced_x86::{CpuidFeature, Decoder, DecoderOptions};
+
+use super::{Isa, WideCode, compile};
+use crate::codegen::choose::{self, Dependencies};
+use crate::codegen::tests::{map_kernel, random_kernel};
+use crate::graph::DType;
+use crate::plan::kernel::{Inst, Kernel};
+use crate::scalar::ScalarFn;
+
+fn code(kernel: &Kernel, isa: Isa) -> Option<WideCode> {
+    let dependencies = Dependencies::of(kernel);
+    let choice = choose::choose(kernel, &dependencies, isa.vector_bits());
+    compile(kernel, &dependencies, choice, isa, true)
+}
+
+/// Asserts that each line of the listing is an instruction of the set, one behind the other.
+fn check(code: &WideCode, isa: Isa) {
+    let mut decoder = Decoder::new(64, &code.bytes, DecoderOptions::NONE);
+    for line in code.listing.lines().filter(|l| l.starts_with("  ")) {
+        let instruction = decoder.decode();
+        assert!(!instruction.is_invalid(), "`{line}` is no instruction, in\n{}", code.listing);
+        let features = instruction.cpuid_features();
+        let has = |f: &CpuidFeature| match f {
+            CpuidFeature::AVX512F | CpuidFeature::AVX512DQ | CpuidFeature::AVX512VL => isa == Isa::Avx512,
+            f => {
+                let base = [CpuidFeature::INTEL8086, CpuidFeature::INTEL186, CpuidFeature::INTEL386, CpuidFeature::X64];
+                let wide = [CpuidFeature::AVX, CpuidFeature::AVX2, CpuidFeature::FMA];
+                base.contains(f) || wide.contains(f)
+            }
+        };
+        assert!(features.iter().all(has), "{instruction:?} is not for {isa:?}: {features:?}");
+        let name = format!("{:?}", instruction.mnemonic()).to_lowercase();
+        let listed = line.trim().split([' ', '{', '(']).next().unwrap_or_default();
+        let fused = listed == "vfma" && (name.starts_with("vfmadd") || name.starts_with("vfnmadd"));
+        assert!(fused || name.starts_with(listed), "`{line}` is {name}");
+    }
+    let last = decoder.position();
+    assert_eq!(code.bytes[last - 1], 0xc3, "the last instruction returns");
+}
+
+#[test]
+fn random_kernels_are_instructions_of_their_set() {
+    for isa in [Isa::Avx2, Isa::Avx512] {
+        let codes: Vec<WideCode> = (0..300).filter_map(|seed| code(&random_kernel(seed), isa)).collect();
+        assert!(codes.len() > 100, "{isa:?} has code for {} of 300 kernels", codes.len());
+        codes.iter().for_each(|c| check(c, isa));
+    }
+}
+
+/// Functions and conversions that no vector instructions are made for.
+#[test]
+fn what_is_left_to_cranelift() {
+    for isa in [Isa::Avx2, Isa::Avx512] {
+        let mut left = Vec::new();
+        for dtype in DType::ALL {
+            for &f in ScalarFn::ALL {
+                let types = f.operand_dtypes(dtype);
+                let Ok(result) = f.result_dtype(&types) else { continue };
+                match code(&map_kernel(&types, result, 200, |args| Inst::Map(f, args)), isa) {
+                    Some(code) => check(&code, isa),
+                    None => left.push(f.record().name),
+                }
+            }
+            for from in DType::ALL {
+                let cast = map_kernel(&[from], dtype, 200, |args| Inst::Cast(args[0]));
+                // Vectors are not worth it where nothing but the store is done.
+                let code = code(&cast, isa).unwrap_or_else(|| panic!("{from} to {dtype} has no code for {isa:?}"));
+                check(&code, isa);
+            }
+        }
+        left.sort_unstable();
+        left.dedup();
+        assert_eq!(left, ["div", "mod", "pow", "rem"], "{isa:?}");
+    }
+}
