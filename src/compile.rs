@@ -29,7 +29,8 @@ use crate::runtime::{Backend, Declaration, Executable, ParamError, Params, Repor
 /// What runs a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Engine {
-    /// Native code: optimize, plan, compile.
+    /// Native code: optimize, plan, compile. Kernels use the widest vectors that the machine has, unless `COTANGENT_ISA` names others: `clif128`, `avx2` or
+    /// `avx512`. It is an error to name what the machine has not got.
     #[default]
     Jit,
     /// The reference interpreter on the graph as written.

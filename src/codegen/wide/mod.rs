@@ -19,6 +19,7 @@
 mod alloc;
 mod asm;
 mod body;
+mod convert;
 mod emit;
 mod folds;
 mod ir;
