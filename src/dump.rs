@@ -27,6 +27,12 @@ pub enum Stage {
     Passes,
     /// The optimized graph.
     Optimized,
+    /// The optimized graph as formulas over the inputs and parameters.
+    Math,
+    /// The same formulas in LaTeX.
+    Latex,
+    /// How gradients came about: forward nodes, what their VJP rules added, rewrites, and the formulas that are left.
+    Derivation,
     /// Kernels, their order and the places of all values.
     Plan,
     /// Cranelift's intermediate form of all functions.
@@ -37,8 +43,18 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Stage; 7] =
-        [Stage::Graph, Stage::Dot, Stage::Passes, Stage::Optimized, Stage::Plan, Stage::Clif, Stage::Assembly];
+    pub const ALL: [Stage; 10] = [
+        Stage::Graph,
+        Stage::Dot,
+        Stage::Passes,
+        Stage::Optimized,
+        Stage::Math,
+        Stage::Latex,
+        Stage::Derivation,
+        Stage::Plan,
+        Stage::Clif,
+        Stage::Assembly,
+    ];
 
     /// The name in `COTANGENT_DUMP`.
     pub const fn name(self) -> &'static str {
@@ -47,6 +63,9 @@ impl Stage {
             Stage::Dot => "dot",
             Stage::Passes => "passes",
             Stage::Optimized => "optimized",
+            Stage::Math => "math",
+            Stage::Latex => "latex",
+            Stage::Derivation => "derivation",
             Stage::Plan => "plan",
             Stage::Clif => "clif",
             Stage::Assembly => "asm",
@@ -56,7 +75,7 @@ impl Stage {
 
 /// A name that no stage has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a stage; there are graph, dot, passes, optimized, plan, clif, asm")]
+#[error("`{0}` is not a stage; there are graph, dot, passes, optimized, math, latex, derivation, plan, clif, asm")]
 pub struct UnknownStage(String);
 
 impl FromStr for Stage {
@@ -90,6 +109,9 @@ fn text(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Compil
             passes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
         }
         Stage::Optimized => optimized(None).to_string(),
+        Stage::Math => optimized(None).to_math().to_string(),
+        Stage::Latex => optimized(None).to_math().latex().to_string(),
+        Stage::Derivation => graph.derivation().to_string(),
         Stage::Plan => planned(optimized(None))?.to_string(),
         Stage::Clif => jit::clif_text(&planned(optimized(None))?)?,
         Stage::Assembly => jit::assembly_text(&planned(optimized(None))?)?,

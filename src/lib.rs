@@ -58,6 +58,8 @@
 //! | know what happens at ties, at 0, and out of range | [`choices`] |
 //! | know what happens at the ends of the number range | [`stability`] |
 //! | know how accurate each scalar function is | [`accuracy`] |
+//! | read gradients as formulas, and how they were found | [`Tensor::to_math`], [`Tensor::gradients_to_math`], [`Graph::derivation`], [`math`] |
+//! | draw loss curves, decision boundaries and such | `plot`, with the feature of that name |
 //! | read what the compiler did | [`Executable::dump`], [`dump`], [`graph`], [`opt`], [`plan`] |
 //!
 //! # Promises
@@ -87,9 +89,12 @@ pub mod graph;
 pub mod interp;
 pub mod io;
 mod jit;
+pub mod math;
 pub mod nn;
 pub mod opt;
 pub mod plan;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod prim;
 pub mod runtime;
 pub mod scalar;
@@ -105,6 +110,7 @@ pub use dump::Stage;
 pub use half;
 
 pub use graph::{DType, Graph, NodeId, ParseError, Shape, TensorType, VerifyError, types};
+pub use math::{Derivation, Math};
 pub use runtime::{Bound, Executable, Inputs, Outputs, ParamError, Params, Profile, Report, RunError};
 
 #[cfg(doctest)]

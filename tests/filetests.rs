@@ -35,6 +35,9 @@ fn step(command: &str, args: &[&str], graph: Graph, values: &[(&str, &str)]) -> 
         ("print", []) => Step::Graph(graph),
         ("print", ["without-origins"]) => Step::Text(graph.text().origins(false).to_string()),
         ("verify", []) => Step::Text(verify(&graph).map_or_else(|e| format!("{e}\n"), |()| "valid\n".to_owned())),
+        ("math", []) => Step::Text(graph.to_math().to_string()),
+        ("latex", []) => Step::Text(graph.to_math().latex().to_string()),
+        ("derivation", []) => Step::Text(graph.derivation().to_string()),
         ("graphviz", []) => Step::Text(graph.graphviz().to_string()),
         ("plan", []) => {
             let plan = plan::plan(&graph);

@@ -31,6 +31,10 @@ fn graphs_are_written_in_every_format() {
         let json = folder.cotangent(&format!("dump model.cot {stage} --format json")).succeeds().out();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["nodes"][0]["name"], "x");
+        let math = folder.cotangent(&format!("dump model.cot {stage} --format math")).succeeds().out();
+        assert!(math.contains("loss = ") && math.contains("fc.weight"), "{math}");
+        let latex = folder.cotangent(&format!("dump model.cot {stage} --format latex")).succeeds().out();
+        assert!(latex.starts_with("\\begin{align*}"), "{latex}");
     }
     folder.cotangent("dump model.cot --stage plan --format svg").fails(2, &["written as text only"]);
     folder.cotangent("dump model.cot --stage grad").fails(2, &["--stage grad needs --loss"]);

@@ -223,6 +223,10 @@ pub(crate) enum DumpStage {
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
 pub(crate) enum DumpFormat {
     Text,
+    /// Formulas over the inputs and parameters.
+    Math,
+    /// The same in LaTeX.
+    Latex,
     Dot,
     Svg,
     Json,

@@ -39,6 +39,8 @@ pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
             }
             match args.format {
                 DumpFormat::Text => graph.to_string(),
+                DumpFormat::Math => graph.to_math().to_string(),
+                DumpFormat::Latex => graph.to_math().latex().to_string(),
                 DumpFormat::Dot => graph.graphviz().to_string(),
                 DumpFormat::Svg => graph.svg().map_err(Failure::new)?,
                 DumpFormat::Json => format!("{:#}", graph.json()),
