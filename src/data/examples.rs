@@ -239,6 +239,8 @@ pub(crate) fn rows(array: &Array, numbers: &[u32]) -> Array {
         StorageRef::I32(v) => pick(v, numbers, shape),
         StorageRef::U32(v) => pick(v, numbers, shape),
         StorageRef::I64(v) => pick(v, numbers, shape),
+        StorageRef::F16(v) => pick(v, numbers, shape),
+        StorageRef::BF16(v) => pick(v, numbers, shape),
         StorageRef::F32(v) => pick(v, numbers, shape),
         StorageRef::F64(v) => pick(v, numbers, shape),
     }
@@ -258,6 +260,8 @@ pub(crate) fn joined(parts: &[Array]) -> Array {
         DType::I32 => join::<i32>(parts),
         DType::U32 => join::<u32>(parts),
         DType::I64 => join::<i64>(parts),
+        DType::F16 => join::<half::f16>(parts),
+        DType::BF16 => join::<half::bf16>(parts),
         DType::F32 => join::<f32>(parts),
         DType::F64 => join::<f64>(parts),
     }

@@ -205,7 +205,7 @@ impl<'g> Reader<'g> {
         let (from, part) = (self.graph.ty(of).dtype, self.part(of));
         // What the new type can hold up to rounding.
         let holds = match to {
-            DType::F32 | DType::F64 => true,
+            DType::F16 | DType::BF16 | DType::F32 | DType::F64 => true,
             DType::I64 => matches!(from, DType::I32 | DType::I64 | DType::U8 | DType::U32 | DType::Bool),
             DType::I32 | DType::U32 => matches!(from, DType::U8 | DType::Bool) || from == to,
             DType::U8 => matches!(from, DType::U8 | DType::Bool),
