@@ -49,8 +49,8 @@ impl Vector {
             w if w <= 4.0 && folds && self.along_rows(kernel) && !scratch && !self.mixed && self.bits < 512 => 8,
             w if w <= 8.0 && folds => 4,
             w if w <= 32.0 => 2,
-            // The operations of a long body wait for each other, so that several vectors take little more time than one.
-            _ if self.bits > VECTOR_BITS => 4,
+            // The operations of a long body wait for each other, so that two vectors take little more time than one.
+            _ if self.bits > VECTOR_BITS => 2,
             _ => 1,
         };
         let least = self.least_lanes();

@@ -1,7 +1,9 @@
 //! Registers for virtual registers: a linear scan over live intervals.
 //!
 //! An interval reaches from the first definition to the last use, and to the end of every loop that it enters from outside. When registers run out, the
-//! interval that is used least, loops counted, lives in the frame instead. Constants that are used most take the registers that remain.
+//! interval that is used least for its length, loops counted, lives in the frame instead. Constants that are used most take the registers that remain.
+
+use std::cmp::Ordering;
 
 use super::ir::{Code, Inst, Kind, LoopId, Reg};
 
@@ -39,6 +41,14 @@ struct Interval {
     start: u32,
     end: u32,
     weight: u64,
+}
+
+impl Interval {
+    /// Compares by uses for each instruction that a register is taken.
+    fn cheaper(&self, other: &Interval) -> Ordering {
+        let length = |i: &Interval| u128::from(i.end - i.start) + 1;
+        (u128::from(self.weight) * length(other)).cmp(&(u128::from(other.weight) * length(self)))
+    }
 }
 
 /// Assigns homes.
@@ -148,9 +158,12 @@ fn scan(mut intervals: Vec<Interval>, count: u8, homes: &mut [Home]) -> (u32, u8
         let r = if free != 0 {
             free.trailing_zeros() as u8
         } else {
-            let (at, &(cheapest, r)) =
-                active.iter().enumerate().min_by_key(|(_, (i, _))| i.weight).expect("all registers are taken");
-            if cheapest.weight >= interval.weight {
+            let (at, &(cheapest, r)) = active
+                .iter()
+                .enumerate()
+                .min_by(|(_, (a, _)), (_, (b, _))| a.cheaper(b))
+                .expect("all registers are taken");
+            if cheapest.cheaper(&interval).is_ge() {
                 frame(interval.reg, homes);
                 continue;
             }
