@@ -23,7 +23,7 @@ impl Body<'_> {
 
     /// Conversion to another type.
     pub(super) fn cast(&mut self, a: Reg, from: DType, to: DType) -> Reg {
-        use DType::{Bool, F32, F64, I32, I64, U8, U32};
+        use DType::{BF16, Bool, F16, F32, F64, I32, I64, U8, U32};
         match (from, to) {
             _ if from == to => a,
             (Bool, _) => {
@@ -124,6 +124,7 @@ impl Body<'_> {
                 let short = self.cast(a, I64, I32);
                 self.cast(short, I32, U8)
             }
+            (F16 | BF16, _) | (_, F16 | BF16) => panic!("kernels with numbers of 16 bits are left to Cranelift"),
             (U8 | I32 | U32 | I64 | F32 | F64, _) => a,
         }
     }

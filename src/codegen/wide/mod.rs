@@ -13,7 +13,7 @@
 //!
 //! Everything is a vector. What does not vary along the loop that is run by vectors stands in all lanes of one register. Integers shorter than 32 bits are
 //! kept in 32. Truth values are mask registers, or vectors with lanes as wide as the widest number. In the rest of a loop only the lanes that are elements
-//! are loaded and stored. A kernel that these instructions cannot express (integer division, stores at places that a varying value chooses, bytes that do
+//! are loaded and stored. A kernel that these instructions cannot express (numbers of 16 bits, integer division, stores at places that a varying value chooses, bytes that do
 //! not lie side by side) is left to Cranelift.
 
 mod alloc;
@@ -31,6 +31,7 @@ mod opcodes;
 #[cfg(test)]
 mod tests;
 
+use crate::graph::DType;
 use crate::plan::kernel::Kernel;
 
 pub(crate) use isa::Isa;
@@ -54,6 +55,10 @@ pub(super) fn compile(
     isa: Isa,
     listing: bool,
 ) -> Option<WideCode> {
+    let dtypes = kernel.values.iter().map(|v| v.dtype).chain(kernel.slots.iter().map(|s| s.dtype));
+    if dtypes.into_iter().any(DType::is_half) {
+        return None;
+    }
     let mut body = body::Body::new(kernel, dependencies, choice.vector?, isa);
     nest::rows(&mut body, 0);
     let mut code = body.code;
