@@ -115,3 +115,18 @@ fn gradients_are_those_of_pytorch() {
     }
     assert!(compared > 100, "{compared} gradients are compared");
 }
+
+/// What is learned are the parameters of the module, not the constants that exporters store beside them.
+#[test]
+fn constants_that_exporters_store_are_not_trained() {
+    for sample in samples().iter().filter(|s| s.of("grad").count() > 0) {
+        let imported = sample.import();
+        let trained = imported.builder().params();
+        assert!(trained.iter().all(|p| p.rank() > 0), "{}: a scalar is trained", sample.name);
+        let known: Vec<_> = sample.of("grad").filter_map(|(name, _)| imported.tensor(name)).map(|t| t.id()).collect();
+        let inputs: Vec<_> = imported.inputs().iter().map(|(_, t)| t.id()).collect();
+        for id in known.iter().filter(|id| !inputs.contains(id)) {
+            assert!(trained.iter().any(|p| p.id() == *id), "{}: a weight is not trained", sample.name);
+        }
+    }
+}

@@ -42,8 +42,9 @@ const MAX_DEPTH: usize = 32;
 
 /// A model as a graph of this crate, for inputs of known shapes.
 ///
-/// Floating-point initializers are parameters under their ONNX names, so that the graph can be differentiated by them and trained; running means and
-/// variances of batch normalizations are parameters that are not trained. All other initializers are constants.
+/// Floating-point initializers are parameters under their ONNX names, so that the graph can be differentiated by them and trained. Those that are scalars
+/// (exporters lift the numbers of expressions out), running means and variances of batch normalizations, and first states of recurrent layers are
+/// parameters that are not trained, as [`Builder::state`] makes them. All other initializers are constants.
 #[derive(Debug)]
 pub struct Imported {
     builder: Builder,
@@ -60,7 +61,7 @@ impl Imported {
         &self.builder
     }
 
-    /// The inputs that a run is given, in order.
+    /// The inputs of the model but for those that are [fixed](Imported::fixed), in order. A program is given those of them that its results depend on.
     pub fn inputs(&self) -> Vec<(&str, Tensor<'_>)> {
         self.handles(&self.inputs)
     }
@@ -237,7 +238,7 @@ impl<'n, 'g> Importer<'n, 'g> {
             };
             scope.bind(&name, value)?;
         }
-        let statistics = statistics(graph);
+        let states = states(graph);
         for tensor in &graph.initializer {
             let name = tensor.name.as_deref().unwrap_or("");
             if !used.contains(name) {
@@ -258,8 +259,9 @@ impl<'n, 'g> Importer<'n, 'g> {
                 self.expect_free(name)?;
                 let initial = Init::from(array);
                 self.leaves.borrow_mut().insert(name.to_owned(), initial.shared());
-                let param =
-                    if statistics.contains(name) { self.g.state(name, initial) } else { self.g.param(name, initial) };
+                // Exporters lift numbers out of expressions: a scalar is none that is learned.
+                let learned = initial.ty().shape.rank() > 0 && !states.contains(name);
+                let param = if learned { self.g.param(name, initial) } else { self.g.state(name, initial) };
                 params.push((name.to_owned(), param.id()));
                 param
             } else {
@@ -593,8 +595,13 @@ fn used_names(graph: &proto::Graph) -> HashSet<&str> {
     names
 }
 
-/// The initializers that are running means and variances.
-fn statistics(graph: &proto::Graph) -> HashSet<&str> {
-    let normalizations = graph.node.iter().filter(|n| n.op_type.as_deref() == Some("BatchNormalization"));
-    normalizations.flat_map(|n| n.input.iter().skip(3).map(|name| &**name)).collect()
+/// The initializers that are running means and variances, or first states of recurrent layers.
+fn states(graph: &proto::Graph) -> HashSet<&str> {
+    let of = |node: &proto::Node| match node.op_type.as_deref() {
+        Some("BatchNormalization") => (3, 2),
+        Some("RNN" | "GRU" | "LSTM") => (5, 2),
+        _ => (0, 0),
+    };
+    let named = graph.node.iter().flat_map(|node| node.input.iter().skip(of(node).0).take(of(node).1));
+    named.map(|name| &**name).collect()
 }
