@@ -5,6 +5,7 @@ mod formats;
 mod inspect;
 mod onnx;
 mod run;
+mod train;
 mod usage;
 
 use std::path::{Path, PathBuf};

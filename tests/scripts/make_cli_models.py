@@ -2,6 +2,7 @@
 
 mlp.onnx    relu(x W1 + b1) W2 + b2 with a symbolic batch, softmax cross-entropy as `loss`
 mlp.npz     inputs for a batch of 4, outputs by onnxruntime, gradients by torch
+digits.onnx the same for rows of 64 pixels and ten classes, without the loss, untrained
 fixed.onnx  the same without the loss, for batches of 8 only, untrained
 odd.onnx    two operators that nobody supports
 """
@@ -81,6 +82,13 @@ def fixed():
     save("fixed", layers(), inputs, outputs, arrays)
 
 
+def digits():
+    arrays = initializers(64, 32, 10)
+    inputs = [h.make_tensor_value_info("x", T.FLOAT, ["batch", 64])]
+    outputs = [h.make_tensor_value_info("logits", T.FLOAT, ["batch", 10])]
+    save("digits", layers(), inputs, outputs, arrays)
+
+
 def odd():
     nodes = [
         h.make_node("Warp", ["x"], ["a"], "first", domain="made.up"),
@@ -95,3 +103,4 @@ os.makedirs(HERE, exist_ok=True)
 mlp()
 fixed()
 odd()
+digits()

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 use cotangent::Engine as Runs;
+use cotangent::io::model::LossKind;
 
 /// Runs, differentiates, trains and inspects models on the CPU.
 #[derive(Parser, Debug)]
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// Computes gradients of an output, and the outputs.
     #[command(after_help = GRAD)]
     Grad(GradArgs),
+    /// Trains a model on arrays.
+    #[command(after_help = TRAIN)]
+    Train(TrainArgs),
     /// Tells inputs, outputs, parameters, operations and memory of a model.
     #[command(after_help = INFO)]
     Info(InfoArgs),
@@ -83,6 +87,21 @@ What is not supported is listed, and the exit status is 3 then. The memory that 
 Examples:
   cotangent info mlp.onnx
   cotangent info mlp.onnx --dim batch=64 --format json";
+
+const TRAIN: &str = "\
+The first axis of every array of --data counts the examples. Arrays called like inputs of the model are those; for --loss-of there is one more, the target,
+under any other name. Losses: cross_entropy (OUTPUT holds logits; the target numbers of classes, or probabilities), mse, bce (OUTPUT holds probabilities),
+bce_with_logits. Elements are converted to what the model takes where that keeps their values; pixels are not scaled.
+
+The last batch of an epoch holds what is left. A model that is made for batches of one size is trained with that, and what is left is left out.
+
+--checkpoint is written after each epoch. A run that is resumed from it, with the same other words, gives the same bits as one that was not interrupted.
+
+Examples:
+  cotangent train mlp.onnx --loss-of logits=cross_entropy --data x=x.npy --data y=labels.npy --epochs 20 --output trained.onnx
+  cotangent train mlp.onnx --loss loss --data x=x.npy --data y=y.npy --optimizer adamw --lr 1e-3 --schedule cosine --warmup 100
+    --batch 64 --validate 0.1 --early-stop 5 --metrics metrics.csv --checkpoint run.safetensors --output trained.onnx
+  cotangent train graph.cot --params w.safetensors --loss-of y=mse --data x=table.csv:a,b --data t=table.csv:c --output w.safetensors";
 
 const DUMP: &str = "\
 Stages: graph (as loaded), grad (with the gradient of --loss), opt (optimized), plan (kernels, order, memory), clif (Cranelift's form), asm (machine
@@ -174,6 +193,96 @@ pub(crate) struct GradArgs {
     pub(crate) wrt: Vec<String>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
+}
+
+#[derive(Group, Debug)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    /// The output that is to become small, a float scalar that is a mean over the batch.
+    #[arg(long, value_name = "OUTPUT", required_unless_present = "loss_of", conflicts_with = "loss_of")]
+    pub(crate) loss: Option<String>,
+    /// A loss of an output and the target.
+    #[arg(long, value_name = "OUTPUT=LOSS", value_parser = crate::train::loss_of)]
+    pub(crate) loss_of: Option<(String, LossKind)>,
+    /// An input of the model, or the target: one row for each example.
+    #[arg(long, value_name = "NAME=FILE", value_parser = pair, required = true)]
+    pub(crate) data: Vec<(String, String)>,
+    /// Examples to validate with, named like those of --data.
+    #[arg(long, value_name = "NAME=FILE", value_parser = pair, conflicts_with = "validate")]
+    pub(crate) validate_data: Vec<(String, String)>,
+    /// The share of the examples that is kept to validate with.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) validate: Option<f64>,
+    /// The rule of updates.
+    #[arg(long, value_enum, default_value_t = Optimizers::Adam)]
+    pub(crate) optimizer: Optimizers,
+    /// The learning rate, at its highest.
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3, value_parser = not_negative)]
+    pub(crate) lr: f64,
+    /// How the rate goes: cosine and linear fall to 0 at the end, step falls to a tenth after each third.
+    #[arg(long, value_enum, default_value_t = Schedules::Constant)]
+    pub(crate) schedule: Schedules,
+    /// Steps in which the rate rises from 0.
+    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    pub(crate) warmup: u64,
+    /// Momentum of sgd, nesterov (0.9 if it is 0) and rmsprop.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub(crate) momentum: f64,
+    /// Weight decay of all rules but adam.
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = not_negative)]
+    pub(crate) weight_decay: f64,
+    /// Scales gradients down together where their norm is above this.
+    #[arg(long, value_name = "NORM", value_parser = positive)]
+    pub(crate) clip_norm: Option<f64>,
+    /// Examples in a batch [default: 32, or what the model is made for].
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) batch: Option<std::num::NonZero<usize>>,
+    /// Passes over the examples, those of a resumed run included.
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    pub(crate) epochs: u64,
+    /// Stops where the loss, on the examples to validate with if there are any, has not become smaller for so many epochs.
+    #[arg(long, value_name = "EPOCHS")]
+    pub(crate) early_stop: Option<std::num::NonZero<u64>>,
+    /// Chooses the order of the examples and those to validate with.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The file for the state of the run, as safetensors.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// A checkpoint to go on from.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) resume: Option<PathBuf>,
+    /// The file for measures of each epoch, as CSV.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) metrics: Option<PathBuf>,
+    /// The file for the trained model, as ONNX; of a graph in the text form, its parameters as safetensors.
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Shows no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Optimizers {
+    Sgd,
+    Nesterov,
+    Adam,
+    Adamw,
+    Rmsprop,
+    Adagrad,
+    Lion,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Schedules {
+    Constant,
+    Cosine,
+    Linear,
+    Step,
 }
 
 #[derive(Group, Debug)]
@@ -282,4 +391,22 @@ fn extent(text: &str) -> Result<(String, usize), String> {
 fn seconds(text: &str) -> Result<std::time::Duration, String> {
     let seconds = text.parse().ok().and_then(|s| std::time::Duration::try_from_secs_f64(s).ok());
     seconds.ok_or_else(|| format!("`{text}` is not a time in seconds"))
+}
+
+/// A share, from 0 and below 1.
+fn share(text: &str) -> Result<f64, String> {
+    number(text, |v| (0.0..1.0).contains(&v), "a share, from 0 on and below 1")
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, |v| v >= 0.0, "a finite number from 0 on")
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text, |v| v > 0.0, "a finite number above 0")
+}
+
+fn number(text: &str, fits: impl Fn(f64) -> bool, what: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|v| v.is_finite() && fits(*v));
+    number.ok_or_else(|| format!("`{text}` is not {what}"))
 }

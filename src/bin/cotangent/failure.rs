@@ -5,7 +5,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use cotangent::io::FileError;
-use cotangent::io::model::{LoadError, ModelError};
+use cotangent::io::model::{LearnError, LoadError, ModelError};
 
 /// Why a command failed. Wrong usage is told before, by the parser of arguments, with status 2.
 #[derive(Debug)]
@@ -47,6 +47,15 @@ impl From<LoadError> for Failure {
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Failure {
         Failure::new(error)
+    }
+}
+
+impl From<LearnError> for Failure {
+    fn from(error: LearnError) -> Failure {
+        match error {
+            LearnError::Load(error) => error.into(),
+            error => Failure::new(error),
+        }
     }
 }
 

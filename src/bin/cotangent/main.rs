@@ -18,6 +18,7 @@ mod info;
 mod model;
 mod run;
 mod show;
+mod train;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ fn command(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args),
         Command::Grad(args) => run::grad(args),
+        Command::Train(args) => train::train(args),
         Command::Info(args) => info::info(args),
         Command::Dump(args) => dump::dump(args),
         Command::Bench(args) => bench::bench(args),

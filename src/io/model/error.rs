@@ -26,7 +26,7 @@ pub enum LoadError {
         /// The file.
         file: String,
         /// What is wrong, and where.
-        error: ParseError,
+        error: Box<ParseError>,
     },
     /// The file is an ONNX model, which this build cannot import.
     #[error(
@@ -143,7 +143,7 @@ pub enum ModelError {
         /// The operation's node in the text form.
         node: String,
         /// What is wrong.
-        error: GradError,
+        error: Box<GradError>,
     },
     /// The program cannot be compiled.
     #[error(transparent)]

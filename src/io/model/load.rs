@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::array::Array;
 use crate::build::Program;
@@ -57,15 +58,24 @@ impl Model {
     pub fn read(path: impl AsRef<Path>, known: &Known) -> Result<Model, LoadError> {
         let (path, bytes) = (path.as_ref(), read_bytes(path.as_ref())?);
         let file = path.display().to_string();
-        match Format::of(&bytes) {
+        let mut model = match Format::of(&bytes) {
             Format::Text => {
                 if let Some(name) = known.dims.keys().next() {
                     return Err(LoadError::NoSymbols { file, name: name.clone() });
                 }
-                Model::from_text(&String::from_utf8_lossy(&bytes)).map_err(|error| LoadError::Parse { file, error })
+                let text = String::from_utf8_lossy(&bytes);
+                Model::from_text(&text).map_err(|error| LoadError::Parse { file, error: Box::new(error) })?
             }
-            Format::Onnx => read_onnx(path, known),
+            Format::Onnx => read_onnx(path, known)?,
+        };
+        for (name, ty) in model.params() {
+            // What does not fit is told when the arrays are checked for a run.
+            if let Some(value) = known.arrays.get(&*name).filter(|value| value.ty() == ty) {
+                model.unset.remove(&name);
+                model.program.initial.insert(name, Arc::new(value.clone()));
+            }
         }
+        Ok(model)
     }
 
     /// The model that this graph in the text form is. Its parameters have no values yet.

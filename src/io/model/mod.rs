@@ -19,6 +19,7 @@ mod load;
 mod onnx;
 #[cfg(test)]
 mod tests;
+mod train;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use check::Check;
 pub use describe::{Declaration, Description, Memory, describe};
 pub use error::{LoadError, ModelError};
 pub use load::{Format, Known};
+pub use train::{LearnError, Learner, LossKind, Objective};
 
 /// Arrays by name, in an order that means something, such as that of a model's outputs.
 pub type Named = Vec<(Name, Array)>;
@@ -238,7 +240,7 @@ impl Model {
         let node = error.node();
         let graph = &self.program.graph;
         let node = if graph.contains(node) { graph.node_text(node).to_string() } else { node.to_string() };
-        ModelError::Grad { node, error }
+        ModelError::Grad { node, error: Box::new(error) }
     }
 
     fn run_program(

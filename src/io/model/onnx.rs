@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use crate::graph::Shape;
 use crate::io::onnx::{self, Bindings, ImportError};
 
 use super::{Declaration, Description, Format, Known, LoadError, Model};
@@ -13,26 +14,44 @@ pub(super) fn read(path: &Path, known: &Known) -> Result<Model, LoadError> {
     import(&source, path, known)
 }
 
-fn source(path: &Path) -> Result<onnx::Model, LoadError> {
+/// Reads a model.
+pub(super) fn source(path: &Path) -> Result<onnx::Model, LoadError> {
     let file = || path.display().to_string();
     onnx::Model::read(path).map_err(|error| LoadError::Onnx { file: file(), error: Box::new(error) })
 }
 
 /// Imports a model for inputs of the shapes that are known.
 fn import(source: &onnx::Model, path: &Path, known: &Known) -> Result<Model, LoadError> {
-    let fail = |error| LoadError::Import { file: path.display().to_string(), error: Box::new(error) };
-    let imported = source.import(&bindings(source, known)).map_err(fail)?;
+    let imported = bound(source, &path.display().to_string(), &bindings(source, known))?;
     let fixed = imported.fixed().iter();
     let fixed: BTreeMap<_, _> =
         fixed.filter_map(|name| Some((name.clone(), known.arrays.get(name)?.clone()))).collect();
-    let mut model = Model { program: imported.program(), format: Format::Onnx, fixed, unset: Default::default() };
-    for (name, _) in model.params() {
-        if let Some(value) = known.arrays.get(&*name) {
-            // What does not fit is told when the arrays are checked.
-            let _ = model.set_param(&name, value.clone());
+    Ok(Model { program: imported.program(), format: Format::Onnx, fixed, unset: Default::default() })
+}
+
+fn bound(source: &onnx::Model, file: &str, bindings: &Bindings) -> Result<onnx::Imported, LoadError> {
+    let fail = |error| LoadError::Import { file: file.to_owned(), error: Box::new(error) };
+    source.import(bindings).map_err(fail)
+}
+
+/// Imports a model for inputs of these shapes.
+pub(super) fn for_shapes(
+    source: &onnx::Model,
+    file: &str,
+    dims: &BTreeMap<String, usize>,
+    shapes: &BTreeMap<String, Shape>,
+) -> Result<Model, LoadError> {
+    let mut bindings = Bindings::new();
+    for (name, extent) in dims {
+        bindings = bindings.dim(name, *extent);
+    }
+    for input in source.inputs() {
+        if let Some(shape) = shapes.get(&input.name) {
+            bindings = bindings.shape(&input.name, shape);
         }
     }
-    Ok(model)
+    let program = bound(source, file, &bindings)?.program();
+    Ok(Model { program, format: Format::Onnx, fixed: BTreeMap::new(), unset: Default::default() })
 }
 
 /// What is known of the model's inputs. Arrays may be called like initializers too, which are no inputs.

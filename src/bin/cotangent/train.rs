@@ -1,0 +1,188 @@
+//! `cotangent train`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use cotangent::build::Tensor;
+use cotangent::data::Examples;
+use cotangent::io::model::{Known, Learner, LossKind, Objective};
+use cotangent::io::read_array;
+use cotangent::train::log::{CsvLog, Progress};
+use cotangent::train::{
+    Adagrad, Adam, AdamW, Checkpoint, EarlyStopping, Lion, Optimizer, RmsProp, Schedule, Sgd, Stop, TrainStep, Trainer,
+};
+use cotangent::{Array, Options};
+
+use crate::args::{Optimizers, Schedules, TrainArgs};
+use crate::failure::Failure;
+use crate::model::{self, wrong_usage};
+
+pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
+    let objective = objective(args);
+    let Known { dims, mut arrays } = model::known(&args.model)?;
+    for file in &args.model.params {
+        arrays.extend(cotangent::io::read_arrays(file)?);
+    }
+    let learner = Learner::read(&args.model.model, &Known { dims, arrays }, objective)?;
+    let batch = args.batch.map(|b| b.get()).or(learner.fixed_batch()).unwrap_or(32);
+    let mut out = std::io::stdout().lock();
+
+    let (train, validation) = data(args, &learner, batch, &mut out)?;
+    learner.check(&train, batch)?;
+    let rest = train.len() % batch;
+    if rest > 0 && learner.fixed_batch().is_none() {
+        learner.check(&train, rest)?;
+    }
+    let steps = if learner.fixed_batch().is_some() { train.len() / batch } else { train.len().div_ceil(batch) };
+    let schedule = schedule(args, steps as u64);
+
+    let columns = train.clone();
+    let options = Options { threads: args.engine.threads, ..Options::engine(args.engine.engine.into()) };
+    let mut trainer = Trainer::new(|task| learner.loss(task, &columns), |loss| step(args, &schedule, loss))
+        .options(options)
+        .batch(batch)
+        .epochs(args.epochs)
+        .seed(args.seed);
+    if let Some(path) = &args.checkpoint {
+        trainer = trainer.save_to(path);
+    }
+    if learner.fixed_batch().is_some() {
+        trainer = trainer.whole_batches();
+    }
+    if let Some(patience) = args.early_stop {
+        trainer = trainer.early_stopping("loss", EarlyStopping::new(patience.get()));
+    }
+    if let Some(path) = &args.metrics {
+        let log = if args.resume.is_some() { CsvLog::append(path) } else { CsvLog::create(path) };
+        trainer = trainer.observe(log.map_err(Failure::new)?);
+    }
+    if !args.quiet {
+        trainer = trainer.observe(Progress::new());
+    }
+    if let Some(path) = &args.resume {
+        let checkpoint = Checkpoint::read(path).map_err(Failure::new)?;
+        trainer.restore(&checkpoint).map_err(Failure::new)?;
+    }
+    let fit = match &validation {
+        Some(validation) => trainer.fit_validated(&train, validation),
+        None => trainer.fit(&train),
+    };
+    if fit.map_err(Failure::new)?.stop == Stop::Early {
+        writeln!(out, "stopped\tthe loss did not improve any more")?;
+    }
+    for (name, examples) in [("training", Some(&train)), ("validation", validation.as_ref())] {
+        if let Some(examples) = examples {
+            let whole = whole(examples, learner.fixed_batch());
+            let metrics = trainer.evaluate(&whole).map_err(Failure::new)?;
+            writeln!(out, "{name}\t{} examples\t{metrics}", whole.len())?;
+        }
+    }
+    if let Some(path) = &args.output {
+        learner.write(trainer.params(), path)?;
+        writeln!(out, "written\t{}", path.display())?;
+    }
+    Ok(())
+}
+
+/// What is to become small.
+fn objective(args: &TrainArgs) -> Objective {
+    match (&args.loss, &args.loss_of) {
+        (Some(output), None) => Objective::Output(output.clone()),
+        (None, Some((output, loss))) => Objective::Of { output: output.clone(), loss: *loss },
+        _ => wrong_usage("one of --loss and --loss-of is needed"),
+    }
+}
+
+/// The examples to train with and to validate with.
+fn data(
+    args: &TrainArgs,
+    learner: &Learner,
+    batch: usize,
+    out: &mut impl Write,
+) -> Result<(Examples, Option<Examples>), Failure> {
+    let read = |list: &[(String, String)]| -> Result<BTreeMap<String, Array>, Failure> {
+        let arrays = list.iter().map(|(name, file)| Ok((name.clone(), read_array(file)?)));
+        arrays.collect()
+    };
+    let all = learner.examples(read(&args.data)?)?;
+    let (train, validation) = match (args.validate, args.validate_data.is_empty()) {
+        (Some(share), _) => {
+            let [validation, train] = all.split([share, 1.0 - share], args.seed);
+            (train, Some(validation))
+        }
+        (None, false) => (all, Some(learner.examples(read(&args.validate_data)?)?)),
+        (None, true) => (all, None),
+    };
+    if let Some(fixed) = learner.fixed_batch() {
+        if train.len() < fixed {
+            return Err(Failure::new(format_args!(
+                "the model is made for batches of {fixed} examples, and there are {} to train with",
+                train.len()
+            )));
+        }
+        let left = train.len() % batch;
+        if left > 0 {
+            writeln!(
+                out,
+                "note\tthe model is made for batches of {fixed}: {left} examples, others in each epoch, are left out"
+            )?;
+        }
+    }
+    let validation = validation.map(|v| whole(&v, learner.fixed_batch())).filter(|v| !v.is_empty());
+    Ok((train, validation))
+}
+
+/// As many of the examples as fill batches of a fixed size.
+fn whole(examples: &Examples, fixed: Option<usize>) -> Examples {
+    let Some(fixed) = fixed else { return examples.clone() };
+    let numbers: Vec<u32> = (0..(examples.len() / fixed * fixed) as u32).collect();
+    examples.subset(&numbers)
+}
+
+/// The rate by the count of steps.
+fn schedule(args: &TrainArgs, steps_per_epoch: u64) -> Schedule {
+    let steps = (steps_per_epoch * args.epochs).max(1);
+    let warm_up = args.warmup.min(steps);
+    let rest = (steps - warm_up).max(1);
+    let schedule = match args.schedule {
+        Schedules::Constant => Schedule::constant(args.lr),
+        Schedules::Cosine => Schedule::cosine(args.lr, 0.0, rest),
+        Schedules::Linear => Schedule::linear(args.lr, 0.0, rest),
+        Schedules::Step => Schedule::step(args.lr, 0.1, (rest / 3).max(1)),
+    };
+    if warm_up > 0 { schedule.warm_up(warm_up, 0.0) } else { schedule }
+}
+
+/// A step of the optimizer.
+fn step<'g>(args: &TrainArgs, schedule: &Schedule, loss: Tensor<'g>) -> TrainStep<'g> {
+    fn minimize<'g>(optimizer: impl Optimizer<'g>, args: &TrainArgs, loss: Tensor<'g>) -> TrainStep<'g> {
+        match args.clip_norm {
+            Some(limit) => optimizer.clip_by_global_norm(limit).minimize(loss),
+            None => optimizer.minimize(loss),
+        }
+    }
+    let rate = schedule.clone();
+    let decay = args.weight_decay;
+    match args.optimizer {
+        Optimizers::Sgd if args.momentum == 0.0 => minimize(Sgd::new(rate).weight_decay(decay), args, loss),
+        Optimizers::Sgd => minimize(Sgd::new(rate).momentum(args.momentum).weight_decay(decay), args, loss),
+        Optimizers::Nesterov => {
+            let momentum = if args.momentum == 0.0 { 0.9 } else { args.momentum };
+            minimize(Sgd::new(rate).momentum(momentum).nesterov().weight_decay(decay), args, loss)
+        }
+        Optimizers::Adam => minimize(Adam::new(rate), args, loss),
+        Optimizers::Adamw => minimize(AdamW::new(rate).weight_decay(decay), args, loss),
+        Optimizers::Rmsprop => minimize(RmsProp::new(rate).momentum(args.momentum).weight_decay(decay), args, loss),
+        Optimizers::Adagrad => minimize(Adagrad::new(rate).weight_decay(decay), args, loss),
+        Optimizers::Lion => minimize(Lion::new(rate).weight_decay(decay), args, loss),
+    }
+}
+
+/// `OUTPUT=cross_entropy`.
+pub(crate) fn loss_of(text: &str) -> Result<(String, LossKind), String> {
+    let names: Vec<&str> = LossKind::ALL.into_iter().map(LossKind::name).collect();
+    let expected = format!("expected OUTPUT=LOSS, LOSS one of {}", names.join(", "));
+    let (output, name) = text.rsplit_once('=').ok_or(&expected)?;
+    let kind = LossKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or(&expected)?;
+    Ok((output.to_owned(), kind))
+}

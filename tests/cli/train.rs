@@ -1,0 +1,163 @@
+//! `cotangent train`.
+
+use std::path::Path;
+
+use cotangent::data::digits;
+use cotangent::io::{npy, safetensors};
+use cotangent::{Array, ArrayElement};
+
+use super::Folder;
+
+/// A folder with an untrained model of digits for batches of 8, one of any batch, and the digits.
+fn with_digits(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/models");
+    for file in ["fixed.onnx", "digits.onnx"] {
+        std::fs::copy(models.join(file), folder.path(file)).unwrap();
+    }
+    let digits = digits();
+    let count = digits.train.len();
+    let array = |x: Array, name: &str| npy::write(folder.path(name), &x).unwrap();
+    // As images, which become the rows that the model takes, and as labels of several types.
+    array(Array::new([count, 8, 8], digits.train.features().to_vec()).unwrap(), "x.npy");
+    array(Array::from(digits.train.labels()), "y.npy");
+    fn labels<T: ArrayElement>(labels: &[i32], to: fn(i32) -> T) -> Array {
+        Array::new([labels.len()], labels.iter().map(|&l| to(l)).collect()).unwrap()
+    }
+    array(labels(digits.train.labels(), i64::from), "y64.npy");
+    array(labels(digits.train.labels(), |l| l as u8), "y8.npy");
+    let csv: String = digits.train.labels().iter().map(|l| format!("{l}\n")).collect();
+    folder.write("y.csv", format!("label\n{csv}"));
+    folder
+}
+
+/// The last measure of this name in the line of `validation` or `training`.
+fn measure(out: &str, line: &str, name: &str) -> f64 {
+    let line = out.lines().rfind(|l| l.starts_with(line)).unwrap_or_else(|| panic!("{line} is in {out}"));
+    let (_, rest) = line.split_once(&format!("{name} ")).unwrap_or_else(|| panic!("{name} is in {line}"));
+    rest.split([',', ' ', '\t']).next().unwrap().parse().unwrap()
+}
+
+const WORDS: &str = "--loss-of logits=cross_entropy --data x=x.npy --optimizer adam --lr 5e-3 --quiet";
+
+#[test]
+fn a_model_learns_the_digits_and_is_written_back() {
+    let folder = with_digits("train_digits");
+    let words = format!(
+        "train digits.onnx {WORDS} --data y=y.npy --batch 64 --epochs 12 --validate 0.1 --metrics m.csv --output trained.onnx --schedule cosine"
+    );
+    let out = folder.cotangent(&words).succeeds().out();
+    assert!(measure(&out, "validation", "accuracy") > 0.93, "{out}");
+    let table = std::fs::read_to_string(folder.path("m.csv")).unwrap();
+    assert_eq!(table.lines().count(), 13, "{table}");
+    assert!(table.starts_with("epoch,") && table.contains("validation_accuracy"), "{table}");
+    // The model that comes out has learned: its loss under another objective is as small.
+    let words =
+        "train trained.onnx --loss-of logits=cross_entropy --data x=x.npy --data y=y64.npy --lr 0 --epochs 1 --quiet";
+    let again = folder.cotangent(words).succeeds().out();
+    assert!(measure(&again, "training", "accuracy") > 0.95, "{again}");
+}
+
+#[test]
+fn labels_of_every_type_give_the_same_model() {
+    let folder = with_digits("train_labels");
+    let mut models = Vec::new();
+    for (i, labels) in ["y.npy", "y64.npy", "y8.npy", "y.csv"].into_iter().enumerate() {
+        let words = format!("train digits.onnx {WORDS} --data y={labels} --epochs 1 --output {i}.onnx");
+        folder.cotangent(&words).succeeds();
+        models.push(std::fs::read(folder.path(&format!("{i}.onnx"))).unwrap());
+    }
+    assert!(models.iter().all(|model| *model == models[0]));
+    assert_ne!(models[0], std::fs::read(folder.path("digits.onnx")).unwrap());
+}
+
+#[test]
+fn a_run_that_is_resumed_goes_on_to_the_bit() {
+    let folder = with_digits("train_resume");
+    let words = format!(
+        "train digits.onnx {WORDS} --data y=y.npy --batch 50 --validate 0.2 --momentum 0.5 --clip-norm 1 --metrics"
+    );
+    folder
+        .cotangent(&format!("{words} whole.csv --epochs 4 --checkpoint whole.safetensors --output whole.onnx"))
+        .succeeds();
+    folder.cotangent(&format!("{words} parts.csv --epochs 2 --checkpoint part.safetensors")).succeeds();
+    folder
+        .cotangent(&format!(
+            "{words} parts.csv --epochs 4 --resume part.safetensors --checkpoint part.safetensors --output parts.onnx"
+        ))
+        .succeeds();
+    let read = |file: &str| std::fs::read(folder.path(file)).unwrap();
+    assert_eq!(read("whole.onnx"), read("parts.onnx"));
+    assert_eq!(
+        safetensors::read(folder.path("whole.safetensors")).unwrap(),
+        safetensors::read(folder.path("part.safetensors")).unwrap()
+    );
+    let lines = |file: &str| String::from_utf8(read(file)).unwrap().lines().count();
+    assert_eq!((lines("whole.csv"), lines("parts.csv")), (5, 5));
+    folder.write("broken.safetensors", "{");
+    folder
+        .cotangent(&format!("{words} x.csv --epochs 4 --resume broken.safetensors"))
+        .fails(1, &["broken.safetensors"]);
+}
+
+#[test]
+fn a_model_of_one_size_of_batch_is_trained_with_that_or_told() {
+    let folder = with_digits("train_fixed");
+    let words = format!("train fixed.onnx {WORDS} --data y=y.npy --epochs 2 --validate 0.1");
+    let out = folder.cotangent(&format!("{words} --output fixed_trained.onnx")).succeeds().out();
+    assert!(out.contains("note\tthe model is made for batches of 8"), "{out}");
+    assert!(measure(&out, "validation", "accuracy") > 0.8, "{out}");
+    folder.cotangent(&format!("{words} --batch 32")).fails(1, &["made for batches of 8 examples, not 32"]);
+}
+
+#[test]
+fn what_cannot_be_trained_is_told() {
+    let folder = with_digits("train_errors");
+    folder.npy("few.npy", [[0.0f32; 64]; 3]).npy("odd.npy", [[0.0f32; 7]; 1438]).npy("eleven.npy", vec![10i32; 1438]);
+    let train = "train digits.onnx --quiet --epochs 1";
+    for (words, status, telling) in [
+        ("--data x=x.npy", 2, &["--loss"][..]),
+        ("--loss a --loss-of b=mse --data x=x.npy", 2, &["--loss"]),
+        ("--loss-of logits=hope --data x=x.npy", 2, &["cross_entropy, mse, bce, bce_with_logits"]),
+        ("--loss-of logits=mse", 2, &["--data"]),
+        ("--loss-of logits=mse --data x=x.npy --data y=y.npy --validate 2", 2, &["2"]),
+        ("--loss-of logits=cross_entropy --data x=x.npy", 1, &["expected one array, the target,", "found none"]),
+        ("--loss-of logits=cross_entropy --data z=x.npy --data y=y.npy", 1, &["y, z"]),
+        ("--loss-of logits=cross_entropy --data y=y.npy", 1, &["x"]),
+        ("--loss-of nothing=cross_entropy --data x=x.npy --data y=y.npy", 1, &["no output called `nothing`", "logits"]),
+        ("--loss logits --data x=x.npy", 1, &["the loss must be a scalar"]),
+        (
+            "--loss-of logits=cross_entropy --data x=odd.npy --data y=y.npy",
+            1,
+            &["an example has shape [7], the model takes [64]"],
+        ),
+        ("--loss-of logits=cross_entropy --data x=few.npy --data y=y.npy", 1, &["1438", "3"]),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=eleven.npy",
+            1,
+            &["label 10 at position 0 is none of the 10 classes"],
+        ),
+        ("--loss-of logits=mse --data x=x.npy --data y=y.npy", 1, &["an example has shape []", "[10]"]),
+    ] {
+        folder.cotangent(&format!("{train} {words}")).fails(status, telling);
+    }
+}
+
+#[test]
+fn graphs_in_the_text_form_are_trained_too() {
+    let folder = Folder::new("train_text");
+    folder.write(
+        "line.cot",
+        "%x = input {name=\"x\"} : f32[4, 2]\n%w = param {name=\"w\", kind=trainable} : f32[2]\n\
+         %y = dot %x, %w {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[0]} : f32[4]\noutput \"y\" = %y\n",
+    );
+    folder.npy("w.npy", [0.0f32, 0.0]);
+    folder.npy("x.npy", [[1.0f32, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, -1.0]]).npy("t.npy", [2.0f64, -3.0, -1.0, 7.0]);
+    let words = "train line.cot --input w=w.npy --loss-of y=mse --data x=x.npy --data t=t.npy --optimizer sgd --lr 0.3 --epochs 200 --quiet --output w.safetensors";
+    folder.cotangent(words).succeeds();
+    let w = safetensors::read(folder.path("w.safetensors")).unwrap().remove("w").unwrap();
+    assert!((w.get_f64(0) - 2.0).abs() < 1e-3 && (w.get_f64(1) + 3.0).abs() < 1e-3, "{w}");
+    folder
+        .cotangent("train line.cot --loss-of y=mse --data x=x.npy --data t=t.npy --quiet")
+        .fails(1, &["without a value: w"]);
+}
