@@ -519,7 +519,7 @@ fn cast(name: &str, array: &Array, dtype: DType) -> Result<Array, LearnError> {
         DType::I32 => Some((f64::from(i32::MIN), f64::from(i32::MAX))),
         DType::U32 => Some((0.0, f64::from(u32::MAX))),
         DType::I64 => Some((-9.0e15, 9.0e15)),
-        DType::F32 | DType::F64 => None,
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => None,
     };
     let holds = |v: f64| range.is_none_or(|(low, high)| v.fract() == 0.0 && (low..=high).contains(&v));
     if let Some(at) = values.iter().position(|&v| !holds(v)) {
@@ -532,6 +532,8 @@ fn cast(name: &str, array: &Array, dtype: DType) -> Result<Array, LearnError> {
         DType::I32 => Array::new(shape, values.into_iter().map(|v| v as i32).collect()),
         DType::U32 => Array::new(shape, values.into_iter().map(|v| v as u32).collect()),
         DType::I64 => Array::new(shape, values.into_iter().map(|v| v as i64).collect()),
+        DType::F16 => Array::new(shape, values.into_iter().map(half::f16::from_f64).collect()),
+        DType::BF16 => Array::new(shape, values.into_iter().map(half::bf16::from_f64).collect()),
         DType::F32 => Array::new(shape, values.into_iter().map(|v| v as f32).collect()),
         DType::F64 => Array::new(shape, values),
     };
