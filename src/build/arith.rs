@@ -144,6 +144,8 @@ unary_methods! {
     softsign Softsign;
     /// `1 / (1 + e^-x)`.
     sigmoid Sigmoid;
+    /// `ln(x / (1 - x))`, the inverse of [`Tensor::sigmoid`], with relative accuracy around 1/2.
+    logit Logit;
     /// The square root.
     sqrt Sqrt;
     /// `1 / sqrt(x)`.

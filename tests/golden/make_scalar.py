@@ -97,6 +97,7 @@ UNARY = {
 for name, f in UNARY.items():
     points = [p for p in POINTS if not (name == "tan" and 1e7 < abs(p) < np.inf)]
     floats(name, [points], f)
+floats("logit", [[p for p in POINTS if abs(p) < 1 or p in (1.0, -1.0, 2.0)] + [1e-30, 0.25, 0.49, 0.501, 0.75, 0.9999]], scipy.special.logit)
 floats("trigamma", [[p for p in POINTS if np.isfinite(p) and abs(p) < 1e7]], each(lambda x: polygamma(1, x)))
 orders = [(n, x) for n in (0.0, 1.0, 2.0, 3.0, 6.0, 20.0) for x in (0.1, 0.5, 1.0, 2.5, 7.0, 30.0, 1000.5, -0.6, -1.25, -3.75)]
 orders += [(2.0, -1.0), (3.0, -1.0), (-1.0, 2.0), (np.nan, 1.0), (2.0, np.nan)]

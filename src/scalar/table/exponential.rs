@@ -88,6 +88,30 @@ macro_rules! exponential {
         },
         lanes: |l, a| F(math::sigmoid(l, a[0].f())),
     }
+    /// The logarithm of the odds `a / (1 - a)`: -inf at 0, inf at 1, NaN outside. Near 1/2, where the logarithms cancel, `2 atanh(2 a - 1)`.
+    Logit {
+        name: "logit", arity: 1, signature: Float, commutative: false, cost: Dear, domain: (0.1, 0.9),
+        vjp: |e, g, _, x| {
+            let one = e.full_like(x[0], 1.0);
+            let rest = e.sub(one, x[0]);
+            let variance = e.mul(x[0], rest);
+            let d = e.div(g, variance);
+            all(&[d])
+        },
+        lanes: |l, a| {
+            let x = a[0].f();
+            let (half, two, least) = (l.fconst(0.5), l.fconst(2.0), l.fconst(-1.0));
+            let turned = l.fma(x, two, least);
+            let near = math::atanh(l, turned);
+            let near = l.fmul(near, two);
+            let rest = l.fneg(x);
+            let (log, log_rest) = (math::log(l, x), math::log1p(l, rest));
+            let far = l.fsub(log, log_rest);
+            let distance = l.fabs(turned);
+            let is_near = l.fle(distance, half);
+            F(l.fselect(is_near, near, far))
+        },
+    }
     /// `ln(e^a + e^b)`, without overflow. Equal infinities share the cotangent.
     Logaddexp {
         name: "logaddexp", arity: 2, signature: Float, commutative: true, cost: Dear, domain: (-2.0, 2.0),
