@@ -197,7 +197,7 @@ fn page(by_operator: &BTreeMap<String, Counts>) -> String {
         "The operators that an import supports, to version {NEWEST} of ONNX's operator set. *Since* is the version in which an operator is new; all versions \
          from it on are supported, with their attributes and defaults, unless *until* says otherwise. *Passed* and *refused* count the ONNX project's own node \
          tests of the operator: those that give the expected results on both engines, and those that use what is not supported, which for most is an element \
-         type (float16, int8, strings).\n"
+         type (int8, float8, strings).\n"
     );
     let mut family = "";
     for operator in supported() {

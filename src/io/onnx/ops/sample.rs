@@ -184,7 +184,7 @@ fn affine_grid<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let mut columns = Vec::new();
     for axis in (0..axes).rev() {
         let n = spatial[axis] as f64;
-        let at = places(node, tensor_type(theta.dtype(), &extents)?, axis)?;
+        let at = places(node, tensor_type(DType::F64, &extents)?, axis)?;
         columns.push(if aligned {
             at.with(ScalarFn::Mul, 2.0 / (n - 1.0).max(1.0))?.with(ScalarFn::Sub, 1.0)?
         } else {
@@ -193,7 +193,7 @@ fn affine_grid<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     }
     columns.push(columns[0].filled(1.0)?);
     let points: usize = spatial.iter().fold(1usize, |n, &d| n.saturating_mul(d));
-    let base = concat(&columns, axes)?.shaped([points, axes + 1])?;
+    let base = concat(&columns, axes)?.shaped([points, axes + 1])?.to(theta.dtype())?;
     // [points, axes + 1] by [examples, axes + 1, axes].
     let maps = theta.permute(&[0, 2, 1])?;
     let base = base.broadcast(&[size[0], points, axes + 1].into())?;

@@ -312,9 +312,11 @@ fn range<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let g = node.g();
     let [start, _, delta] = parts;
     let scalar = |a: &Array| a.clone().reshaped(Shape::scalar()).map_err(|e| Fault::Invalid(e.to_string()));
-    let (start, delta) = (g.constant(scalar(&start)?), g.constant(scalar(&delta)?));
-    let places = g.try_push(Iota { ty: tensor_type(dtype, &[n])?, axis: 0 }, &[])?;
-    one(places.f2(ScalarFn::Mul, delta)?.f2(ScalarFn::Add, start))
+    // Floats of 16 bits are counted in single precision.
+    let wide = if dtype.is_float() && dtype.size() < 4 { DType::F32 } else { dtype };
+    let (start, delta) = (g.constant(scalar(&start)?).to(wide)?, g.constant(scalar(&delta)?).to(wide)?);
+    let places = g.try_push(Iota { ty: tensor_type(wide, &[n])?, axis: 0 }, &[])?;
+    one(places.f2(ScalarFn::Mul, delta)?.f2(ScalarFn::Add, start)?.to(dtype))
 }
 
 /// For each element of a matrix, its column less its row, as `i64`.
