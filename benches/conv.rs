@@ -3,6 +3,9 @@
 //! Figures are GFLOP/s of the fastest of many runs of a compiled program that does nothing else, on one thread, counted by the multiplications of the
 //! mathematical definition. The limit is that of `cargo bench --bench gemm`. Beside them stands the time of a run, so that padding, groups and strides,
 //! which keep the arithmetic small, can be compared.
+//!
+//! On one core of an AMD Zen 4 server with AVX2 (limit 92 GFLOP/s), the products alone reached 53 (1 -> 8, 5x5), 78 (8 -> 16, 5x5) and 78 (64 -> 64, 3x3)
+//! forward, and 38, 68 and 72 by the weight. While windows were packed, the first two took 24 and 60, and 11 and 26 by the weight.
 
 use std::num::NonZero;
 use std::time::{Duration, Instant};

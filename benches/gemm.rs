@@ -2,6 +2,10 @@
 //!
 //! Figures are GFLOP/s of the fastest of many turns. The limit is what multiplying and adding in registers reaches. The
 //! shapes are those of common layers, forward (`x w`), backward by the weights (`x^T g`, marked `At`) and backward by the input (`g w^T`, marked `Bt`).
+//!
+//! On one core of an AMD Zen 4 server with AVX2 (limit 92 GFLOP/s, 60 GB/s from the last cache), by processor time while other programs ran: 100x784x500 80,
+//! 784x100x500 At 84, 500x100x10 At 59, 32x64x32 74, 1024x128x1024 At 81, 512x128x384 87, 512 cubed 85; 1x1024x1024 28, which is the cache's limit; the library
+//! 0.76 to 1.13 times that, but 0.5 for one narrow row. Packing panels of a wide factor together is worth 8 to 13 of 100 at 128x1024x1024 and 128x784x1024.
 
 use std::time::{Duration, Instant};
 
