@@ -101,11 +101,18 @@ fn functions() -> Vec<(&'static str, Function)> {
             });
             last.sum() + all.square().sum()
         }),
-        function("a rule of one's own with an outer tensor", |x, w| {
+        function("a rule of one's own of an outer tensor", |x, w| {
             let g = x.builder();
             g.scan(x, w, |h, a| {
-                let h =
-                    g.custom_vjp("scaled sine", &[h], |h| (h[0] * w).sin(), |h, _, u| vec![u * (h[0] * w).cos() * w]);
+                let h = g.custom_vjp(
+                    "sine of a product",
+                    &[h, w],
+                    |z| (z[0] * z[1]).sin(),
+                    |z, _, u| {
+                        let slope = u * (z[0] * z[1]).cos();
+                        vec![slope * z[1], slope * z[0]]
+                    },
+                );
                 (h + a, ())
             })
             .0

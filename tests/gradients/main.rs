@@ -271,7 +271,10 @@ fn engines_agree_on_the_table() {
         for engine in engines() {
             let mut executable =
                 program.compile(&Options::engine(engine)).unwrap_or_else(|e| panic!("{}: {e}", row.name));
-            let results = executable.run(&inputs).unwrap_or_else(|e| panic!("{}: {e}", row.name));
+            // Only what the results need is asked for.
+            let needed: Vec<String> = executable.inputs().map(|(name, _)| name.to_string()).collect();
+            let given: Vec<_> = inputs.iter().copied().filter(|(name, _)| needed.iter().any(|n| n == name)).collect();
+            let results = executable.run(&given).unwrap_or_else(|e| panic!("{}: {e}", row.name));
             for ((name, actual), expected) in results.iter().zip(&expected.outputs) {
                 let tolerance = Tolerance::of(expected.dtype()).times(10.0);
                 let equal = compare(expected, actual, Tolerance { absolute: 1e-14, ..tolerance });
