@@ -6,7 +6,8 @@
 //! The run shows: the accuracy of softmax regression on digits, and of all four on circles, on examples that were not learned from. Expected:
 //!
 //! ```text
-//! digits, linear 0.95;  circles: linear 0.47, polynomial 1.00, random features 0.97, learned features 1.00
+//! digits   linear 0.949
+//! circles  linear 0.470   polynomial 1.000   random features 1.000   learned features 1.000
 //! ```
 //!
 //! ```text

@@ -3,11 +3,11 @@
 //! The lecture states: a matrix `X` of `m` examples as rows goes through the net at once, by two products of matrices and a function of each element;
 //! with a `sigma` that is not linear, this class of hypotheses is richer than `X W`. Descent goes along `1/m X^T ((S - I_y) W2^T o sigma'(X W1))`.
 //!
-//! The run shows: the gradient as the library derives it, as a formula, and the accuracy on unseen digits without and with `sigma`. Expected after 20
-//! epochs:
+//! The run shows: the gradient as the library derives it, as a formula, and the accuracy on unseen digits without and with `sigma`, after 20 epochs. Expected,
+//! as these digits are nearly separable by planes:
 //!
 //! ```text
-//! linear 0.951   sigmoid 0.937   tanh 0.959   relu 0.960
+//! linear 0.957   sigmoid 0.931   tanh 0.957   relu 0.957
 //! ```
 //!
 //! ```text

@@ -5,14 +5,7 @@
 //! Shalev-Shwartz, O. Shamir and S. Shammah, "Failures of gradient-based deep learning", 2017).
 //!
 //! The run shows: accuracy on unseen bits of a net that is built, and of nets trained on 4,000 random strings and on fresh strings in each step, by number
-//! of bits and by depth; 0.5 is what guessing gives. Expected:
-//!
-//! ```text
-//! bits                     4      8     12     16     20     30
-//! built                 1.00   1.00   1.00   1.00   1.00   1.00
-//! 2 layers, fresh       1.00   1.00   0.9    0.5    0.5    0.5
-//! 4 layers, fresh       1.00   1.00   0.5    0.5    0.5    0.5
-//! ```
+//! of bits and by depth; 0.5 is what guessing gives. The net that is built is right for any number of bits.
 //!
 //! ```text
 //! cargo run --release --example lecture5_parity
@@ -30,7 +23,7 @@ const M: usize = 128;
 fn main() -> Outcome {
     let args = Args::parse("Parity is easy to represent and hard to learn");
     let bits = [4usize, 8, 12, 16, 20, 30];
-    let steps = args.or(6000, 100);
+    let steps = args.or(3000, 100);
     println!("accuracy on unseen strings, by number of bits\n");
     println!("{:34}{}", "", bits.map(|n| format!("{n:6}")).concat());
     let show = |name: &str, accuracies: &[f64]| {
@@ -74,13 +67,13 @@ fn built(n: usize) -> Result<f64, Box<dyn std::error::Error>> {
     accuracy(n, parity.reshape([M]).gt(0.5).cast(DType::I32), y, None)
 }
 
-/// The accuracy of a net of 128 relus a layer after so many steps of Adam, on so many different strings or on fresh ones.
+/// The accuracy of a net of 64 relus a layer after so many steps of Adam, on so many different strings or on fresh ones.
 fn learned(n: usize, layers: usize, data: Option<usize>, steps: usize) -> Result<f64, Box<dyn std::error::Error>> {
     let g = Builder::new();
     let (x, y) = (g.input("x", f32([M, n])), g.input("y", i32([M])));
     let mut z = x;
     for layer in 1..=layers {
-        let (from, to) = (z.shape()[1], if layer == layers { 2 } else { 128 });
+        let (from, to) = (z.shape()[1], if layer == layers { 2 } else { 64 });
         let w = g.param(&format!("W{layer}"), init::he([from, to], layer as u64));
         z = z.dot(w) + g.param(&format!("b{layer}"), init::zeros([to]));
         z = if layer < layers { z.relu() } else { z };

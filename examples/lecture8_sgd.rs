@@ -7,7 +7,8 @@
 //! with momentum, each run the same up to that. Expected after 10 passes:
 //!
 //! ```text
-//! batch      10      50     250    all        rate  0.01    0.1    0.5    2      momentum  0     0.5    0.9
+//! batch  10      50      250     all       rate  0.01    0.1     0.5     2
+//! loss   0.068   0.236   1.170   2.082     loss  1.637   0.236   0.070   2.302
 //! ```
 //!
 //! ```text

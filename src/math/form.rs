@@ -338,17 +338,14 @@ impl Forms {
     pub(super) fn fold(&mut self, fold: Fold, axes: Dims, of: FormId) -> FormId {
         let linear = matches!(fold, Fold::Sum | Fold::Mean);
         let (coef, of) = if linear { self.split(of) } else { (1.0, of) };
-        if linear
-            && let (_, factors) = self.factors(of)
-            && factors.iter().any(|&(f, _)| *self.form(f) == Form::Ones)
+        if matches!(fold, Fold::Sum | Fold::Mean | Fold::Max | Fold::Min)
+            && let Some(same) = self.same_along(of, &axes)
         {
-            // All else is scalar: the same number in each element.
-            let all: usize = axes.iter().map(|&a| self.shape(of)[a]).product();
-            let count = if fold == Fold::Sum { all as f64 } else { 1.0 };
-            let rest: Vec<_> = factors.into_iter().filter(|&(f, _)| *self.form(f) != Form::Ones).collect();
+            let count: usize = axes.iter().map(|&a| self.shape(of)[a]).product();
+            let times = if fold == Fold::Sum { count as f64 } else { 1.0 };
             let shape = self.shape(of).without(&axes);
-            let number = self.product(coef * count, &rest);
-            return if shape.rank() == 0 { number } else { self.whole(number, &shape) };
+            let folded = self.product(coef * times, &[(same, 1)]);
+            return self.whole(folded, &shape);
         }
         if let Some(variance) = self.find_variance(fold, &axes, of) {
             return self.product(coef, &[(variance, 1)]);
@@ -365,6 +362,10 @@ impl Forms {
         }
         match self.form(of).clone() {
             Form::Ones => self.intern(Form::Ones, shape.clone()),
+            Form::Index(axis) => {
+                let kept = (0..shape.rank()).filter(|a| !axes.contains(a)).nth(axis);
+                self.intern(Form::Index(kept.expect("the operand's axes stay")), shape.clone())
+            }
             Form::Sum(terms) => {
                 let terms: Vec<_> = terms.iter().map(|&(c, t)| (c.get(), self.repeat_part(axes, t, shape))).collect();
                 self.sum(&terms)

@@ -229,8 +229,12 @@ impl<'g> Reader<'g> {
     /// A scalar function of each element. `dtype` is the type of its last operand.
     fn scalar(&mut self, f: ScalarFn, args: &[FormId], dtype: DType) -> FormId {
         use ScalarFn as S;
+        let shape = self.forms.common_shape(args.iter().copied());
+        if let Some((axes, inner)) = self.repeated_alike(args) {
+            let once = self.scalar(f, &inner, dtype);
+            return self.forms.repeat(&axes, once, &shape);
+        }
         let forms = &mut self.forms;
-        let shape = forms.common_shape(args.iter().copied());
         // Signed integers are taken for numbers; unsigned ones wrap around where a difference would be negative.
         let signed = dtype.is_float() || matches!(dtype, DType::I32 | DType::I64);
         let truth = dtype == DType::Bool;
@@ -264,6 +268,23 @@ impl<'g> Reader<'g> {
             (S::Eq | S::Ne | S::Lt | S::Le | S::Gt | S::Ge, &[a, b]) if !truth => forms.compare(f, a, b),
             _ => forms.intern(Form::Apply(Function::Scalar(f), args.to_vec()), shape),
         }
+    }
+
+    /// The axes and what is repeated along them, if all arguments but scalars are repeated along the same ones.
+    fn repeated_alike(&self, args: &[FormId]) -> Option<(Dims, Vec<FormId>)> {
+        let mut along: Option<Dims> = None;
+        let mut inner = Vec::new();
+        for &arg in args {
+            match self.forms.form(arg) {
+                Form::Repeat { axes, of } if along.as_ref().is_none_or(|a| a == axes) => {
+                    along = Some(axes.clone());
+                    inner.push(*of);
+                }
+                _ if self.forms.is_scalar(arg) => inner.push(arg),
+                _ => return None,
+            }
+        }
+        along.map(|axes| (axes, inner))
     }
 
     /// A sum of products: by juxtaposition where it is a product of matrices, else by subscripts.

@@ -42,6 +42,22 @@ impl Forms {
         factors.map(|f| self.product(coef, &f))
     }
 
+    /// The form without these axes, if no term of it varies along them.
+    pub(super) fn same_along(&mut self, id: FormId, axes: &Dims) -> Option<FormId> {
+        let mut terms = Vec::new();
+        for (coef, term) in self.terms(id) {
+            let (front, factors) = self.factors(term);
+            let mut inner = Vec::new();
+            for (factor, e) in factors {
+                if *self.form(factor) != Form::Ones {
+                    inner.push((self.repeated(factor, axes)?, e));
+                }
+            }
+            terms.push((coef, self.product(front, &inner)));
+        }
+        Some(self.sum(&terms))
+    }
+
     /// The terms that vary along the axes, as one form, and the others without the axes, as another. `None` if no term varies.
     fn vary_along(&mut self, id: FormId, axes: &Dims) -> Option<(FormId, FormId)> {
         let (mut vary, mut stay) = (Vec::new(), Vec::new());

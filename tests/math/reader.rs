@@ -111,8 +111,9 @@ fn log_sum_exp(v: &[f64]) -> f64 {
     v.iter().map(|x| x.exp()).sum::<f64>().ln()
 }
 
-/// The values of all equations of a text of formulas, by their left sides.
-pub fn evaluate(text: &str, leaves: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>, String> {
+/// The values of all equations of a text of formulas, by their left sides. `ones` is how long the vectors `𝟏` are; 1 if they differ, which is enough where
+/// what they repeat meets a matrix.
+pub fn evaluate(text: &str, leaves: &BTreeMap<String, Value>, ones: usize) -> Result<BTreeMap<String, Value>, String> {
     let lines: Vec<&str> = text.lines().collect();
     let first = lines.iter().position(|l| l.starts_with("where ")).unwrap_or(lines.len());
     let mut known = leaves.clone();
@@ -121,7 +122,7 @@ pub fn evaluate(text: &str, leaves: &BTreeMap<String, Value>) -> Result<BTreeMap
     let (counts, parts): (Vec<&str>, Vec<&str>) = definitions.partition(|l| l.starts_with("m = "));
     for line in counts.into_iter().chain(parts).chain(lines[..first].iter().copied()) {
         let (name, formula) = line.split_once(" = ").ok_or_else(|| format!("no equation: {line}"))?;
-        let mut reader = Reader { rest: formula, known: &known };
+        let mut reader = Reader { rest: formula, known: &known, ones };
         let value = reader.any()?;
         if !reader.rest.is_empty() {
             return Err(format!("`{}` is left of {line}", reader.rest));
@@ -142,6 +143,7 @@ fn plain(name: &str) -> String {
 struct Reader<'a> {
     rest: &'a str,
     known: &'a BTreeMap<String, Value>,
+    ones: usize,
 }
 
 type Read = Result<Value, String>;
@@ -235,7 +237,7 @@ impl<'a> Reader<'a> {
             // 𝟏 vᵀ: the vector's transposition is that of a column.
             let of = self.atom()?;
             self.expect("ᵀ")?;
-            return Ok(Value { shape: vec![1, of.at.len()], at: of.at });
+            return Ok(Value { shape: vec![self.ones, of.at.len()], at: of.at.repeat(self.ones) });
         }
         let (mut left, mut outer) = self.postfix()?;
         while let Some(rest) = self.rest.strip_prefix(' ')
@@ -243,7 +245,9 @@ impl<'a> Reader<'a> {
         {
             self.rest = rest;
             if self.take("𝟏ᵀ") {
-                left = Value { shape: vec![left.at.len(), 1], at: left.at };
+                let rows = left.at.len();
+                let at = left.at.iter().flat_map(|&x| std::iter::repeat_n(x, self.ones)).collect();
+                left = Value { shape: vec![rows, self.ones], at };
                 continue;
             }
             let (right, transposed) = self.postfix()?;
