@@ -52,6 +52,7 @@ impl<'g> Tensor<'g> {
     }
 
     /// The number of the frame whose node it is, and the node: no two values of a builder have the same.
+    #[cfg(feature = "onnx")]
     pub(crate) fn key(self) -> (u32, NodeId) {
         (self.frame, self.id)
     }

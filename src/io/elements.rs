@@ -26,6 +26,7 @@ pub(crate) enum Encoding {
     /// IEEE 754 half precision, read as `f32`.
     F16,
     /// The upper half of an `f32`, read as that.
+    #[cfg_attr(not(feature = "safetensors"), allow(dead_code, reason = "npy has no such type"))]
     Bf16,
 }
 

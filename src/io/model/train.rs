@@ -310,7 +310,11 @@ impl Learner {
     /// The model for a size of batch.
     fn model(&self, batch: usize, types: &BTreeMap<String, TensorType>) -> Result<Model, LearnError> {
         let mut model = match &self.source {
-            Source::Text(model) => Model::clone(model),
+            // It is made for one size of batch.
+            Source::Text(model) => {
+                let _ = (batch, types);
+                Model::clone(model)
+            }
             #[cfg(feature = "onnx")]
             Source::Onnx { model, file, dims } => {
                 let shapes = types.iter().map(|(name, ty)| (name.clone(), with_batch(batch, &ty.shape))).collect();
