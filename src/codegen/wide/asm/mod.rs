@@ -431,7 +431,8 @@ impl Assembler {
 
     /// Calls a function whose address is put in when the code is linked. Changes `rax`.
     pub(super) fn call(&mut self, symbol: usize, name: &str) {
-        self.note(|| format!("call {name}"));
+        self.note(|| format!("mov rax, address of {name}"));
+        self.note(|| "call rax".to_owned());
         self.code.extend_from_slice(&[0x48, 0xb8]);
         self.calls.push((self.code.len(), symbol));
         self.code.extend_from_slice(&[0; 8]);
