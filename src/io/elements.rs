@@ -23,11 +23,6 @@ pub(crate) enum Encoding {
     I16,
     /// Read as `i32`.
     U16,
-    /// IEEE 754 half precision, read as `f32`.
-    F16,
-    /// The upper half of an `f32`, read as that.
-    #[cfg_attr(not(feature = "safetensors"), allow(dead_code, reason = "npy has no such type"))]
-    Bf16,
 }
 
 impl Encoding {
@@ -36,7 +31,7 @@ impl Encoding {
         match self {
             Encoding::Plain(dtype) => dtype.size(),
             Encoding::I8 => 1,
-            Encoding::I16 | Encoding::U16 | Encoding::F16 | Encoding::Bf16 => 2,
+            Encoding::I16 | Encoding::U16 => 2,
         }
     }
 }
@@ -100,8 +95,6 @@ pub(crate) fn read(
         Encoding::I8 => Array::new(shape, stream.all(|b| b.iter().map(|&b| i32::from(b as i8)).collect::<Vec<i32>>())?),
         Encoding::I16 => Array::new(shape, stream.all(|b| widened(pairs(b), |b| i16::from_le_bytes(b).into()))?),
         Encoding::U16 => Array::new(shape, stream.all(|b| widened(pairs(b), |b| u16::from_le_bytes(b).into()))?),
-        Encoding::F16 => Array::new(shape, stream.all(|b| halves(pairs(b), half_to_f32))?),
-        Encoding::Bf16 => Array::new(shape, stream.all(|b| halves(pairs(b), |h| f32::from_bits(u32::from(h) << 16)))?),
     };
     Ok(array.expect("as many elements as the shape holds are read"))
 }
@@ -209,43 +202,9 @@ pub(crate) fn from_fortran(array: Array) -> Array {
     with_element!(array.dtype(), T => reorder::<T>(array))
 }
 
-/// A number of half precision (IEEE 754, binary16), which single precision holds exactly.
-fn half_to_f32(half: u16) -> f32 {
-    let sign = u32::from(half >> 15) << 31;
-    let (exponent, fraction) = (u32::from(half >> 10) & 0x1f, u32::from(half) & 0x3ff);
-    match exponent {
-        0 => {
-            // A multiple of the smallest number, 2^-24.
-            let magnitude = fraction as f32 * f32::from_bits((127 - 24) << 23);
-            f32::from_bits(sign | magnitude.to_bits())
-        }
-        0x1f => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
-        _ => f32::from_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_precision_is_read_exactly() {
-        let known = [
-            (0x0000, 0.0),
-            (0x8000, -0.0),
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0400, 2f32.powi(-14)),
-            (0x0001, 2f32.powi(-24)),
-            (0x83ff, -1023.0 * 2f32.powi(-24)),
-            (0x7c00, f32::INFINITY),
-        ];
-        for (half, value) in known {
-            assert_eq!(half_to_f32(half).to_bits(), f32::to_bits(value), "{half:#06x}");
-        }
-        assert!(half_to_f32(0x7e00).is_nan());
-    }
 
     #[test]
     fn fortran_order_is_undone() {

@@ -46,7 +46,7 @@ pub enum FileErrorKind {
     },
     /// The elements are of a type that arrays cannot hold.
     #[error(
-        "the elements are {given}; there are bool, u8, i32, u32, i64, f32, f64, and i8, i16, u16, f16 and bf16 are read as wider ones"
+        "the elements are {given}; there are bool, u8, i32, u32, i64, f16, bf16, f32, f64, and i8, i16 and u16 are read as i32"
     )]
     Elements {
         /// The type as the file names it.

@@ -15,7 +15,7 @@
 //! | CSV, tables of numbers | `csv` | `csv` |
 //! | IDX, the format of MNIST | [`data::idx`](crate::data::idx) | always there; gzipped ones by `gzip` |
 //!
-//! Element types and shapes come in and go out exactly. Where a format has narrower numbers than arrays (`i8`, `i16`, `u16`, half precision), they are read
+//! Element types and shapes come in and go out exactly. Where a format has narrower numbers than arrays (`i8`, `i16`, `u16`), they are read
 //! as the next wider type, which holds the same values. [`read_arrays`] tells formats apart by their first bytes.
 //!
 //! Nothing in a file makes these functions panic or take more memory than the file has bytes for, up to a factor, which for compressed files is that of the

@@ -27,8 +27,7 @@ pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header that is read, which is the longest that version 1 can write.
 const MAX_HEADER: usize = 1 << 16;
 
-/// Reads an npy file: any byte order, row-major or Fortran's order, any shape. Elements of `i8`, `i16` and `u16` become `i32`, those of half precision
-/// `f32`.
+/// Reads an npy file: any byte order, row-major or Fortran's order, any shape. Elements of `i8`, `i16` and `u16` become `i32`.
 ///
 /// # Errors
 /// If the file cannot be read, is malformed, cut short or longer than its header tells, or holds elements that arrays cannot.
@@ -275,7 +274,7 @@ impl<'t> Parser<'t> {
             b"i4" => Encoding::Plain(DType::I32),
             b"u4" => Encoding::Plain(DType::U32),
             b"i8" => Encoding::Plain(DType::I64),
-            b"f2" => Encoding::F16,
+            b"f2" => Encoding::Plain(DType::F16),
             b"f4" => Encoding::Plain(DType::F32),
             b"f8" => Encoding::Plain(DType::F64),
             _ => {
@@ -337,7 +336,7 @@ mod tests {
         let narrow = bytes("{'descr': '|i1', 'fortran_order': False, 'shape': ()}", &[0xfe]);
         assert_eq!(read_from(&narrow[..]).unwrap(), Array::scalar(-2i32));
         let half = bytes("{'descr': '>f2', 'fortran_order': False, 'shape': (1,)}", &[0x3c, 0]);
-        assert_eq!(read_from(&half[..]).unwrap(), Array::from([1.0f32]));
+        assert_eq!(read_from(&half[..]).unwrap(), Array::new([1], vec![half::f16::ONE]).unwrap());
     }
 
     #[test]

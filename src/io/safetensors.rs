@@ -1,7 +1,7 @@
 //! safetensors, a format of named arrays, and parameters in it.
 //!
 //! Names are kept as they are, so that what a PyTorch user calls `fc1.weight` is the parameter `fc1.weight`. Elements of `i8`, `i16` and `u16` are read as
-//! `i32`, those of half precision and `bf16` as `f32`.
+//! `i32`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -166,8 +166,8 @@ fn array(tensor: &TensorView<'_>) -> Result<Array, FileErrorKind> {
         Dtype::I8 => Encoding::I8,
         Dtype::I16 => Encoding::I16,
         Dtype::U16 => Encoding::U16,
-        Dtype::F16 => Encoding::F16,
-        Dtype::BF16 => Encoding::Bf16,
+        Dtype::F16 => Encoding::Plain(DType::F16),
+        Dtype::BF16 => Encoding::Plain(DType::BF16),
         Dtype::I32 => Encoding::Plain(DType::I32),
         Dtype::U32 => Encoding::Plain(DType::U32),
         Dtype::F32 => Encoding::Plain(DType::F32),
