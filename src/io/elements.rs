@@ -87,8 +87,6 @@ pub(crate) fn read(
     let Some((count, shape)) = counted else { return Err(FileErrorKind::TooLarge { shape: shape.to_vec() }) };
     let mut stream = Stream { source, left: count * encoding.size(), size: encoding.size(), big_endian, given: 0 };
     let widened = |v: Vec<[u8; 2]>, f: fn([u8; 2]) -> i32| v.into_iter().map(f).collect::<Vec<i32>>();
-    let halves =
-        |v: Vec<[u8; 2]>, f: fn(u16) -> f32| v.into_iter().map(|b| f(u16::from_le_bytes(b))).collect::<Vec<f32>>();
     let pairs = |bytes: &[u8]| bytes.as_chunks::<2>().0.to_vec();
     let array = match encoding {
         Encoding::Plain(dtype) => with_element!(dtype, T => Array::new(shape, stream.all(<T as Bytes>::from_le)?)),
