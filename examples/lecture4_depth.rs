@@ -37,6 +37,9 @@ fn net<'g>(x: Tensor<'g>, widths: &[usize], scale: f64) -> Vec<Tensor<'g>> {
     z
 }
 
+/// Sizes by layer.
+type Sizes = Vec<(f64, f64)>;
+
 fn main() -> Outcome {
     let args = Args::parse("Networks of L layers");
     println!("layers   width   parameters   accuracy on unseen digits");
@@ -99,7 +102,7 @@ fn train(widths: &[usize], epochs: u64) -> Result<f64, Box<dyn std::error::Error
 }
 
 /// Root mean squares of the hidden `Z_i` and of the gradients by them, with random weights on a batch of digits.
-fn sizes_by_layer(widths: &[usize], scale: f64) -> Result<[Vec<(f64, f64)>; 2], Box<dyn std::error::Error>> {
+fn sizes_by_layer(widths: &[usize], scale: f64) -> Result<[Sizes; 2], Box<dyn std::error::Error>> {
     let g = Builder::new();
     let (x, y) = (g.input("X", f32([M, 8, 8])), g.input("y", i32([M])));
     let z = net(x.reshape([M, 64]), widths, scale);

@@ -30,6 +30,9 @@ type Sigma = (&'static str, for<'g> fn(Tensor<'g>) -> Tensor<'g>, for<'g> fn(Ten
 const SIGMAS: [Sigma; 2] =
     [("relu", |z| z.relu(), |_, z| z.gt(0.0).cast(DType::F32)), ("tanh", |z| z.tanh(), |h, _| 1.0 - h.square())];
 
+/// Points of a curve.
+type Curve = Vec<(f64, f64)>;
+
 fn main() -> Outcome {
     let args = Args::parse("Backpropagation by hand");
     for (name, sigma, slope) in SIGMAS {
@@ -149,7 +152,7 @@ fn reuse(graph: &Graph, layers: usize) {
 }
 
 /// Products of matrices against layers, forward and with the backward pass, counted in optimized graphs.
-fn products() -> Result<Vec<(String, Vec<(f64, f64)>)>, Box<dyn std::error::Error>> {
+fn products() -> Result<Vec<(String, Curve)>, Box<dyn std::error::Error>> {
     let mut curves = vec![("forward".to_owned(), Vec::new()), ("forward and backward".to_owned(), Vec::new())];
     for layers in 2..=8 {
         let g = Builder::new();

@@ -18,6 +18,9 @@ use cotangent::prim::Map;
 use cotangent::scalar::{ScalarFn, Signature};
 use lecture::{Args, Outcome};
 
+/// Points of a curve.
+type Curve = Vec<(f64, f64)>;
+
 fn main() -> Outcome {
     let args = Args::parse("Vector-Jacobian products");
     one_layer();
@@ -100,7 +103,7 @@ fn no_stack() {
 }
 
 /// `100 (x2 - x1^2)^2 + (1 - x1)^2` (H. Rosenbrock 1960), by gradient descent and by Newton's method.
-fn newton(steps: usize) -> Result<Vec<(String, Vec<(f64, f64)>)>, Box<dyn std::error::Error>> {
+fn newton(steps: usize) -> Result<Vec<(String, Curve)>, Box<dyn std::error::Error>> {
     let start = Array::from(vec![-1.2f64, 1.0]);
     let mut curves = Vec::new();
     println!("\nRosenbrock's function from (-1.2, 1)");

@@ -7,6 +7,7 @@ use cotangent::array::ArrayView;
 use cotangent::opt::{OptOptions, optimize};
 use cotangent::plan::{self, Plan};
 use cotangent::prelude::*;
+use cotangent::prim::Op;
 use cotangent::{Graph, grad, interp};
 
 /// A program with about as many nodes as it is asked for.
@@ -323,8 +324,12 @@ fn small_graphs_of_each_form_are_right() {
                 Some(value) => Array::clone(value),
                 None => ramp(ty),
             };
-            let leaves: Vec<Option<Array>> =
-                graph.ids().map(|id| graph.op(id).leaf_name().map(|n| value(n, graph.ty(id)))).collect();
+            let leaf = |id| match graph.op(id) {
+                // A parameter without initial value starts at zero.
+                Op::Param(p) if !program.initial.contains_key(&p.name) => Some(Array::zeros(&p.ty)),
+                op => op.leaf_name().map(|n| value(n, graph.ty(id))),
+            };
+            let leaves: Vec<Option<Array>> = graph.ids().map(leaf).collect();
             let want = interp::run(graph, |id, _| leaves[id.index()].as_ref().expect("the leaf has a value"));
 
             let mut executable = program.compile(&Options::default()).expect("the program compiles");

@@ -19,7 +19,8 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn gelu(self) -> Tensor<'g> {
         let _scope = self.builder.scope("gelu", &[self]);
-        self.gated(|x| 0.5 + 0.5 * (x * std::f64::consts::FRAC_1_SQRT_2).erf())
+        let x = self.finite();
+        self.gated(x, 0.5 + 0.5 * (x * std::f64::consts::FRAC_1_SQRT_2).erf())
     }
 
     /// The approximation `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` of [`Tensor::gelu`] (Hendrycks and Gimpel 2016).
@@ -27,8 +28,10 @@ impl<'g> Tensor<'g> {
     pub fn gelu_tanh(self) -> Tensor<'g> {
         let _scope = self.builder.scope("gelu_tanh", &[self]);
         // Beyond 30 the hyperbolic tangent is 1; its argument must not overflow.
-        let inner = |x: Tensor<'g>| std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x * x * x);
-        self.gated(|x| 0.5 + 0.5 * inner(x.clamp(-30.0, 30.0)).tanh())
+        let x = self.finite();
+        let u = x.clamp(-30.0, 30.0);
+        let inner = std::f64::consts::FRAC_2_PI.sqrt() * (u + 0.044715 * u * u * u);
+        self.gated(x, 0.5 + 0.5 * inner.tanh())
     }
 
     /// The element where it is positive, elsewhere `slope` times it (Maas, Hannun and Ng 2013). The derivative at 0 is `slope`.
@@ -83,14 +86,16 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn silu(self) -> Tensor<'g> {
         let _scope = self.builder.scope("silu", &[self]);
-        self.gated(|x| x.sigmoid())
+        let x = self.finite();
+        self.gated(x, x.sigmoid())
     }
 
     /// `x tanh(softplus(x))` (Misra 2019).
     #[track_caller]
     pub fn mish(self) -> Tensor<'g> {
         let _scope = self.builder.scope("mish", &[self]);
-        self.gated(|x| x.softplus().tanh())
+        let x = self.finite();
+        self.gated(x, x.softplus().tanh())
     }
 
     /// `x / 6 + 1/2`, held between 0 and 1. The derivative at -3 and 3, where that begins, is 1/6.
@@ -131,12 +136,17 @@ impl<'g> Tensor<'g> {
         held.gt(high).select(high, held)
     }
 
-    /// The element times a gate that goes from 0 to 1. At -inf it is 0 and so is the derivative, at inf they are inf and 1.
+    /// The element, or 0 where it is infinite.
     #[track_caller]
-    fn gated(self, gate: impl FnOnce(Tensor<'g>) -> Tensor<'g>) -> Tensor<'g> {
-        let infinite = self.is_inf();
-        let finite = infinite.select(self.builder.number(self.ty(), 0.0), self);
-        infinite.select(self.relu(), finite * gate(finite))
+    fn finite(self) -> Tensor<'g> {
+        self.is_inf().select(self.builder.number(self.ty(), 0.0), self)
+    }
+
+    /// The element times a gate of it that goes from 0 to 1, both of the [finite](Self::finite) elements. At -inf it is 0 and so is the derivative, at inf they
+    /// are inf and 1.
+    #[track_caller]
+    fn gated(self, finite: Tensor<'g>, gate: Tensor<'g>) -> Tensor<'g> {
+        self.is_inf().select(self.relu(), finite * gate)
     }
 
     /// Where the element is positive, and the element where it is not, elsewhere 0.

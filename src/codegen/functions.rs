@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc, ModuleResult};
+use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc};
 
 use super::Observer;
 
@@ -30,7 +30,7 @@ pub(super) fn define(
         observer.before(&function.name, &mut function.context);
     }
     let threads = if functions.len() < WORTH { 1 } else { threads.min(functions.len()) };
-    compile(&mut functions, threads, module.isa()).map_err(Box::new)?;
+    compile(&mut functions, threads, module.isa())?;
     for Built { id, name, context } in &functions {
         let code = context.compiled_code().expect("the function has been compiled");
         let isa = module.isa();
@@ -45,14 +45,14 @@ pub(super) fn define(
 }
 
 /// Compiles all functions. The threads take one after the other, so long ones do not hold up the rest; the last ones, which are the longest, go first.
-fn compile(functions: &mut [Built], threads: usize, isa: &dyn TargetIsa) -> ModuleResult<()> {
+fn compile(functions: &mut [Built], threads: usize, isa: &dyn TargetIsa) -> Result<(), Box<ModuleError>> {
     let waiting = Mutex::new(functions.iter_mut().rev());
     let failed = Mutex::new(None);
     let next = || waiting.lock().expect("nobody panics while taking a function").next();
     let work = || {
         while let Some(function) = next() {
             if let Err(error) = function.context.compile(isa, &mut ControlPlane::default()) {
-                *failed.lock().expect("nobody panics while failing") = Some(ModuleError::from(error));
+                *failed.lock().expect("nobody panics while failing") = Some(Box::new(ModuleError::from(error)));
             }
         }
     };

@@ -304,7 +304,7 @@ impl Writer<'_> {
         let plain = if self.single { (value as f32).to_string() } else { value.to_string() };
         // Powers of ten rather than many zeros.
         let short = if self.single { format!("{:e}", value as f32) } else { format!("{value:e}") };
-        let wide = plain.len() > 6 && (value < 1e-3 || value >= 1e9);
+        let wide = plain.len() > 6 && !(1e-3..1e9).contains(&value);
         if wide && short.len() < plain.len() { short } else { plain }
     }
 

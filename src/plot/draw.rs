@@ -61,7 +61,7 @@ fn label(axis: &Axis, at: f64) -> String {
     let value = if axis.log { 10f64.powf(at) } else { at };
     match value.abs() {
         0.0 => "0".to_owned(),
-        size if size >= 1e5 || size < 1e-3 => format!("{value:.0e}"),
+        size if !(1e-3..1e5).contains(&size) => format!("{value:.0e}"),
         size if size >= 100.0 => format!("{value:.0}"),
         _ => {
             let text = format!("{value:.3}");

@@ -93,7 +93,7 @@ pub fn extents() -> Vec<Row> {
                 rows.push(unary(&format!("{name} of {shape:?}"), &array, f));
             }
         }
-        rows.push(row(&format!("unwindow of {shape:?}"), &[array.clone()], |g, x| {
+        rows.push(row(&format!("unwindow of {shape:?}"), std::slice::from_ref(&array), |g, x| {
             let windows = Windows {
                 axes: Dims::from_slice(&[0]),
                 sizes: Dims::from_slice(&[1]),

@@ -233,13 +233,14 @@ impl<'a> Reader<'a> {
 
     /// Products of matrices, from the left. A space before what can begin an operand is one.
     fn juxtaposed(&mut self) -> Read {
-        if self.take("𝟏 ") {
+        let (mut left, mut outer) = if self.take("𝟏 ") {
             // 𝟏 vᵀ: the vector's transposition is that of a column.
             let of = self.atom()?;
             self.expect("ᵀ")?;
-            return Ok(Value { shape: vec![self.ones, of.at.len()], at: of.at.repeat(self.ones) });
-        }
-        let (mut left, mut outer) = self.postfix()?;
+            (Value { shape: vec![self.ones, of.at.len()], at: of.at.repeat(self.ones) }, false)
+        } else {
+            self.postfix()?
+        };
         while let Some(rest) = self.rest.strip_prefix(' ')
             && rest.starts_with(|c: char| c.is_alphanumeric() || "(⟨|𝟏Σ√".contains(c))
         {

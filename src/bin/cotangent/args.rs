@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Grad(GradArgs),
     /// Trains a model on arrays.
     #[command(after_help = TRAIN)]
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Tells inputs, outputs, parameters, operations and memory of a model.
     #[command(after_help = INFO)]
     Info(InfoArgs),

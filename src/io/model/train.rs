@@ -82,7 +82,7 @@ pub enum LearnError {
     Load(#[from] LoadError),
     /// A name that the model lacks, or a loss without gradient.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(Box<ModelError>),
     /// The arrays are no examples.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -124,6 +124,12 @@ pub enum LearnError {
     /// The trained model cannot be written as asked.
     #[error("{0}")]
     Output(String),
+}
+
+impl From<ModelError> for LearnError {
+    fn from(error: ModelError) -> LearnError {
+        LearnError::Model(Box::new(error))
+    }
 }
 
 fn misfit(name: &str, what: impl Into<String>) -> LearnError {
@@ -250,7 +256,7 @@ impl Learner {
         let mut graph = g.graph().clone();
         grad::grad(&mut graph, loss.id(), &params).map_err(|error| {
             let node = g.graph().node_text(error.node()).to_string();
-            LearnError::Model(ModelError::Grad { node, error: Box::new(error) })
+            LearnError::from(ModelError::Grad { node, error: Box::new(error) })
         })?;
         Ok(())
     }
@@ -481,8 +487,8 @@ fn target(
     if array.dtype().is_float() && per_example == example.numel() && classes > 1 {
         return convert(name, array, Some(ty.dtype), Some(&example));
     }
-    let dtype = if array.dtype().is_int() { array.dtype() } else { DType::I64 };
-    let labels = convert(name, array, Some(dtype), Some(&Shape::from(places)))?;
+    // One type for all labels: what is trained does not depend on the type in the file.
+    let labels = convert(name, array, Some(DType::I32), Some(&Shape::from(places)))?;
     let outside = |&i: &usize| !(0.0..classes as f64).contains(&labels.get_f64(i));
     match (0..labels.shape().numel()).find(outside) {
         None => Ok(labels),

@@ -91,7 +91,7 @@ fn to_f16<L: Lanes>(l: &mut L, x: L::F) -> L::I {
     let one = l.iconst(1);
     let odd = l.iushr(bits, 13);
     let odd = l.iand(odd, one);
-    let bias = l.iconst((0xfff - (112 << 23)) as i32 as i64);
+    let bias = l.iconst(i64::from(0xfff - (112 << 23)));
     let normal = l.iadd(bits, bias);
     let normal = l.iadd(normal, odd);
     let normal = l.iushr(normal, 13);
