@@ -1,0 +1,276 @@
+//! Learns to write like Shakespeare, letter by letter: a transformer of two layers over the text of "Coriolanus", trained inside one compiled function.
+//!
+//! ```text
+//! cargo run --release --example transformer
+//! cargo run --release --example transformer -- --engine interp --quick
+//! cargo run --release --example transformer -- --width 128 --heads 8 --length 128
+//! ```
+//!
+//! The arrangement is that of GPT-2 (Radford et al. 2019): letters and their places are embedded, each layer adds to its input the causal attention of the
+//! input's layer norm, and then two linear maps with a GELU between them of that's layer norm. With its defaults it goes from 2.86 nats a letter in
+//! the first epoch to 1.63 in the tenth, 1.76 on the last tenth of the play; letters drawn evenly would be 4.11. The mean of the ten
+//! steps of `--quick` is 4.01, on both engines.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use cotangent::data::{self, Text};
+use cotangent::prelude::*;
+
+/// The settings of a run.
+struct Args {
+    engine: Engine,
+    net: Net,
+    batch: usize,
+    epochs: u64,
+    lr: f64,
+    seed: u64,
+    quick: bool,
+}
+
+/// The extents of the network.
+#[derive(Clone, Copy)]
+struct Net {
+    layers: usize,
+    width: usize,
+    heads: usize,
+    length: usize,
+    letters: usize,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::of(&command().get_matches())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The parameters of a layer.
+struct Layer<'g> {
+    norms: [[Tensor<'g>; 2]; 2],
+    /// To queries, keys and values, and from the heads' answers.
+    attention: [Tensor<'g>; 2],
+    /// Out to four times the width, and back.
+    feed_forward: [[Tensor<'g>; 2]; 2],
+}
+
+/// The parameters of the network.
+struct Model<'g> {
+    letters: Tensor<'g>,
+    places: Tensor<'g>,
+    layers: Vec<Layer<'g>>,
+    norm: [Tensor<'g>; 2],
+    out: Tensor<'g>,
+}
+
+impl<'g> Model<'g> {
+    fn new(g: &'g Builder, net: Net, seed: u64) -> Model<'g> {
+        let d = net.width;
+        let mut seeds = seed.wrapping_mul(1 << 16)..;
+        let mut matrix = |name: &str, shape: [usize; 2], std: f64| {
+            g.param(name, init::normal(shape, 0.0, std, seeds.next().expect("there are as many seeds as numbers")))
+        };
+        let norm = |name: &str| {
+            [g.param(&format!("{name}.gain"), init::ones([d])), g.param(&format!("{name}.bias"), init::zeros([d]))]
+        };
+        let bias = |name: &str, n: usize| g.param(name, init::zeros([n]));
+        // What is added to the stream of each position grows with the layers, so it begins smaller.
+        let (std, added) = (0.02, 0.02 / (2.0 * net.layers as f64).sqrt());
+        let layers = (0..net.layers)
+            .map(|l| Layer {
+                norms: [norm(&format!("{l}.norm1")), norm(&format!("{l}.norm2"))],
+                attention: [
+                    matrix(&format!("{l}.qkv"), [d, 3 * d], std),
+                    matrix(&format!("{l}.answer"), [d, d], added),
+                ],
+                feed_forward: [
+                    [matrix(&format!("{l}.w1"), [d, 4 * d], std), bias(&format!("{l}.b1"), 4 * d)],
+                    [matrix(&format!("{l}.w2"), [4 * d, d], added), bias(&format!("{l}.b2"), d)],
+                ],
+            })
+            .collect();
+        Model {
+            letters: matrix("letters", [net.letters, d], std),
+            places: matrix("places", [net.length, d], std),
+            layers,
+            norm: norm("norm"),
+            out: matrix("out", [d, net.letters], std),
+        }
+    }
+
+    /// The logits of the letter behind each of `x`, which has shape `[examples, length]`: `[examples, length, letters]`.
+    fn logits(&self, net: Net, x: Tensor<'g>) -> Tensor<'g> {
+        let normed = |x: Tensor<'g>, [gain, bias]: [Tensor<'g>; 2]| x.layer_norm(1e-5).affine(gain, bias, -1);
+        let mut stream = self.letters.take(x, 0) + self.places;
+        for layer in &self.layers {
+            stream = stream + attend(normed(stream, layer.norms[0]), layer.attention, net.heads);
+            let [[w1, b1], [w2, b2]] = layer.feed_forward;
+            stream = stream + normed(stream, layer.norms[1]).linear(w1, b1).gelu().linear(w2, b2);
+        }
+        normed(stream, self.norm).dot(self.out)
+    }
+}
+
+/// Causal attention of several heads, each with a share of the width (Vaswani et al. 2017).
+fn attend<'g>(x: Tensor<'g>, [to_heads, answer]: [Tensor<'g>; 2], heads: usize) -> Tensor<'g> {
+    let (examples, length, width) = (x.shape()[0], x.shape()[1], x.shape()[2]);
+    // [examples, length, 3, heads, share] to three of [examples, heads, length, share].
+    let apart = x.dot(to_heads).reshape([examples, length, 3, heads, width / heads]).transpose([2, 0, 3, 1, 4]);
+    let [q, k, v] = [0, 1, 2].map(|i| apart.slice(0, i..i + 1).squeeze(0));
+    let answers = q.attention(k, v, Attention::new().causal());
+    answers.transpose([0, 2, 1, 3]).reshape([examples, length, width]).dot(answer)
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let text = data::coriolanus();
+    let net = Net { letters: text.vocabulary().len(), ..args.net };
+    if !net.width.is_multiple_of(net.heads) {
+        return Err(format!("{} heads do not divide the width {}", net.heads, net.width).into());
+    }
+    let (train, test) = text.split_at(text.len() * 9 / 10);
+    println!("data      {} letters to learn from, {} to test, {} different ones", train.len(), test.len(), net.letters);
+    println!(
+        "network   {} layers of width {} with {} heads, windows of {}, batches of {}",
+        net.layers, net.width, net.heads, net.length, args.batch
+    );
+
+    let g = Builder::new();
+    let model = Model::new(&g, net, args.seed);
+    let (x, y) = (g.input("x", i32([args.batch, net.length])), g.input("y", i32([args.batch, net.length])));
+    let loss = model.logits(net, x).cross_entropy(y).mean();
+
+    // The rate rises for 100 steps and then falls by a cosine.
+    let mut windows = train.windows(net.length, args.batch, args.seed);
+    let (lr, all) = (args.lr, windows.batches_per_epoch() as f64 * args.epochs as f64);
+    let rate = Rate::schedule(move |t| {
+        let rise = ((t + 1.0) * 0.01).minimum(1.0);
+        let fall = ((t * (std::f64::consts::PI / all)).minimum(std::f64::consts::PI).cos() + 1.0) * 0.5;
+        rise * (fall * 0.95 + 0.05) * lr
+    });
+    let mut step = Adam::new(rate).betas(0.9, 0.99).minimize(loss).compile(&Options::engine(args.engine))?;
+    let mut measure = step.forward(loss)?;
+    println!("{}\n", step.report());
+
+    println!("epoch   mean loss   test loss   seconds");
+    for epoch in 0..args.epochs {
+        let begin = Instant::now();
+        let steps = if args.quick { 10 } else { windows.batches_per_epoch() };
+        let mut sum = 0.0;
+        for (xs, ys) in windows.epoch(epoch).take(steps) {
+            sum += f64::from(step.run(&[("x", xs), ("y", ys)])?.scalar::<f32>()?);
+        }
+        let time = begin.elapsed().as_secs_f64();
+        let on_test = mean(&mut measure, &test, args)?;
+        println!("{:5}   {:.6}    {on_test:.6}    {time:.2}", epoch + 1, sum / steps as f64);
+    }
+
+    // The same network on one window, whose last letter is asked for the next.
+    let window = g.input("window", i32([1, net.length]));
+    let last = model.logits(net, window).slice(1, net.length - 1..net.length).reshape([net.letters]);
+    let mut write = step.function(&[("odds", last.softmax(-1))])?;
+    println!("\n{}", written(&mut write, &text, &test, args)?);
+    Ok(())
+}
+
+/// The mean loss over windows of a text; a few of them if the run is to be quick.
+fn mean(measure: &mut Executable, text: &Text, args: &Args) -> Result<f64, Box<dyn Error>> {
+    let mut windows = text.windows(args.net.length, args.batch, 0);
+    let count = if args.quick { 2 } else { windows.batches_per_epoch() };
+    let mut sum = 0.0;
+    for (xs, ys) in windows.epoch(0).take(count) {
+        sum += f64::from(measure.run(&[("x", xs), ("y", ys)])?.scalar::<f32>()?);
+    }
+    Ok(sum / count as f64)
+}
+
+/// A text drawn letter by letter, which continues the beginning of another.
+fn written(write: &mut Executable, text: &Text, begin: &Text, args: &Args) -> Result<String, Box<dyn Error>> {
+    let length = args.net.length;
+    let mut letters = begin.codes()[..length].to_vec();
+    let mut random = args.seed | 1;
+    for _ in 0..if args.quick { 20 } else { 400 } {
+        let window = Array::new([1, length], letters[letters.len() - length..].to_vec())?;
+        let outputs = write.run(&[("window", &window)])?;
+        // A linear congruential generator (D. Knuth's MMIX) is random enough for this.
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let mut left = (random >> 40) as f32 / (1 << 24) as f32;
+        let odds = outputs.get("odds")?.as_slice::<f32>()?;
+        let drawn = odds.iter().position(|&p| {
+            left -= p;
+            left < 0.0
+        });
+        letters.push(drawn.unwrap_or(odds.len() - 1) as i32);
+    }
+    Ok(text.decode(&letters[length..]))
+}
+
+impl Args {
+    fn of(m: &ArgMatches) -> Args {
+        let count = |name: &str| *m.get_one::<u64>(name).expect("has a default");
+        let quick = m.get_flag("quick");
+        let extent = |name: &str| count(name) as usize;
+        Args {
+            engine: match m.get_one::<String>("engine").expect("has a default").as_str() {
+                "interp" => Engine::Interp,
+                _ => Engine::Jit,
+            },
+            net: Net {
+                layers: extent("layers"),
+                width: extent("width"),
+                heads: extent("heads"),
+                length: extent("length"),
+                letters: 0,
+            },
+            batch: extent("batch"),
+            epochs: if quick { 1 } else { count("epochs") },
+            lr: *m.get_one::<f64>("lr").expect("has a default"),
+            seed: count("seed"),
+            quick,
+        }
+    }
+}
+
+fn command() -> Command {
+    let count = |name: &'static str, default: &'static str, help: &'static str| {
+        let range = value_parser!(u64).range(1..=1 << 10);
+        Arg::new(name).long(name).value_name("N").default_value(default).value_parser(range).help(help)
+    };
+    Command::new("transformer")
+        .about("Trains a transformer on a play, letter by letter, in one compiled function")
+        .arg(
+            Arg::new("engine")
+                .long("engine")
+                .default_value("jit")
+                .value_parser(PossibleValuesParser::new(["jit", "interp"]))
+                .help("What runs the step"),
+        )
+        .arg(count("layers", "2", "Layers"))
+        .arg(count("width", "64", "Features of a position"))
+        .arg(count("heads", "4", "Heads of the attention; they divide the width"))
+        .arg(count("length", "64", "Letters of a window"))
+        .arg(count("batch", "16", "Windows in a step"))
+        .arg(count("epochs", "10", "Passes over the training text"))
+        .arg(
+            Arg::new("lr")
+                .long("lr")
+                .value_name("RATE")
+                .default_value("0.004")
+                .value_parser(value_parser!(f64))
+                .help("The largest learning rate of Adam"),
+        )
+        .arg(
+            Arg::new("seed")
+                .long("seed")
+                .value_name("N")
+                .default_value("0")
+                .value_parser(value_parser!(u64))
+                .help("Seed of the initial weights, of the order of the windows and of the text that is written"),
+        )
+        .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("Ten steps and a line of text"))
+}
