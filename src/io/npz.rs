@@ -70,7 +70,7 @@ pub fn write<'a, V: Into<ArrayView<'a>>>(
 /// Writes an npz file to a sink.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_to<'a, V: Into<ArrayView<'a>>>(
     to: &mut impl Write,
     arrays: impl IntoIterator<Item = (&'a str, V)>,

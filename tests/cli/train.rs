@@ -138,6 +138,11 @@ fn what_cannot_be_trained_is_told() {
             &["label 10 at position 0 is none of the 10 classes"],
         ),
         ("--loss-of logits=mse --data x=x.npy --data y=y.npy", 1, &["an example has shape []", "[10]"]),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --output nowhere/a.onnx",
+            1,
+            &["cannot write nowhere/a.onnx: there is no folder nowhere"],
+        ),
     ] {
         folder.cotangent(&format!("{train} {words}")).fails(status, telling);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 
 use cotangent::build::Tensor;
 use cotangent::data::Examples;
@@ -18,6 +19,9 @@ use crate::failure::Failure;
 use crate::model::{self, wrong_usage};
 
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.output {
+        may_be_written(path)?;
+    }
     let objective = objective(args);
     let Known { dims, mut arrays } = model::known(&args.model)?;
     for file in &args.model.params {
@@ -67,7 +71,12 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         Some(validation) => trainer.fit_validated(&train, validation),
         None => trainer.fit(&train),
     };
-    if fit.map_err(Failure::new)?.stop == Stop::Early {
+    let fit = fit.map_err(Failure::new)?;
+    // The model comes first: what is printed may find its reader gone.
+    if let Some(path) = &args.output {
+        learner.write(trainer.params(), path)?;
+    }
+    if fit.stop == Stop::Early {
         writeln!(out, "stopped\tthe loss did not improve any more")?;
     }
     for (name, examples) in [("training", Some(&train)), ("validation", validation.as_ref())] {
@@ -78,10 +87,22 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         }
     }
     if let Some(path) = &args.output {
-        learner.write(trainer.params(), path)?;
         writeln!(out, "written\t{}", path.display())?;
     }
     Ok(())
+}
+
+/// Refuses a place at which no file can be, before anything is learned that would be lost.
+fn may_be_written(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Err(Failure::new(format!("cannot write {}: it is a folder", path.display())));
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Failure::new(format!("cannot write {}: there is no folder {}", path.display(), folder.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What is to become small.
