@@ -123,6 +123,29 @@ fn measures_are_means_over_all_examples() {
 }
 
 #[test]
+fn steps_and_evaluations_may_measure_different_things() {
+    fn model<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+        let (x, y) = (task.input("x"), task.input("y"));
+        let logits = Linear::new(&task.at("fc"), 64, 10).forward(x, task.context());
+        if task.is_training() {
+            task.top_k(3, logits, y);
+        } else {
+            task.accuracy(logits, y);
+        }
+        logits.cross_entropy(y).mean()
+    }
+    for engine in engines() {
+        let mut trainer = Trainer::new(model, adam).options(Options::engine(engine)).batch(50).epochs(2);
+        let fit = trainer.fit_validated(digits(), digits()).unwrap();
+        for epoch in &fit.epochs {
+            let validation = epoch.validation.as_ref().unwrap();
+            assert!(epoch.train.get("top3").is_some() && epoch.train.get("accuracy").is_none(), "{}", epoch.train);
+            assert!(validation.get("accuracy").is_some() && validation.get("top3").is_none(), "{validation}");
+        }
+    }
+}
+
+#[test]
 fn predictions_come_in_order_and_need_no_labels() {
     let examples = digits();
     let mut trainer = Trainer::new(net, adam).batch(50).epochs(6);

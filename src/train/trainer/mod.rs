@@ -84,8 +84,9 @@ pub struct Trainer<M, O> {
     steps: BTreeMap<usize, Executable>,
     evaluations: BTreeMap<usize, Executable>,
     predictors: BTreeMap<(String, usize), Executable>,
-    /// Names of measures.
-    folds: Vec<(String, Fold)>,
+    /// Names of the measures of steps and of evaluations, which a model may tell apart.
+    step_folds: Vec<(String, Fold)>,
+    evaluation_folds: Vec<(String, Fold)>,
     position: Position,
     /// Where checkpoints are written, and after how many steps beside those after epochs.
     #[cfg(feature = "safetensors")]
@@ -158,7 +159,8 @@ where
             steps: BTreeMap::new(),
             evaluations: BTreeMap::new(),
             predictors: BTreeMap::new(),
-            folds: Vec::new(),
+            step_folds: Vec::new(),
+            evaluation_folds: Vec::new(),
             position: Position::default(),
             #[cfg(feature = "safetensors")]
             saving: None,
@@ -333,7 +335,7 @@ where
             }
             let steps = (self.position.batch - first) as f64;
             let stepping = begin.elapsed().as_secs_f64();
-            let train = self.position.sums.finish(&self.folds);
+            let train = self.position.sums.finish(&self.step_folds);
             let validation = validation.as_ref().map(|v| self.measure(v)).transpose()?;
             let epoch = self.position.epoch;
             self.position = Position { epoch: epoch + 1, batch: 0, step: self.position.step, sums: Sums::default() };
@@ -381,7 +383,7 @@ where
         let result = |name: &str| outputs.get(&output_name(name)).expect("every measure is an output");
         let loss = result("loss").get_f64(0);
         let Position { epoch, batch: number, step: taken, .. } = self.position;
-        self.position.sums.add(batch.len(), &self.folds, result);
+        self.position.sums.add(batch.len(), &self.step_folds, result);
         self.position.batch += 1;
         self.position.step += 1;
         if !loss.is_finite() {
@@ -423,16 +425,16 @@ where
                 let (evaluation, folds) = self.compile_evaluation(batch.len())?;
                 self.take_pending(&mut Vec::new(), &mut Vec::new());
                 self.evaluations.insert(batch.len(), evaluation);
-                self.folds = folds;
+                self.evaluation_folds = folds;
             }
             let evaluation = self.evaluations.get_mut(&batch.len()).expect("it was compiled");
             let inputs = inputs_of(evaluation, &batch);
             let outputs = evaluation.run(&inputs)?;
-            sums.add(batch.len(), &self.folds, |name| {
+            sums.add(batch.len(), &self.evaluation_folds, |name| {
                 outputs.get(&output_name(name)).expect("every measure is an output")
             });
         }
-        Ok(sums.finish(&self.folds))
+        Ok(sums.finish(&self.evaluation_folds))
     }
 
     /// The result called `name`, as [`Task::output`] has it, for all examples. Columns that it does not need may be missing.
@@ -587,7 +589,7 @@ where
             step = step.output(&output_name(&metric.name), metric.tensor);
         }
         let step = step.compile_with(&self.options, &self.params)?;
-        self.folds = folds_of(&task);
+        self.step_folds = folds_of(&task);
         self.steps.insert(batch, step);
         Ok(())
     }
