@@ -315,6 +315,9 @@ impl<'k> Body<'k> {
             1 => self.code.push(Inst::Load { lay: Lay::Run, dst, at: *at, length, mask }),
             _ => {
                 self.code.unsupported |= dtype.size() < 4;
+                // Lanes that are stored one by one have their places in the instructions.
+                let last = i64::from(at.disp) + step as i64 * 15 * i64::from(at.size);
+                self.code.unsupported |= !self.code.isa.has_scatters() && i32::try_from(last).is_err();
                 let index = self.steps(step);
                 let mask = mask.unwrap_or_else(|| self.code.truths(u16::MAX));
                 let fill = self.constant(dtype, 0.0);
