@@ -82,12 +82,20 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     // The same step under both engines, on the same batch, with parameters of its own.
     let (xs, ys) = train.batches(batch).next().expect("there is a batch");
-    let time = |engine, runs| -> Result<Duration, Box<dyn Error>> {
+    let runs = if args.quick { 2 } else { 20 };
+    let mut timed = [(Engine::Jit, 10 * runs), (Engine::Interp, runs)].map(|(engine, runs)| {
         let mut step = training.compile(&Options::engine(engine))?;
-        Ok(median(runs, || step.run(&[("x", xs.clone()), ("y", ys.clone())]).map(drop))?)
-    };
-    let runs = if args.quick { 20 } else { 200 };
-    show::times(time(Engine::Jit, 10 * runs), time(Engine::Interp, runs));
+        let (xs, ys) = (xs.clone(), ys.clone());
+        let call = move || Ok(step.run(&[("x", xs.clone()), ("y", ys.clone())]).map(drop)?);
+        Ok::<_, Box<dyn Error>>(Timed::new(runs, call))
+    });
+    // They take turns, so that a machine that changes its speed changes it for both.
+    for _ in 0..10 {
+        for timed in timed.iter_mut().flatten() {
+            timed.turn()?;
+        }
+    }
+    show::times(timed.map(|timed| timed.map(Timed::median)));
 
     println!("test accuracy {accuracy:.3}");
     Ok(())
@@ -106,17 +114,31 @@ fn correct(predict: &mut Executable, test: &Dataset, batch: usize) -> Result<f64
     Ok(correct as f64 / test.len() as f64)
 }
 
-/// The median time of a call, after a tenth as many calls to warm up.
-fn median<E>(runs: usize, mut call: impl FnMut() -> Result<(), E>) -> Result<Duration, E> {
-    for _ in 0..runs / 10 {
-        call()?;
+/// A call whose time is measured in several turns.
+struct Timed<'a> {
+    call: Box<dyn FnMut() -> Result<(), Box<dyn Error>> + 'a>,
+    runs: usize,
+    times: Vec<Duration>,
+}
+
+impl<'a> Timed<'a> {
+    /// The call, made `runs` times in a turn after one call to warm up.
+    fn new(runs: usize, call: impl FnMut() -> Result<(), Box<dyn Error>> + 'a) -> Timed<'a> {
+        Timed { call: Box::new(call), runs, times: Vec::new() }
     }
-    let mut times = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        let start = Instant::now();
-        call()?;
-        times.push(start.elapsed());
+
+    fn turn(&mut self) -> Result<(), Box<dyn Error>> {
+        (self.call)()?;
+        for _ in 0..self.runs {
+            let start = Instant::now();
+            (self.call)()?;
+            self.times.push(start.elapsed());
+        }
+        Ok(())
     }
-    times.sort_unstable();
-    Ok(times[runs / 2])
+
+    fn median(mut self) -> Duration {
+        self.times.sort_unstable();
+        self.times[self.times.len() / 2]
+    }
 }

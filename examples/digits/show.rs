@@ -48,7 +48,7 @@ impl Curve {
 }
 
 /// Time of a step under both engines, and how many times the one is faster. An engine that cannot run here says why.
-pub fn times(jit: Result<Duration, Box<dyn Error>>, interp: Result<Duration, Box<dyn Error>>) {
+pub fn times([jit, interp]: [Result<Duration, Box<dyn Error>>; 2]) {
     let us = |d: &Duration| d.as_secs_f64() * 1e6;
     for (engine, time) in [("jit", &jit), ("interp", &interp)] {
         match time {
