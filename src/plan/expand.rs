@@ -3,6 +3,8 @@
 //! Some operations are one to the rules of differentiation and of the optimizer, which would not recognize their parts, but need nothing of the planner
 //! that others have not taught it. Their lowering is [`Lowering::Expand`], and [`Op::expand`] emits the parts. Equal parts are one node.
 //!
+//! Long folds become two steps: see [`pieces`].
+//!
 //! An `unwindow` of a product stays one operation, which the planner knows: see [`overlap`].
 
 use std::borrow::Cow;
@@ -11,15 +13,16 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::graph::{Dims, Graph, NodeId, Operands, Origin, TensorType};
-use crate::prim::{Emit, Lowering, Op, Unwindow};
+use crate::prim::{Emit, Lowering, Op, Reduction, Unwindow};
 
 use super::overlap;
+use super::pieces::Pieces;
 
 /// The graph with what is live, inputs and parameters; the same graph if there is nothing to expand.
 pub(super) fn expand(graph: &Graph) -> Cow<'_, Graph> {
     let live = graph.live();
     let stays = |id: &NodeId| live[id.index()] || graph.op(*id).leaf_name().is_some();
-    if !graph.ids().filter(stays).any(|id| expands(graph, graph.op(id), &graph.operands(id))) {
+    if !graph.ids().filter(stays).any(|id| expansion(graph, graph.op(id), &graph.operands(id)).is_some()) {
         return Cow::Borrowed(graph);
     }
     let mut new = Expander { graph: Graph::new(), origin: Origin::default(), parts: FxHashMap::default() };
@@ -45,10 +48,22 @@ pub(super) fn expand(graph: &Graph) -> Cow<'_, Graph> {
     Cow::Owned(new.graph)
 }
 
-/// True if the planner does not know the operation.
-fn expands(graph: &Graph, op: &Op, operands: &[NodeId]) -> bool {
+/// Into what an operation is expanded.
+enum Expansion {
+    /// Its own parts.
+    Own,
+    /// A fold in two steps.
+    Pieces(Reduction, Pieces),
+}
+
+/// How the operation is expanded, if the planner does not know it or knows a better way.
+fn expansion(graph: &Graph, op: &Op, operands: &[NodeId]) -> Option<Expansion> {
     let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| graph.ty(o)).collect();
-    op.infer(&types).is_ok_and(|ty| op.lowering(&types, &ty) == Lowering::Expand)
+    match op.lowering(&types, &op.infer(&types).ok()?) {
+        Lowering::Expand => Some(Expansion::Own),
+        Lowering::Reduce { reduction, axes } => Some(Expansion::Pieces(reduction, Pieces::of(&types[0].shape, &axes)?)),
+        _ => None,
+    }
 }
 
 /// The graph under construction.
@@ -90,11 +105,13 @@ impl Emit for Expander {
         if let Some(&id) = self.parts.get(&key) {
             return id;
         }
-        let id = if expands(&self.graph, &key.0, operands) {
-            key.0.expand(self, operands)
-        } else {
-            let pushed = self.graph.push(key.0.clone(), operands, self.origin.clone());
-            pushed.unwrap_or_else(|error| panic!("an expansion is well typed: {error}"))
+        let id = match expansion(&self.graph, &key.0, operands) {
+            Some(Expansion::Own) => key.0.expand(self, operands),
+            Some(Expansion::Pieces(reduction, pieces)) => pieces.emit(self, reduction, operands[0]),
+            None => {
+                let pushed = self.graph.push(key.0.clone(), operands, self.origin.clone());
+                pushed.unwrap_or_else(|error| panic!("an expansion is well typed: {error}"))
+            }
         };
         self.parts.insert(key, id);
         id

@@ -19,6 +19,7 @@ mod lower;
 mod memory;
 pub mod nested;
 mod overlap;
+mod pieces;
 mod print;
 mod product;
 mod remat;
