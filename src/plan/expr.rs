@@ -90,6 +90,11 @@ impl Exprs {
         data.weight <= INLINE_WEIGHT && (data.loads <= INLINE_LOADS || self.loads_few(id))
     }
 
+    /// True if the expression has a dear function, or as much work.
+    pub(super) fn is_dear(&self, id: ExprId) -> bool {
+        self.get(id).weight >= DEAR
+    }
+
     /// True if an expression that is not heavy loads few different elements, some of them several times.
     fn loads_few(&self, id: ExprId) -> bool {
         let mut loaded: SmallVec<[(NodeId, Strided); INLINE_LOADS as usize + 1]> = SmallVec::new();

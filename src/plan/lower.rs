@@ -24,6 +24,9 @@ use super::{Action, BufferId, KernelId, Place, RoutineCall, Step};
 /// A row of a kernel's scratch memory is at most this many bytes, so that it stays in the first-level cache. Longer rows are kept in full buffers.
 const MAX_SCRATCH_ROW: usize = 16 << 10;
 
+/// A phase of its own is worth the loop for rows of at least this many elements.
+const LEAST_PHASE: usize = 64;
+
 /// Where a buffer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
@@ -754,6 +757,9 @@ struct When {
 }
 
 /// When each member is computed: an inner value or fold in the first phase in which all that it reads is there, a row value likewise.
+///
+/// A dear function of another's result waits for the next phase if rows are short: the processor has one such function of several elements at hand then,
+/// rather than several of one, which wait for each other.
 fn phases(
     fused: &Fused<'_>,
     id: GroupId,
@@ -762,6 +768,10 @@ fn phases(
     position: &FxHashMap<NodeId, usize>,
 ) -> Vec<When> {
     let mut when: Vec<When> = Vec::with_capacity(members.len());
+    let inner: usize = loops.dims.iter().zip(&loops.inner).filter(|(_, inner)| **inner).map(|(&d, _)| d).product();
+    let parts = loops.has_inner() && (LEAST_PHASE..=MAX_SCRATCH_ROW / DType::F64.size()).contains(&inner);
+    // Whether a member's value is, in its phase, of a dear function or computed from one.
+    let mut dear: Vec<bool> = Vec::with_capacity(members.len());
     for member in members {
         let mut phase = 0;
         fused.exprs.leaves(member.body, &mut |source, _, _| {
@@ -770,6 +780,16 @@ fn phases(
             };
             phase = phase.max(when[s].last);
         });
+        let own = fused.exprs.is_dear(member.body);
+        let mut follows = false;
+        fused.exprs.leaves(member.body, &mut |source, _, _| {
+            follows |= position.get(&source).is_some_and(|&s| dear[s] && when[s].at == At::Inner(phase));
+        });
+        if own && follows && parts {
+            phase += 1;
+            follows = false;
+        }
+        dear.push(own || follows);
         let reach = loops.extent_of(&member.address);
         when.push(match (member.role, reach) {
             (Role::Fold(_), _) => When { at: At::Inner(phase), last: phase + 1 },
