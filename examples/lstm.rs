@@ -9,12 +9,14 @@
 //! The loop over the letters is a `scan`: the function is no longer for longer windows. With its defaults it goes
 //! from 2.91 nats a letter in the first epoch to 1.73 in the tenth, 1.84 on the last tenth of the play; letters drawn evenly would be 4.11.
 
+#[path = "shared/flags.rs"]
+mod flags;
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command};
 use cotangent::data::{self, Text};
 use cotangent::prelude::*;
 
@@ -32,13 +34,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::of(&command().get_matches())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    flags::exit(run(&Args::of(&command().get_matches())))
 }
 
 /// What an LSTM knows: output and cell.
@@ -143,58 +139,36 @@ fn written(write: &mut Executable, text: &Text, args: &Args) -> Result<String, B
 
 impl Args {
     fn of(m: &ArgMatches) -> Args {
-        let count = |name: &str| *m.get_one::<u64>(name).expect("has a default");
-        let word = |name: &str| m.get_one::<String>(name).expect("has a default").as_str();
         let quick = m.get_flag("quick");
         Args {
-            engine: if word("engine") == "interp" { Engine::Interp } else { Engine::Jit },
-            hidden: count("hidden") as usize,
-            length: count("length") as usize,
-            batch: count("batch") as usize,
-            epochs: if quick { 1 } else { count("epochs") },
-            lr: *m.get_one::<f64>("lr").expect("has a default"),
-            seed: count("seed"),
-            keep: if word("keep") == "carries" { Keep::Carries } else { Keep::All },
+            engine: flags::engine_of(m),
+            hidden: flags::extent_of(m, "hidden"),
+            length: flags::extent_of(m, "length"),
+            batch: flags::extent_of(m, "batch"),
+            epochs: if quick { 1 } else { flags::count_of(m, "epochs") },
+            lr: flags::rate_of(m),
+            seed: flags::count_of(m, "seed"),
+            keep: if flags::word_of(m, "keep") == "carries" { Keep::Carries } else { Keep::All },
             quick,
         }
     }
 }
 
 fn command() -> Command {
-    let count = |name: &'static str, default: &'static str, help: &'static str| {
-        let range = value_parser!(u64).range(1..=1 << 12);
-        Arg::new(name).long(name).value_name("N").default_value(default).value_parser(range).help(help)
-    };
-    let one_of = |name: &'static str, words: [&'static str; 2], help: &'static str| {
-        Arg::new(name).long(name).default_value(words[0]).value_parser(PossibleValuesParser::new(words)).help(help)
-    };
+    let extent = |name, default, help| flags::count_in(1..=1 << 12, name, default, help);
     Command::new("lstm")
         .about("Trains an LSTM on a play, letter by letter, in one compiled function")
-        .arg(one_of("engine", ["jit", "interp"], "What runs the step"))
-        .arg(count("hidden", "64", "Units of the LSTM"))
-        .arg(count("length", "50", "Letters of a window"))
-        .arg(count("batch", "16", "Windows in a step; the test text has 300 windows of 50 letters"))
-        .arg(count("epochs", "10", "Passes over the training text"))
-        .arg(
-            Arg::new("lr")
-                .long("lr")
-                .value_name("RATE")
-                .default_value("0.005")
-                .value_parser(value_parser!(f64))
-                .help("Learning rate of Adam"),
-        )
-        .arg(
-            Arg::new("seed")
-                .long("seed")
-                .value_name("N")
-                .default_value("0")
-                .value_parser(value_parser!(u64))
-                .help("Seed of the initial weights, of the order of the windows and of the text that is written"),
-        )
-        .arg(one_of(
+        .arg(flags::engine())
+        .arg(extent("hidden", "64", "Units of the LSTM"))
+        .arg(extent("length", "50", "Letters of a window"))
+        .arg(extent("batch", "16", "Windows in a step; the test text has 300 windows of 50 letters"))
+        .arg(extent("epochs", "10", "Passes over the training text"))
+        .arg(flags::rate("0.005", "Learning rate of Adam"))
+        .arg(flags::seed("Seed of the initial weights, of the order of the windows and of the text that is written"))
+        .arg(flags::word(
             "keep",
             ["all", "carries"],
             "What the gradient keeps of each letter rather than computing it again",
         ))
-        .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("Ten steps and a line of text"))
+        .arg(flags::quick("Ten steps and a line of text"))
 }

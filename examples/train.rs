@@ -9,29 +9,25 @@
 //! The model is the closure in `run`; everything else is a setting of the trainer. A table has the names of its columns in the first line; one of them is to be told from the
 //! others, which are numbers.
 
+#[path = "shared/flags.rs"]
+mod flags;
+
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command};
 use cotangent::data::{self, Examples, Normalizer};
 use cotangent::nn::{Dropout, Linear, Module};
 use cotangent::prelude::*;
 use cotangent::train::{EarlyStopping, Trainer};
 
 fn main() -> ExitCode {
-    match run(&command().get_matches()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    flags::exit(run(&command().get_matches()))
 }
 
 fn run(args: &ArgMatches) -> Result<(), Box<dyn Error>> {
-    let count = |name: &str| *args.get_one::<u64>(name).expect("has a default");
-    let width = count("width") as usize;
+    let width = flags::extent_of(args, "width");
     let Data { parts: [train, validation, test], classes } = load(args)?;
     let features = train.column("x")?.shape()[1];
 
@@ -47,8 +43,8 @@ fn run(args: &ArgMatches) -> Result<(), Box<dyn Error>> {
         },
         |loss| AdamW::new(3e-3).clip_by_global_norm(1.0).minimize(loss),
     )
-    .batch(count("batch") as usize)
-    .epochs(if args.get_flag("quick") { 2 } else { count("epochs") })
+    .batch(flags::extent_of(args, "batch"))
+    .epochs(if args.get_flag("quick") { 2 } else { flags::count_of(args, "epochs") })
     .early_stopping("loss", EarlyStopping::new(5))
     .on_epoch(|report| {
         let validation = report.validation.map(ToString::to_string).unwrap_or_default();
@@ -112,24 +108,14 @@ fn read(path: &str, _: &str) -> Result<(Examples, Vec<String>), Box<dyn Error>> 
 }
 
 fn command() -> Command {
-    let count = |name: &'static str, default: &'static str, help: &'static str| {
-        let range = value_parser!(u64).range(1..=1 << 16);
-        Arg::new(name).long(name).value_name("N").default_value(default).value_parser(range).help(help)
-    };
+    let file = Arg::new("data").long("data").value_name("FILE").requires("target");
+    let column = Arg::new("target").long("target").value_name("COLUMN").requires("data");
     Command::new("train")
         .about("Trains a network with one hidden layer, and tells how it goes")
-        .arg(count("width", "64", "Units of the hidden layer"))
-        .arg(count("epochs", "30", "Passes over the training part, at most"))
-        .arg(count("batch", "32", "Examples in a step"))
-        .arg(
-            Arg::new("data")
-                .long("data")
-                .value_name("FILE")
-                .requires("target")
-                .help("A CSV file in place of the digits"),
-        )
-        .arg(
-            Arg::new("target").long("target").value_name("COLUMN").requires("data").help("The column with the classes"),
-        )
-        .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("Two epochs"))
+        .arg(flags::count("width", "64", "Units of the hidden layer"))
+        .arg(flags::count("epochs", "30", "Passes over the training part, at most"))
+        .arg(flags::count("batch", "32", "Examples in a step"))
+        .arg(file.help("A CSV file in place of the digits"))
+        .arg(column.help("The column with the classes"))
+        .arg(flags::quick("Two epochs"))
 }

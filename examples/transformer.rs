@@ -11,12 +11,14 @@
 //! the first epoch to 1.63 in the tenth, 1.76 on the last tenth of the play; letters drawn evenly would be 4.11. The mean of the ten
 //! steps of `--quick` is 4.01, on both engines.
 
+#[path = "shared/flags.rs"]
+mod flags;
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command};
 use cotangent::data::{self, Text};
 use cotangent::prelude::*;
 
@@ -42,13 +44,7 @@ struct Net {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::of(&command().get_matches())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    flags::exit(run(&Args::of(&command().get_matches())))
 }
 
 /// The parameters of a layer.
@@ -212,65 +208,37 @@ fn written(write: &mut Executable, text: &Text, begin: &Text, args: &Args) -> Re
 
 impl Args {
     fn of(m: &ArgMatches) -> Args {
-        let count = |name: &str| *m.get_one::<u64>(name).expect("has a default");
         let quick = m.get_flag("quick");
-        let extent = |name: &str| count(name) as usize;
         Args {
-            engine: match m.get_one::<String>("engine").expect("has a default").as_str() {
-                "interp" => Engine::Interp,
-                _ => Engine::Jit,
-            },
+            engine: flags::engine_of(m),
             net: Net {
-                layers: extent("layers"),
-                width: extent("width"),
-                heads: extent("heads"),
-                length: extent("length"),
+                layers: flags::extent_of(m, "layers"),
+                width: flags::extent_of(m, "width"),
+                heads: flags::extent_of(m, "heads"),
+                length: flags::extent_of(m, "length"),
                 letters: 0,
             },
-            batch: extent("batch"),
-            epochs: if quick { 1 } else { count("epochs") },
-            lr: *m.get_one::<f64>("lr").expect("has a default"),
-            seed: count("seed"),
+            batch: flags::extent_of(m, "batch"),
+            epochs: if quick { 1 } else { flags::count_of(m, "epochs") },
+            lr: flags::rate_of(m),
+            seed: flags::count_of(m, "seed"),
             quick,
         }
     }
 }
 
 fn command() -> Command {
-    let count = |name: &'static str, default: &'static str, help: &'static str| {
-        let range = value_parser!(u64).range(1..=1 << 10);
-        Arg::new(name).long(name).value_name("N").default_value(default).value_parser(range).help(help)
-    };
+    let extent = |name, default, help| flags::count_in(1..=1 << 10, name, default, help);
     Command::new("transformer")
         .about("Trains a transformer on a play, letter by letter, in one compiled function")
-        .arg(
-            Arg::new("engine")
-                .long("engine")
-                .default_value("jit")
-                .value_parser(PossibleValuesParser::new(["jit", "interp"]))
-                .help("What runs the step"),
-        )
-        .arg(count("layers", "2", "Layers"))
-        .arg(count("width", "64", "Features of a position"))
-        .arg(count("heads", "4", "Heads of the attention; they divide the width"))
-        .arg(count("length", "64", "Letters of a window"))
-        .arg(count("batch", "16", "Windows in a step"))
-        .arg(count("epochs", "10", "Passes over the training text"))
-        .arg(
-            Arg::new("lr")
-                .long("lr")
-                .value_name("RATE")
-                .default_value("0.004")
-                .value_parser(value_parser!(f64))
-                .help("The largest learning rate of Adam"),
-        )
-        .arg(
-            Arg::new("seed")
-                .long("seed")
-                .value_name("N")
-                .default_value("0")
-                .value_parser(value_parser!(u64))
-                .help("Seed of the initial weights, of the order of the windows and of the text that is written"),
-        )
-        .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("Ten steps and a line of text"))
+        .arg(flags::engine())
+        .arg(extent("layers", "2", "Layers"))
+        .arg(extent("width", "64", "Features of a position"))
+        .arg(extent("heads", "4", "Heads of the attention; they divide the width"))
+        .arg(extent("length", "64", "Letters of a window"))
+        .arg(extent("batch", "16", "Windows in a step"))
+        .arg(extent("epochs", "10", "Passes over the training text"))
+        .arg(flags::rate("0.004", "The largest learning rate of Adam"))
+        .arg(flags::seed("Seed of the initial weights, of the order of the windows and of the text that is written"))
+        .arg(flags::quick("Ten steps and a line of text"))
 }

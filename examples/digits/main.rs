@@ -7,6 +7,8 @@
 //! ```
 
 mod args;
+#[path = "../shared/flags.rs"]
+mod flags;
 mod show;
 
 use std::error::Error;
@@ -19,14 +21,7 @@ use cotangent::prelude::*;
 use args::Args;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    flags::exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {

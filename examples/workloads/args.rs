@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, Command, value_parser};
-use cotangent::{Engine, Options};
+use clap::{Arg, Command};
+use cotangent::Options;
 
+use crate::flags;
 use crate::models::WORKLOADS;
 
 /// The settings of a run.
@@ -27,16 +28,15 @@ impl Args {
     /// Reads the command line. On a wrong flag or value, prints what is wrong and exits with code 2.
     pub fn parse() -> Args {
         let m = command().get_matches();
-        let engine = match m.get_one::<String>("engine").map(String::as_str) {
-            Some("interp") => Engine::Interp,
-            _ => Engine::Jit,
-        };
         let quick = m.get_flag("quick");
         let seconds = if quick { 0.0 } else { *m.get_one::<f64>("seconds").expect("has a default") };
         Args {
             workload: m.get_one::<String>("workload").expect("is required").clone(),
-            data: m.get_one::<PathBuf>("data").cloned(),
-            options: Options { threads: m.get_one::<NonZero<usize>>("threads").copied(), ..Options::engine(engine) },
+            data: flags::folder_of(&m).cloned(),
+            options: Options {
+                threads: m.get_one::<NonZero<usize>>("threads").copied(),
+                ..Options::engine(flags::engine_of(&m))
+            },
             profile: m.get_flag("profile"),
             timed: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_secs_f64(if quick { 0.0 } else { 0.3 }),
@@ -69,22 +69,10 @@ fn command() -> Command {
                 .value_parser(seconds)
                 .help("How long steps are timed"),
         )
-        .arg(
-            Arg::new("data")
-                .long("data")
-                .value_name("DIR")
-                .value_parser(value_parser!(PathBuf))
-                .help("Folder with W1.npz and so on; otherwise inputs and parameters are drawn"),
-        )
-        .arg(
-            Arg::new("engine")
-                .long("engine")
-                .default_value("jit")
-                .value_parser(PossibleValuesParser::new(["jit", "interp"]))
-                .help("What runs the step"),
-        )
-        .arg(Arg::new("profile").long("profile").action(ArgAction::SetTrue).help("Tells where the time of a step goes"))
-        .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("No warm-up and only a few timed steps"))
+        .arg(flags::folder("Folder with W1.npz and so on; otherwise inputs and parameters are drawn"))
+        .arg(flags::engine())
+        .arg(flags::switch("profile", "Tells where the time of a step goes"))
+        .arg(flags::quick("No warm-up and only a few timed steps"))
 }
 
 fn threads(text: &str) -> Result<NonZero<usize>, String> {

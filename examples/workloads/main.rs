@@ -27,6 +27,8 @@
 
 mod args;
 mod data;
+#[path = "../shared/flags.rs"]
+mod flags;
 mod measure;
 mod models;
 mod npz;
@@ -39,13 +41,7 @@ use args::Args;
 use data::Data;
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    flags::exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
