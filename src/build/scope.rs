@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A method that pushes more than one node opens a scope first and keeps the guard until it returns. A method that pushes one node under another name than
-//! the operation's needs none: [`Builder::push_as`] names it in errors.
+//! the operation's needs none: [`Builder::push_as`] names it in errors. The import of a model opens a scope for each of the model's nodes.
 
 use rustc_hash::FxHashMap;
 
@@ -31,7 +31,7 @@ pub(super) struct Call {
 
 /// An open scope. Dropping it closes the scope.
 #[must_use = "a scope closes when its guard is dropped"]
-pub(super) struct Scope<'g> {
+pub(crate) struct Scope<'g> {
     builder: &'g Builder,
     /// The path before, `None` if the scope is the outermost.
     outer: Option<Name>,
@@ -53,7 +53,7 @@ impl Builder {
     /// # Panics
     /// If an operand belongs to another builder.
     #[track_caller]
-    pub(super) fn scope(&self, method: &'static str, operands: &[Tensor<'_>]) -> Scope<'_> {
+    pub(crate) fn scope(&self, method: &'static str, operands: &[Tensor<'_>]) -> Scope<'_> {
         let operands = self.own_all(operands);
         let mut call = self.call.borrow_mut();
         let outer = call.as_mut().map(|call| {

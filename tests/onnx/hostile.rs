@@ -7,82 +7,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::archive;
 use super::models::{Sample, folder, samples};
-
-/// A message of the protocol buffers' wire format, written by hand.
-#[derive(Clone, Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(mut self, mut n: u64) -> Message {
-        while n >= 128 {
-            self.0.push(n as u8 | 128);
-            n >>= 7;
-        }
-        self.0.push(n as u8);
-        self
-    }
-
-    fn int(self, field: u64, n: i64) -> Message {
-        self.varint(field << 3).varint(n as u64)
-    }
-
-    fn bytes(self, field: u64, bytes: &[u8]) -> Message {
-        let mut message = self.varint(field << 3 | 2).varint(bytes.len() as u64);
-        message.0.extend(bytes);
-        message
-    }
-
-    fn text(self, field: u64, text: &str) -> Message {
-        self.bytes(field, text.as_bytes())
-    }
-
-    fn message(self, field: u64, inner: &Message) -> Message {
-        self.bytes(field, &inner.0)
-    }
-}
-
-fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> Message {
-    let message = inputs.iter().fold(Message::default(), |m, name| m.text(1, name));
-    outputs.iter().fold(message, |m, name| m.text(2, name)).text(4, operator)
-}
-
-/// An `f32` tensor of these extents without data, or with them.
-fn tensor(name: &str, dims: &[i64], data: &[u8]) -> Message {
-    let message = dims.iter().fold(Message::default(), |m, &d| m.int(1, d)).int(2, 1).text(8, name);
-    if data.is_empty() { message } else { message.bytes(9, data) }
-}
-
-/// An `f32` input of these extents.
-fn input(name: &str, dims: &[i64]) -> Message {
-    let shape = dims.iter().fold(Message::default(), |m, &d| m.message(1, &Message::default().int(1, d)));
-    let tensor = Message::default().int(1, 1).message(2, &shape);
-    Message::default().text(1, name).message(2, &Message::default().message(1, &tensor))
-}
-
-struct Graph {
-    nodes: Vec<Message>,
-    initializers: Vec<Message>,
-    inputs: Vec<Message>,
-    outputs: Vec<&'static str>,
-}
-
-fn graph(nodes: Vec<Message>, inputs: Vec<Message>, output: &'static str) -> Graph {
-    Graph { nodes, initializers: Vec::new(), inputs, outputs: vec![output] }
-}
+use super::wire::{Graph, Message, graph, input, node, tensor};
 
 impl Graph {
-    fn message(&self) -> Message {
-        let message = self.nodes.iter().fold(Message::default(), |m, n| m.message(1, n));
-        let message = self.initializers.iter().fold(message, |m, t| m.message(5, t));
-        let message = self.inputs.iter().fold(message, |m, i| m.message(11, i));
-        self.outputs.iter().fold(message, |m, name| m.message(12, &Message::default().text(1, name)))
-    }
-
-    fn model(&self) -> Vec<u8> {
-        let opset = Message::default().int(2, 18);
-        Message::default().int(1, 8).message(7, &self.message()).message(8, &opset).0
-    }
-
     fn import_error(&self) -> ImportError {
         let model = Model::from_bytes(self.model()).expect("the file itself is whole");
         model.import(&Bindings::new()).expect_err("the graph is broken")

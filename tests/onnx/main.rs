@@ -6,3 +6,5 @@ mod export;
 mod hostile;
 mod models;
 mod nodes;
+mod numbers;
+mod wire;

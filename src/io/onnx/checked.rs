@@ -23,7 +23,7 @@ pub(super) trait Checked<'g>: Sized {
     fn f(self, f: ScalarFn) -> Made<'g>;
     /// A scalar function of two tensors that broadcast.
     fn f2(self, f: ScalarFn, other: Tensor<'g>) -> Made<'g>;
-    /// A scalar function of the tensor and a number of its type.
+    /// A scalar function of the tensor and a number, of its type, or of single precision where that has 16 bits.
     fn with(self, f: ScalarFn, number: f64) -> Made<'g>;
     /// Where this holds, `a`, elsewhere `b`; all broadcast.
     fn choose(self, a: Tensor<'g>, b: Tensor<'g>) -> Made<'g>;
@@ -55,6 +55,8 @@ pub(super) trait Checked<'g>: Sized {
     fn padded(self, widths: &[(usize, usize)], value: f64) -> Made<'g>;
     /// The product of matrices, with leading axes that broadcast; vectors are rows on the left and columns on the right.
     fn product(self, other: Tensor<'g>) -> Made<'g>;
+    /// The elements in single precision at least: within a node, those that were not rounded yet.
+    fn wide(self) -> Made<'g>;
     /// A number of this tensor's element type.
     fn number(self, value: f64) -> Tensor<'g>;
     /// A tensor of this type with one number in it.
@@ -76,7 +78,8 @@ impl<'g> Checked<'g> for Tensor<'g> {
     }
 
     fn with(self, f: ScalarFn, number: f64) -> Made<'g> {
-        self.f2(f, self.number(number))
+        let dtype = if self.dtype().is_half() { DType::F32 } else { self.dtype() };
+        self.f2(f, self.builder().constant(Array::full(&TensorType::new(dtype, []), number)))
     }
 
     fn choose(self, a: Tensor<'g>, b: Tensor<'g>) -> Made<'g> {
@@ -230,6 +233,10 @@ impl<'g> Checked<'g> for Tensor<'g> {
             result = result.squeezed(result.rank() - if b.rank() == 1 { 1 } else { 2 })?;
         }
         Ok(result)
+    }
+
+    fn wide(self) -> Made<'g> {
+        if self.dtype() == DType::F64 { Ok(self) } else { self.to(DType::F32) }
     }
 
     fn number(self, value: f64) -> Tensor<'g> {

@@ -385,7 +385,11 @@ impl<'n, 'g> Importer<'n, 'g> {
         }
         let seen = RefCell::default();
         let node = Node { importer: self, scope, proto, version, operands, seen };
+        // What is computed within a node is rounded to 16 bits at its end only. The nodes of a graph inside it round each.
+        let holds_graph = proto.attribute.iter().any(|a| a.g.is_some());
+        let scope = (!holds_graph).then(|| self.g.scope(operator.name, &[]));
         let results = (operator.import)(&node)?;
+        drop(scope);
         let seen = node.seen.borrow();
         let ignored = |name: &str| name == "consumed_inputs" || operator.ignores.contains(&name);
         let names = proto.attribute.iter().filter_map(|a| a.name.as_deref());

@@ -1,7 +1,7 @@
 //! Normalizations, attention, losses.
 
 use crate::build::Tensor;
-use crate::graph::{DType, Dims};
+use crate::graph::Dims;
 use crate::prim::Reduction;
 use crate::scalar::ScalarFn;
 
@@ -54,11 +54,6 @@ fn moments<'g>(x: Tensor<'g>, axes: &[usize]) -> Result<(Tensor<'g>, Tensor<'g>)
     Ok((mean(x, axes)?, x.variance_keep(&signed[..], 0)))
 }
 
-/// The operand in single precision at least, in which statistics are computed.
-fn wide<'g>(x: Tensor<'g>) -> Made<'g> {
-    if x.dtype() == DType::F64 { Ok(x) } else { x.to(DType::F32) }
-}
-
 fn batch_normalization<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let x = node.float_input(0)?;
     if x.rank() < 1 {
@@ -70,10 +65,12 @@ fn batch_normalization<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         node.expect_int("spatial", 1)?;
     }
     let training = node.version >= 14 && node.flag("training_mode", false)?;
+    // The statistics may have more precision than what they scale.
+    let (dtype, x) = (x.dtype(), x.wide()?);
     let vectors: Result<Vec<Tensor<'g>>, Fault> =
         (1..5).map(|i| by_channel(node.float_input(i)?, x)?.to(x.dtype())).collect();
     let [gain, bias, mean, variance] = vectors?[..] else { return invalid("takes five operands") };
-    let scaled = |x: Tensor<'g>| x.f2(ScalarFn::Mul, gain)?.f2(ScalarFn::Add, bias);
+    let scaled = |x: Tensor<'g>| x.f2(ScalarFn::Mul, gain)?.f2(ScalarFn::Add, bias)?.to(dtype);
     if !training {
         let y = scaled(standardize(x, mean, variance, eps)?)?;
         // Results of training, which older versions list, are not used in inference.
@@ -111,7 +108,7 @@ fn layer_normalization<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let eps = node.float("epsilon", 1e-5f32 as f64)?;
     node.int("stash_type", 1)?;
     let axes: Dims = (from..x.rank()).collect();
-    let wide = wide(x)?;
+    let wide = x.wide()?;
     let (mean, variance) = moments(wide, &axes)?;
     let inverse = variance.with(ScalarFn::Add, eps)?.f(ScalarFn::Rsqrt)?;
     let mut y = wide.f2(ScalarFn::Sub, mean)?.f2(ScalarFn::Mul, inverse)?.to(x.dtype())?;
@@ -140,7 +137,7 @@ fn group_normalization<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     node.int("stash_type", 1)?;
     let grouped: Vec<usize> =
         [shape[0], groups, shape[1] / groups].into_iter().chain(shape[2..].iter().copied()).collect();
-    let wide = wide(x)?.shaped(grouped)?;
+    let wide = x.wide()?.shaped(grouped)?;
     let axes: Dims = (2..wide.rank()).collect();
     let (mean, variance) = moments(wide, &axes)?;
     let y = standardize(wide, mean, variance, node.float("epsilon", 1e-5f32 as f64)?)?.to(x.dtype())?;
@@ -159,7 +156,7 @@ fn rms_normalization<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let eps = node.float("epsilon", 1e-5f32 as f64)?;
     node.int("stash_type", 1)?;
     let axes: Dims = (from..x.rank()).collect();
-    let wide = wide(x)?;
+    let wide = x.wide()?;
     let square = mean(wide.f2(ScalarFn::Mul, wide)?, &axes)?;
     let inverse = square.with(ScalarFn::Add, eps)?.f(ScalarFn::Rsqrt)?;
     let y = wide.f2(ScalarFn::Mul, inverse)?.to(x.dtype())?;

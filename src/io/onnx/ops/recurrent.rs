@@ -1,6 +1,7 @@
 //! Recurrent layers, as scans over the steps.
 //!
-//! What the inputs of all steps contribute to the gates is one product before the scan; each step adds what the state contributes.
+//! What the inputs of all steps contribute to the gates is one product before the scan; each step adds what the state contributes. Of layers of 16 bits, all
+//! of it is in single precision; the results are rounded.
 
 use crate::build::{Scan, Tensor};
 use crate::graph::DType;
@@ -246,15 +247,17 @@ fn layer<'g>(node: &Node<'_, 'g>, kind: Kind) -> Results<'g> {
         return invalid(format!("the hidden size is {given}, the weight {}", r.ty()));
     }
     let (n, gates) = (reverses.len(), kind.gates());
+    let dtype = x.dtype();
+    let x = x.wide()?;
     let expect = |t: Tensor<'g>, shape: &[usize], what: &str| {
-        if t.shape()[..] == *shape && t.dtype() == x.dtype() {
-            return Ok(t);
+        if t.shape()[..] == *shape && t.dtype() == dtype {
+            return t.wide();
         }
-        invalid(format!("{what} is {}, expected {}{shape:?}", t.ty(), x.dtype()))
+        invalid(format!("{what} is {}, expected {dtype}{shape:?}", t.ty()))
     };
     let rows = gates.saturating_mul(hidden);
-    expect(w, &[n, rows, x.shape()[2]], "the weight")?;
-    expect(r, &[n, rows, hidden], "the recurrence weight")?;
+    let w = expect(w, &[n, rows, x.shape()[2]], "the weight")?;
+    let r = expect(r, &[n, rows, hidden], "the recurrence weight")?;
     let bias = node.optional(3)?.map(|b| expect(b, &[n, rows.saturating_mul(2)], "the bias")).transpose()?;
     let initial = |i: usize| -> Made<'g> {
         match node.optional(i)? {
@@ -337,10 +340,10 @@ fn layer<'g>(node: &Node<'_, 'g>, kind: Kind) -> Results<'g> {
         y = y.permute(&[2, 0, 1, 3])?;
         h = h.permute(&[1, 0, 2])?;
     }
-    results.extend([y.into(), h.into()]);
+    results.extend([y.to(dtype)?.into(), h.to(dtype)?.into()]);
     if kind == Kind::Lstm {
         let c = concat(&last_cells, 0)?;
-        results.push(if by_batch { c.permute(&[1, 0, 2])? } else { c }.into());
+        results.push(if by_batch { c.permute(&[1, 0, 2])? } else { c }.to(dtype)?.into());
     }
     Ok(results)
 }

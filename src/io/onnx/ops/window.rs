@@ -342,8 +342,7 @@ fn average_pool<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let x = node.float_input(0)?;
     let geometry = pool(node, x)?;
     let with_padding = node.flag("count_include_pad", false)?;
-    let sum = geometry.slide(x, 0.0)?.fold(Reduction::Sum, &geometry.inner(), false)?;
-    let mut result = sum;
+    let mut result = geometry.slide(x, 0.0)?.fold(Reduction::Sum, &geometry.inner(), false)?.wide()?;
     // The count of a window is the product of those of its axes.
     for i in 0..geometry.extents.len() {
         let sizes: Vec<f64> = geometry.sizes(i, with_padding).into_iter().map(|n| n as f64).collect();
@@ -354,11 +353,11 @@ fn average_pool<'g>(node: &Node<'_, 'g>) -> Results<'g> {
             (true, Some(&size)) => result.with(ScalarFn::Div, size)?,
             _ => {
                 let sizes = Array::new(&extents[..], sizes).map_err(|e| Fault::Invalid(e.to_string()))?;
-                result.f2(ScalarFn::Div, node.g().constant(sizes).to(x.dtype())?)?
+                result.f2(ScalarFn::Div, node.g().constant(sizes).to(result.dtype())?)?
             }
         };
     }
-    one(Ok(result))
+    one(result.to(x.dtype()))
 }
 
 /// The `p`-norm of what a fold of powers makes.

@@ -1,0 +1,152 @@
+//! Numbers at the ends of what operators are given: half precision, ties, windows that lie in the padding.
+
+use cotangent::half::f16;
+use cotangent::io::onnx::{Bindings, Model};
+use cotangent::{Array, DType, Engine, Options, RunError};
+
+use super::wire::{Graph, Message, Value, graph, node, typed_input, with};
+
+fn hf(dims: &[usize], values: impl IntoIterator<Item = f32>) -> Array {
+    Array::new(dims, values.into_iter().map(f16::from_f32).collect::<Vec<_>>()).expect("as many as the extents say")
+}
+
+/// The results of a model on both engines, which agree.
+fn run_graph(graph: &Graph, inputs: &[(&str, &Array)]) -> Result<Vec<Array>, RunError> {
+    let model = Model::from_bytes(graph.model()).expect("the file is whole");
+    let imported = model.import(&Bindings::new()).unwrap_or_else(|e| panic!("{e}"));
+    let [first, second] = [Engine::Interp, Engine::Jit].map(|engine| {
+        let mut program = imported.program().compile(&Options::engine(engine)).expect("it compiles");
+        let outputs = program.run(inputs)?;
+        Ok(outputs.iter().map(|(_, array)| array.clone()).collect::<Vec<Array>>())
+    });
+    assert_eq!(first, second);
+    first
+}
+
+/// The results of one node, by as many names as `outputs`.
+fn run(node: Message, inputs: &[(&str, &Array)], outputs: &[&'static str]) -> Result<Vec<Array>, RunError> {
+    let declared = inputs.iter().map(|(name, array)| {
+        let dims: Vec<i64> = array.shape().iter().map(|&d| d as i64).collect();
+        typed_input(name, array.dtype(), &dims)
+    });
+    let mut graph = graph(vec![node], declared.collect(), "y");
+    graph.outputs = outputs.to_vec();
+    run_graph(&graph, inputs)
+}
+
+/// The only result of a node with operands `x`, `a`, `b` ..., in `f64`.
+fn result(operator: &str, attributes: &[(&str, Value<'_>)], inputs: &[(&str, &Array)]) -> Vec<f64> {
+    let names: Vec<&str> = inputs.iter().map(|i| i.0).collect();
+    let node = with(node(operator, &names, &["y"]), attributes);
+    let y = run(node, inputs, &["y"]).expect("it runs").swap_remove(0);
+    assert_eq!(y.dtype(), inputs[0].1.dtype());
+    y.to_f64_vec()
+}
+
+/// 40,000 and 60,032 in turn, whose sums are beyond the largest `f16`.
+fn large() -> Array {
+    hf(&[1, 2, 4, 4], (0..32).map(|i| 40_000.0 + 20_032.0 * (i % 2) as f32))
+}
+
+#[test]
+fn a_node_rounds_to_half_precision_at_its_end_only() {
+    let x = large();
+    let ones = hf(&[2], [1.0; 2]);
+    let zeros = hf(&[2], [0.0; 2]);
+    let kernel = || ("kernel_shape", Value::Ints(&[3, 3]));
+    let pads = || ("pads", Value::Ints(&[1, 1, 1, 1]));
+    let means = [
+        result("GlobalAveragePool", &[], &[("x", &x)]),
+        result("ReduceMean", &[], &[("x", &x)]),
+        result("AveragePool", &[("kernel_shape", Value::Ints(&[2, 2]))], &[("x", &x)]),
+    ];
+    for (i, mean) in means.iter().enumerate() {
+        assert!(mean.iter().all(|&m| m == 50_016.0), "{i}: {mean:?}");
+    }
+    // Counts of elements differ at the edges.
+    let edges = result("AveragePool", &[kernel(), pads()], &[("x", &x)]);
+    assert!(edges.iter().all(|&m| (43_000.0..57_000.0).contains(&m)), "{edges:?}");
+
+    // The squares are beyond the range, the roots of their sums are not.
+    let small = hf(&[1, 1, 2, 2], [300.0, 400.0, 0.0, 0.0]);
+    assert_eq!(result("GlobalLpPool", &[], &[("x", &small)]), [500.0]);
+    assert_eq!(result("LpPool", &[("kernel_shape", Value::Ints(&[2, 2]))], &[("x", &small)]), [500.0]);
+    assert_eq!(result("ReduceL2", &[], &[("x", &small)]), [500.0]);
+    let unit = result("LpNormalization", &[("axis", Value::Int(3))], &[("x", &small)]);
+    assert!((unit[0] - 0.6).abs() < 1e-3 && (unit[1] - 0.8).abs() < 1e-3, "{unit:?}");
+
+    for (operator, operands) in [
+        ("InstanceNormalization", vec![("x", &x), ("gain", &ones), ("bias", &zeros)]),
+        ("MeanVarianceNormalization", vec![("x", &x)]),
+    ] {
+        let y = result(operator, &[], &operands);
+        let right = |(i, y): (usize, &f64)| *y == if i % 2 == 0 { -1.0 } else { 1.0 };
+        assert!(y.iter().enumerate().all(right), "{operator}: {y:?}");
+    }
+}
+
+/// The count of elements is no number of half precision.
+#[test]
+fn counts_are_not_rounded_to_half_precision() {
+    let x = hf(&[1, 1, 70_000], (0..70_000).map(|i| [1.0, 3.0][i % 2]));
+    assert_eq!(result("GlobalAveragePool", &[], &[("x", &x)]), [2.0]);
+    assert_eq!(result("ReduceMean", &[], &[("x", &x)]), [2.0]);
+}
+
+#[test]
+fn the_statistics_of_a_batch_norm_keep_their_precision() {
+    let x = hf(&[1, 1, 2], [60_000.0, 2048.0]);
+    let one = |v: f32| Array::from([v]);
+    // The variance is beyond the largest `f16`, and the mean has more digits than it keeps.
+    let (gain, bias, mean, variance) = (one(1.0), one(0.0), one(2049.5), one(1e8));
+    let operands = [("x", &x), ("gain", &gain), ("bias", &bias), ("mean", &mean), ("variance", &variance)];
+    let y = result("BatchNormalization", &[("epsilon", Value::Float(0.0))], &operands);
+    let expected = hf(&[2], [(60_000.0 - 2049.5) / 1e4, (2048.0 - 2049.5) / 1e4]).to_f64_vec();
+    assert!(y.iter().zip(&expected).all(|(y, e)| (y - e).abs() <= e.abs() / 1024.0), "{y:?} {expected:?}");
+}
+
+#[test]
+fn a_recurrent_layer_rounds_at_its_end_only() {
+    let (x, w, r) = (hf(&[2, 1, 1], [300.0, 300.0]), hf(&[1, 1, 1], [400.0]), hf(&[1, 1, 1], [400.0]));
+    let attributes = [
+        ("hidden_size", Value::Int(1)),
+        ("activations", Value::Texts(&["Affine"])),
+        ("activation_alpha", Value::Floats(&[0.0025])),
+        ("activation_beta", Value::Floats(&[0.0])),
+    ];
+    // The sums are 120,000 and 240,000, the states 300 and 600.
+    assert_eq!(result("RNN", &attributes, &[("x", &x), ("w", &w), ("r", &r)]), [300.0, 600.0]);
+}
+
+/// The nodes of a branch are nodes of their own: each rounds.
+#[test]
+fn the_nodes_of_a_branch_round_each() {
+    let body = |operator| Graph {
+        nodes: vec![node(operator, &["x", "x"], &["twice"]), node("Sub", &["twice", "x"], &["z"])],
+        initializers: Vec::new(),
+        inputs: Vec::new(),
+        outputs: vec!["z"],
+    };
+    let x = hf(&[1], [60_000.0]);
+    let known = Message::default().int(1, 1).int(2, 9).text(8, "c").bytes(9, &[1]);
+    for constant in [true, false] {
+        let branch = with(
+            node("If", &["c"], &["y"]),
+            &[
+                ("then_branch", Value::Graph(body("Add").message())),
+                ("else_branch", Value::Graph(body("Mul").message())),
+            ],
+        );
+        let mut graph = graph(vec![branch], vec![typed_input("x", DType::F16, &[1])], "y");
+        let truth = Array::from([true]);
+        let mut inputs = vec![("x", &x)];
+        if constant {
+            graph.initializers.push(known.clone());
+        } else {
+            graph.inputs.push(typed_input("c", DType::Bool, &[1]));
+            inputs.push(("c", &truth));
+        }
+        let y = run_graph(&graph, &inputs).expect("it runs").swap_remove(0);
+        assert_eq!(y.to_f64_vec(), [f64::INFINITY], "constant: {constant}");
+    }
+}
