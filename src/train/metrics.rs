@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::array::Array;
 use crate::build::Tensor;
-use crate::graph::DType;
+use crate::graph::{DType, TensorType};
 
 /// How the values of batches become that of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Metrics {
         self.values.iter().map(|(name, value)| (&**name, *value))
     }
 
-    /// Counts, `f32[classes, classes]`: row `i`, column `j` is how many examples of class `i` were taken for class `j`.
+    /// Counts, `f64[classes, classes]`: row `i`, column `j` is how many examples of class `i` were taken for class `j`.
     pub fn confusion(&self) -> Option<&Array> {
         self.counts.get("confusion")
     }
@@ -111,8 +111,12 @@ impl fmt::Display for Metrics {
 pub(super) struct Sums {
     examples: f64,
     values: BTreeMap<String, f64>,
+    /// In `f64`, which counts on where `f32` stays at 2^24.
     counts: BTreeMap<String, Array>,
 }
+
+/// What [`Sums::write`] puts before the names of measures.
+const VALUE: &str = "sum.value.";
 
 impl Sums {
     /// Adds the measures of a batch. `outputs` gives the results by name.
@@ -129,10 +133,11 @@ impl Sums {
                 *self.values.entry(name.clone()).or_default() += result.get_f64(0) * examples as f64;
                 continue;
             }
-            let sum = self.counts.entry(name.clone()).or_insert_with(|| Array::zeros(&result.ty()));
-            if let (Ok(sum), Ok(more)) = (sum.as_mut_slice::<f32>(), result.as_slice::<f32>()) {
-                sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-            }
+            let ty = result.ty().with_dtype(DType::F64);
+            let sum = self.counts.entry(name.clone()).or_insert_with(|| Array::zeros(&ty));
+            assert!(sum.ty() == ty, "counts of `{name}` are {} in one batch and {ty} in another", sum.ty());
+            let sum = sum.as_mut_slice::<f64>().expect("counts are f64");
+            sum.iter_mut().enumerate().for_each(|(i, sum)| *sum += result.get_f64(i));
         }
     }
 
@@ -145,17 +150,49 @@ impl Sums {
         metrics
     }
 
-    /// The sums of scalars as texts without loss, for a checkpoint. Counts are not kept.
-    pub(super) fn write(&self, to: &mut BTreeMap<String, String>) {
-        to.insert("sum.examples".to_owned(), bits(self.examples));
-        to.extend(self.values.iter().map(|(name, value)| (format!("sum.value.{name}"), bits(*value))));
+    /// The measures that are summed, in alphabetical order, with the types of counts.
+    pub(super) fn measures(&self) -> Vec<String> {
+        let counts = self.counts.iter().map(|(name, counts)| format!("{name} {}", counts.ty()));
+        let mut measures: Vec<String> = self.values.keys().cloned().chain(counts).collect();
+        measures.sort_unstable();
+        measures
     }
 
-    /// What [`Sums::write`] wrote.
-    pub(super) fn read(from: &BTreeMap<String, String>) -> Option<Sums> {
-        let values =
-            from.iter().filter_map(|(key, text)| Some((key.strip_prefix("sum.value.")?.to_owned(), number(text)?)));
-        Some(Sums { examples: number(from.get("sum.examples")?)?, values: values.collect(), counts: BTreeMap::new() })
+    /// What [`Sums::measures`] is for the sums of a step whose results are of these types.
+    pub(super) fn measures_of(folds: &[(String, Fold)], ty: impl Fn(&str) -> TensorType) -> Vec<String> {
+        let mut measures: Vec<String> = Vec::new();
+        for (name, fold) in folds {
+            measures.push(match fold {
+                Fold::Sum => format!("{name} {}", ty(name).with_dtype(DType::F64)),
+                Fold::Mean | Fold::ExpOfMean => name.clone(),
+            });
+        }
+        measures.sort_unstable();
+        measures
+    }
+
+    /// The sums of scalars as texts without loss, for a checkpoint.
+    pub(super) fn write(&self, to: &mut BTreeMap<String, String>) {
+        to.insert("sum.examples".to_owned(), bits(self.examples));
+        to.extend(self.values.iter().map(|(name, value)| (format!("{VALUE}{name}"), bits(*value))));
+    }
+
+    /// The sums of counts.
+    pub(super) fn counts(&self) -> &BTreeMap<String, Array> {
+        &self.counts
+    }
+
+    /// What [`Sums::write`] wrote, with counts; the key and text of an entry that it did not write are the error.
+    pub(super) fn read(from: &BTreeMap<String, String>, counts: BTreeMap<String, Array>) -> Result<Sums, String> {
+        let parsed = |key: &str, text: &str| number(text).ok_or_else(|| format!("entry `{key}` is `{text}`"));
+        let mut values = BTreeMap::new();
+        for (key, text) in from {
+            if let Some(name) = key.strip_prefix(VALUE) {
+                values.insert(name.to_owned(), parsed(key, text)?);
+            }
+        }
+        let examples = from.get("sum.examples").ok_or("it has no entry `sum.examples`")?;
+        Ok(Sums { examples: parsed("sum.examples", examples)?, values, counts })
     }
 }
 
@@ -167,4 +204,39 @@ pub(super) fn bits(number: f64) -> String {
 /// The number of a text that [`bits`] wrote.
 pub(super) fn number(text: &str) -> Option<f64> {
     u64::from_str_radix(text, 16).ok().map(f64::from_bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_go_on_beyond_what_single_precision_counts() {
+        let folds = [("confusion".to_owned(), Fold::Sum)];
+        let mut sums = Sums::default();
+        let largest = Array::from([[16_777_216.0f32]]);
+        let one = Array::from([[1.0f32]]);
+        for batch in [&largest, &one, &one, &one] {
+            sums.add(1, &folds, |_| batch);
+        }
+        assert_eq!(sums.finish(&folds).confusion(), Some(&Array::from([[16_777_219.0f64]])));
+    }
+
+    #[test]
+    fn sums_that_nobody_wrote_are_errors() {
+        let mut texts = BTreeMap::new();
+        let folds = [("loss".to_owned(), Fold::Mean)];
+        let mut sums = Sums::default();
+        let loss = Array::scalar(0.1f32);
+        sums.add(3, &folds, |_| &loss);
+        sums.write(&mut texts);
+        assert_eq!(Sums::read(&texts, BTreeMap::new()), Ok(sums));
+        for key in ["sum.value.loss", "sum.examples"] {
+            let broken = BTreeMap::from([(key.to_owned(), "0.5".to_owned())]);
+            let broken: BTreeMap<_, _> = texts.clone().into_iter().chain(broken).collect();
+            assert_eq!(Sums::read(&broken, BTreeMap::new()), Err(format!("entry `{key}` is `0.5`")));
+        }
+        texts.remove("sum.examples");
+        assert!(Sums::read(&texts, BTreeMap::new()).is_err());
+    }
 }

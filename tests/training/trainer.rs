@@ -8,7 +8,8 @@ use cotangent::data::{self, Examples, Loader, Normalizer};
 use cotangent::nn::{BatchNorm, Dropout, Linear, Module};
 use cotangent::prelude::*;
 use cotangent::train::{
-    Checkpoint, EarlyStopping, Fit, Goal, ReduceOnPlateau, Stop, Task, TrainError, TrainStep, Trainer,
+    Checkpoint, EarlyStopping, EpochRecord, EpochReport, Fit, Goal, Observer, ReduceOnPlateau, StepReport, Stop, Task,
+    TrainError, TrainStep, Trainer,
 };
 
 use crate::engines::engines;
@@ -41,8 +42,11 @@ fn adam<'g>(loss: Tensor<'g>) -> TrainStep<'g> {
 /// Steps of a whole run.
 const END: u64 = 15;
 
-/// Losses of all steps, told as they are made, and the state at the end; stops after `stop` steps.
-fn run(engine: Engine, from: Option<&Checkpoint>, stop: u64) -> (Vec<u64>, Checkpoint) {
+/// Losses of all steps, told as they are made, and measures of all epochs that ended.
+type Told = (Vec<u64>, Vec<EpochRecord>);
+
+/// What a run tells, and the state at the end; stops after `stop` steps.
+fn run(engine: Engine, from: Option<&Checkpoint>, stop: u64) -> (Told, Checkpoint) {
     let losses = Rc::new(RefCell::new(Vec::new()));
     let told = losses.clone();
     let mut trainer = Trainer::new(net, adam)
@@ -61,32 +65,39 @@ fn run(engine: Engine, from: Option<&Checkpoint>, stop: u64) -> (Vec<u64>, Check
     }
     let fit = trainer.fit_validated(digits(), digits()).unwrap();
     assert_eq!(fit.stop, if stop < END { Stop::Observer } else { Stop::Done });
-    (losses.take(), trainer.checkpoint())
+    ((losses.take(), fit.epochs), trainer.checkpoint())
+}
+
+/// What parts of a run tell, one behind the other.
+fn joined(parts: impl IntoIterator<Item = Told>) -> Told {
+    let (losses, epochs): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    (losses.concat(), epochs.concat())
 }
 
 #[test]
 fn a_run_that_stopped_goes_on_to_the_bit() {
     for engine in engines() {
         let (whole, end) = run(engine, None, END);
-        assert_eq!(whole.len(), 15);
+        assert_eq!((whole.0.len(), whole.1.len()), (15, 3));
+        assert!(whole.1.iter().all(|epoch| epoch.train.confusion().unwrap().to_f64_vec().iter().sum::<f64>() == 230.0));
         // In the middle of an epoch, behind its last batch, behind the ragged one, and twice.
         for stop in [1, 4, 5, 8] {
             let (first, checkpoint) = run(engine, None, stop);
             let (second, resumed) = run(engine, Some(&checkpoint), END);
-            assert_eq!([first, second].concat(), whole, "{engine:?}, stopped after {stop}");
+            assert_eq!(joined([first, second]), whole, "{engine:?}, stopped after {stop}");
             assert_eq!(resumed, end, "{engine:?}, stopped after {stop}");
         }
         let (first, checkpoint) = run(engine, None, 3);
         let (second, checkpoint) = run(engine, Some(&checkpoint), 9);
         let (third, resumed) = run(engine, Some(&checkpoint), END);
-        assert_eq!([first, second, third].concat(), whole);
+        assert_eq!(joined([first, second, third]), whole);
         assert_eq!(resumed, end);
     }
 }
 
 #[test]
 fn engines_train_alike() {
-    let losses = engines().map(|engine| run(engine, None, END).0);
+    let losses = engines().map(|engine| run(engine, None, END).0.0);
     for (a, b) in losses[0].iter().zip(&losses[1]) {
         let (a, b) = (f64::from_bits(*a), f64::from_bits(*b));
         assert!((a - b).abs() < 1e-4 * b, "{a} and {b}");
@@ -226,30 +237,182 @@ fn what_goes_wrong_is_told() {
     let empty = points().subset(&[]);
     assert_eq!(error(Trainer::new(line, adam).fit(&empty)), "there are no examples");
 
-    let mut unknown = Trainer::new(line, adam).early_stopping("accuracy", EarlyStopping::new(1));
-    assert_eq!(error(unknown.fit(points())), "there is no measure called `accuracy`; there are: loss, mae");
-
     // A checkpoint of another model.
     let mut other = Trainer::new(net, adam);
     other.restore(&Trainer::new(line, adam).checkpoint()).unwrap();
     let mut lines = Trainer::new(line, adam).epochs(1);
     lines.fit(points()).unwrap();
     other.restore(&lines.checkpoint()).unwrap();
-    let text = error(other.fit(digits()));
-    assert!(
-        text.starts_with("the checkpoint does not fit the model and its optimizer:\n  missing: dropout_key, fc1.bias"),
-        "{text}"
-    );
-    assert!(text.contains("\n  not a parameter: fc.bias"), "{text}");
+    // What is wrong stays wrong.
+    for _ in 0..2 {
+        let text = error(other.fit(digits()));
+        let start = "the checkpoint does not fit the model and its optimizer:\n  missing: dropout_key, fc1.bias";
+        assert!(text.starts_with(start), "{text}");
+        assert!(text.contains("\n  not a parameter: fc.bias"), "{text}");
+        assert!(other.evaluate(digits()).unwrap_err().to_string().starts_with(start));
+    }
 
     // A checkpoint from the middle of an epoch, with other batches.
     let (_, middle) = run(Engine::Jit, None, 2);
     let mut larger = Trainer::new(net, adam).batch(64).seed(7);
     larger.restore(&middle).unwrap();
-    let text = error(larger.fit(digits()));
+    for _ in 0..2 {
+        assert_eq!(
+            error(larger.fit(digits())),
+            "the run stopped in the middle of an epoch with batches of 50, this one has 64: it cannot go on exactly"
+        );
+    }
+}
+
+#[test]
+fn the_rest_of_an_epoch_is_of_the_same_data() {
+    let cut = |report: &StepReport<'_>| match report.step {
+        1 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let mut trainer = Trainer::new(line, adam).batch(8).epochs(1).on_step(cut);
+    assert_eq!(trainer.fit(points()).unwrap().stop, Stop::Observer);
+    let fewer = points().subset(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let wide = points().with("z", Array::zeros(&f32([20]))).unwrap();
+    for (other, what) in
+        [(fewer, "examples: 20, this one has 10"), (wide, "columns x f32[1], y f32[1], this one has x ")]
+    {
+        for _ in 0..2 {
+            let text = trainer.fit(&other).unwrap_err().to_string();
+            assert!(
+                text.starts_with("the run stopped in the middle of an epoch with ") && text.contains(what),
+                "{text}"
+            );
+        }
+    }
+    let fit = trainer.fit(points()).unwrap();
+    assert_eq!((fit.stop, fit.epochs.len()), (Stop::Done, 1));
+}
+
+/// A measure that there is not is told before anything is learned.
+#[test]
+fn what_is_watched_is_there_from_the_beginning() {
+    let steps = Rc::new(RefCell::new(0));
+    fn counted<O: for<'g> Fn(Tensor<'g>) -> TrainStep<'g>>(
+        trainer: Trainer<impl for<'g> Fn(&mut Task<'g>) -> Tensor<'g>, O>,
+        steps: &Rc<RefCell<usize>>,
+    ) -> Trainer<impl for<'g> Fn(&mut Task<'g>) -> Tensor<'g>, O> {
+        let steps = steps.clone();
+        trainer.on_step(move |_| {
+            *steps.borrow_mut() += 1;
+            ControlFlow::Continue(())
+        })
+    }
+    let told = "there is no measure called `accuracy`; there are: loss, mae";
+    let mut early = counted(Trainer::new(line, adam), &steps).early_stopping("accuracy", EarlyStopping::new(1));
+    assert_eq!(early.fit(points()).unwrap_err().to_string(), told);
+    let falling = Trainer::new(line, |loss| Sgd::new(Rate::adjustable(0.1)).minimize(loss));
+    let mut plateau = counted(falling, &steps).reduce_on_plateau("accuracy", ReduceOnPlateau::new(0.1));
+    assert_eq!(plateau.fit_validated(points(), points()).unwrap_err().to_string(), told);
+    assert_eq!(*steps.borrow(), 0);
+
+    // Counts are no number that could be watched, and what only training measures is none of the validation data.
+    fn uneven<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+        let (x, y) = (task.input("x"), task.input("y"));
+        let logits = Linear::new(&task.at("fc"), 64, 10).forward(x, task.context());
+        task.confusion(logits, y);
+        if task.is_training() {
+            task.accuracy(logits, y);
+        }
+        logits.cross_entropy(y).mean()
+    }
+    let uneven = |measure: &str| Trainer::new(uneven, adam).epochs(1).early_stopping(measure, EarlyStopping::new(1));
+    assert!(uneven("accuracy").fit(digits()).is_ok());
+    let error = uneven("accuracy").fit_validated(digits(), digits()).unwrap_err().to_string();
+    assert_eq!(error, "there is no measure called `accuracy`; there are: loss");
+    let error = uneven("confusion").fit(digits()).unwrap_err().to_string();
+    assert_eq!(error, "there is no measure called `confusion`; there are: accuracy, loss");
+}
+
+/// A checkpoint that is refused changes nothing.
+#[test]
+fn a_checkpoint_is_restored_as_a_whole_or_not_at_all() {
+    let (_, good) = run(Engine::Jit, None, 3);
+    let trainer = || Trainer::new(net, adam).batch(50).epochs(3).seed(7).early_stopping("loss", EarlyStopping::new(5));
+    let mut trained = trainer();
+    trained.restore(&good).unwrap();
+    trained.evaluate(digits()).unwrap();
+    let before = trained.checkpoint();
+
+    // Of another model on the same data: its first parameters fit, others do not.
+    fn wider<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+        let (x, y) = (task.input("x"), task.input("y"));
+        let x = Linear::new(&task.at("fc1"), 64, 16).forward(x, task.context());
+        let x = BatchNorm::new(&task.at("norm"), 16).forward(x, task.context());
+        let x = Dropout::new(0.2).forward(x, task.context());
+        let logits = Linear::new(&task.at("fc2"), 16, 12).forward(x, task.context());
+        logits.cross_entropy(y).mean()
+    }
+    let mut other = Trainer::new(wider, adam).batch(50).epochs(1).early_stopping("loss", EarlyStopping::new(5));
+    other.fit(digits()).unwrap();
+    let error = trained.restore(&other.checkpoint()).unwrap_err();
+    assert!(matches!(&error, TrainError::Parameters { types, .. } if !types.is_empty()), "{error}");
+    assert_eq!(trained.checkpoint(), before);
+    let whole = run(Engine::Jit, None, END).1;
+    trained.fit_validated(digits(), digits()).unwrap();
+    assert_eq!(trained.checkpoint(), whole);
+}
+
+#[cfg(feature = "safetensors")]
+#[test]
+fn an_observer_that_fails_costs_no_checkpoint() {
+    /// Fails when told of a step, or of the end of an epoch.
+    struct Failing {
+        at_step: bool,
+    }
+
+    impl Failing {
+        fn fail(&self, now: bool) -> Result<ControlFlow<()>, TrainError> {
+            if now { Err(TrainError::Checkpoint("the disk is full".to_owned())) } else { Ok(ControlFlow::Continue(())) }
+        }
+    }
+
+    impl Observer for Failing {
+        fn on_step(&mut self, _: &StepReport<'_>) -> Result<ControlFlow<()>, TrainError> {
+            self.fail(self.at_step)
+        }
+
+        fn on_epoch(&mut self, _: &EpochReport<'_>) -> Result<ControlFlow<()>, TrainError> {
+            self.fail(!self.at_step)
+        }
+    }
+
+    for at_step in [true, false] {
+        let folder = crate::logs::Folder::new(&format!("failing-{at_step}"));
+        let path = folder.0.join("checkpoint.safetensors");
+        let others = Rc::new(RefCell::new(0));
+        let told = others.clone();
+        let mut trainer = Trainer::new(net, adam).batch(50).epochs(1).save_every(1, &path);
+        trainer = trainer.observe(Failing { at_step }).on_step(move |_| {
+            *told.borrow_mut() += 1;
+            ControlFlow::Continue(())
+        });
+        let error = trainer.fit(digits()).unwrap_err().to_string();
+        assert!(error.contains("the disk is full"), "{error}");
+        assert_eq!(*others.borrow(), if at_step { 1 } else { 5 });
+        assert_eq!(Checkpoint::read(&path).unwrap(), trainer.checkpoint());
+    }
+}
+
+#[test]
+fn the_rest_of_an_epoch_has_the_same_measures() {
+    let (_, middle) = run(Engine::Jit, None, 2);
+    fn more<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+        let loss = net(task);
+        task.metric("square", loss.square());
+        loss
+    }
+    let mut other = Trainer::new(more, adam).batch(50).epochs(3).seed(7);
+    other.restore(&middle).unwrap();
     assert_eq!(
-        text,
-        "the checkpoint is from the middle of an epoch with batches of 50, this run has 64: it cannot go on exactly"
+        other.fit(digits()).unwrap_err().to_string(),
+        "the run stopped in the middle of an epoch with the measures accuracy, confusion f64[10, 10], loss, perplexity, top3, this one has accuracy, \
+         confusion f64[10, 10], loss, perplexity, square, top3: it cannot go on exactly"
     );
 }
 

@@ -1,7 +1,7 @@
 //! Checkpoints: all that a run needs to go on as if it had not stopped.
 //!
-//! Arrays are the parameters and states by name: weights, the optimizer's moments and counts, random keys. Texts are the position in the data, sums of
-//! the epoch so far, what watches measures has seen, and the types of the data.
+//! Arrays are the parameters and states by name: weights, the optimizer's moments and counts, random keys, and counts of the epoch so far. Texts are the
+//! position in the data, sums of the epoch so far, what watches measures has seen, and the types of the data.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ use super::TrainError;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     pub(super) arrays: BTreeMap<String, Array>,
+    /// Sums of the epoch so far that are arrays, by measure.
+    counts: BTreeMap<String, Array>,
     pub(super) texts: BTreeMap<String, String>,
 }
 
@@ -43,6 +45,10 @@ pub(super) struct Course {
 
 const FORMAT: &str = "cotangent.checkpoint";
 
+/// What stands in a file before the names of measures whose counts it holds. The text of such an entry is the name of the array.
+#[cfg(feature = "safetensors")]
+const COUNTS: &str = "sum.counts.";
+
 impl Checkpoint {
     /// The parameters and states by name.
     pub fn arrays(&self) -> &BTreeMap<String, Array> {
@@ -56,7 +62,17 @@ impl Checkpoint {
     #[cfg(feature = "safetensors")]
     pub fn write(&self, path: impl AsRef<std::path::Path>) -> Result<(), TrainError> {
         let path = path.as_ref();
-        let bytes = crate::io::safetensors::to_bytes(self.arrays.iter().map(|(n, a)| (&**n, a)), &self.texts)
+        let (mut arrays, mut texts) = (self.arrays.clone(), self.texts.clone());
+        for (measure, counts) in &self.counts {
+            let key = format!("{COUNTS}{measure}");
+            let mut name = key.clone();
+            while arrays.contains_key(&name) {
+                name.push('\'');
+            }
+            texts.insert(key, name.clone());
+            arrays.insert(name, counts.clone());
+        }
+        let bytes = crate::io::safetensors::to_bytes(arrays.iter().map(|(n, a)| (&**n, a)), &texts)
             .map_err(|kind| crate::io::FileError::new(path, kind))?;
         let failed = |error| TrainError::File { path: path.display().to_string(), error };
         crate::io::write_file(path, &bytes).map_err(failed)
@@ -72,15 +88,21 @@ impl Checkpoint {
         let bytes =
             std::fs::read(path).map_err(|error| TrainError::File { path: path.display().to_string(), error })?;
         let fail = |kind| crate::io::FileError::new(path, kind);
-        let arrays = crate::io::safetensors::parse(&bytes).map_err(fail)?;
-        let texts = crate::io::safetensors::metadata(&bytes).map_err(fail)?;
-        let checkpoint = Checkpoint { arrays, texts };
+        let mut arrays = crate::io::safetensors::parse(&bytes).map_err(fail)?;
+        let mut texts = crate::io::safetensors::metadata(&bytes).map_err(fail)?;
+        let mut counts = BTreeMap::new();
+        for (key, name) in texts.extract_if(.., |key, _| key.starts_with(COUNTS)) {
+            let lacks = || TrainError::Checkpoint(format!("entry `{key}` is `{name}`, and there is no such array"));
+            counts.insert(key[COUNTS.len()..].to_owned(), arrays.remove(&name).ok_or_else(lacks)?);
+        }
+        let checkpoint = Checkpoint { arrays, counts, texts };
         checkpoint.expect_format()?;
         Ok(checkpoint)
     }
 
     pub(super) fn new(arrays: BTreeMap<String, Array>) -> Checkpoint {
-        Checkpoint { arrays, texts: BTreeMap::from([(FORMAT.to_owned(), "1".to_owned())]) }
+        let texts = BTreeMap::from([(FORMAT.to_owned(), "1".to_owned())]);
+        Checkpoint { arrays, counts: BTreeMap::new(), texts }
     }
 
     fn put(&mut self, key: &str, value: impl ToString) {
@@ -114,6 +136,7 @@ impl Checkpoint {
         self.put("batch", position.batch);
         self.put("step", position.step);
         position.sums.write(&mut self.texts);
+        self.counts = position.sums.counts().clone();
         self.put("examples", course.examples);
         self.put("batch_size", course.batch);
         if let Some(seed) = course.seed {
@@ -122,7 +145,7 @@ impl Checkpoint {
     }
 
     pub(super) fn position(&self) -> Result<(Position, Course), TrainError> {
-        let sums = Sums::read(&self.texts).ok_or_else(|| TrainError::Checkpoint("it has no sums".to_owned()))?;
+        let sums = Sums::read(&self.texts, self.counts.clone()).map_err(TrainError::Checkpoint)?;
         let position =
             Position { epoch: self.parsed("epoch")?, batch: self.parsed("batch")?, step: self.parsed("step")?, sums };
         let seed = if self.texts.contains_key("seed") { Some(self.parsed("seed")?) } else { None };

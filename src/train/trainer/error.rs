@@ -66,14 +66,14 @@ pub enum TrainError {
         /// Parameters that are typed otherwise: their type, then that in the checkpoint.
         types: Vec<(String, TensorType, TensorType)>,
     },
-    /// A checkpoint from the middle of an epoch of another run.
+    /// A run that stopped in the middle of an epoch is to go on with other data or batches.
     #[error(
-        "the checkpoint is from the middle of an epoch with {what} {saved}, this run has {given}: it cannot go on exactly"
+        "the run stopped in the middle of an epoch with {what} {saved}, this one has {given}: it cannot go on exactly"
     )]
     Position {
         /// What is different.
         what: &'static str,
-        /// In the checkpoint.
+        /// In the run that stopped.
         saved: String,
         /// In this run.
         given: String,

@@ -281,11 +281,13 @@ where
         self.steps.get(&self.batch)
     }
 
-    /// Trains until the epochs are run or something stops it. A second call goes on where the first ended.
+    /// Trains until the epochs are run or something stops it. A second call goes on where the first ended; if that was in the middle of an epoch, with the
+    /// rest of it.
     ///
     /// # Errors
-    /// If there are no examples, the step cannot be compiled, the loss is not finite, a measure that is watched does not exist, an observer fails, or a
-    /// restored checkpoint does not fit.
+    /// Before the first step: if there are no examples, the step cannot be compiled, a measure that is watched does not exist, a restored checkpoint does not
+    /// fit, or the last run stopped in the middle of an epoch of other columns, another count of examples, other batches or another order. Later: if the
+    /// loss is not finite, an observer fails, or a checkpoint cannot be written.
     ///
     /// # Panics
     /// If the model makes a mistake or its loss is no float scalar.
@@ -312,13 +314,15 @@ where
         if train.is_empty() {
             return Err(TrainError::NoExamples);
         }
+        self.take_course(&train)?;
         self.take_types(&train);
         let loader = Loader::new(&train, self.batch).prefetch(self.prefetch);
         let loader = if self.whole_batches && train.len() >= self.batch { loader.whole_batches() } else { loader };
         let loader = if self.shuffle { loader.shuffle(self.seed) } else { loader };
-        self.take_course(&train)?;
         self.prepare_step(loader.len_of(0))?;
         self.expect_complete()?;
+        self.expect_sums(loader.len_of(0))?;
+        self.expect_measures(validation.is_some())?;
         self.set_rate()?;
 
         let mut fit = Fit { epochs: Vec::new(), stop: Stop::Done };
@@ -359,13 +363,12 @@ where
             {
                 fit.stop = Stop::Early;
             }
-            for observer in &mut self.observers {
-                if observer.on_epoch(&report)?.is_break() {
-                    fit.stop = Stop::Observer;
-                }
-            }
+            let told = told(&mut self.observers, |observer| observer.on_epoch(&report));
             self.set_rate()?;
             self.save(true)?;
+            if told?.is_break() {
+                fit.stop = Stop::Observer;
+            }
             fit.epochs.push(EpochRecord { epoch, train, validation });
             if fit.stop != Stop::Done {
                 break;
@@ -390,20 +393,15 @@ where
             return Err(TrainError::Diverged { epoch, batch: number, loss });
         }
         let report = StepReport { epoch, batch: number, batches, step: taken, loss, params: &self.params };
-        let mut flow = ControlFlow::Continue(());
-        for observer in &mut self.observers {
-            if observer.on_step(&report)?.is_break() {
-                flow = ControlFlow::Break(());
-            }
-        }
+        let told = told(&mut self.observers, |observer| observer.on_step(&report));
         self.save(false)?;
-        Ok(flow)
+        told
     }
 
     /// Measures on examples: means over all of them, whatever the size of batches.
     ///
     /// # Errors
-    /// If there are no examples, or they do not fit the model.
+    /// If there are no examples, or they or a restored checkpoint do not fit the model.
     ///
     /// # Panics
     /// As [`Trainer::fit`].
@@ -423,7 +421,7 @@ where
         for batch in Loader::new(examples, self.batch).prefetch(self.prefetch).epoch(0) {
             if !self.evaluations.contains_key(&batch.len()) {
                 let (evaluation, folds) = self.compile_evaluation(batch.len())?;
-                self.take_pending(&mut Vec::new(), &mut Vec::new());
+                self.take_pending(false)?;
                 self.evaluations.insert(batch.len(), evaluation);
                 self.evaluation_folds = folds;
             }
@@ -440,7 +438,7 @@ where
     /// The result called `name`, as [`Task::output`] has it, for all examples. Columns that it does not need may be missing.
     ///
     /// # Errors
-    /// If there are no examples, the model has no such result, or the examples do not fit the model.
+    /// If there are no examples, the model has no such result, or the examples or a restored checkpoint do not fit the model.
     ///
     /// # Panics
     /// As [`Trainer::fit`].
@@ -457,7 +455,7 @@ where
             let key = (name.to_owned(), batch.len());
             if !self.predictors.contains_key(&key) {
                 let predictor = self.compile_predictor(name, batch.len())?;
-                self.take_pending(&mut Vec::new(), &mut Vec::new());
+                self.take_pending(false)?;
                 self.predictors.insert(key.clone(), predictor);
             }
             let predictor = self.predictors.get_mut(&key).expect("it was compiled");
@@ -487,37 +485,40 @@ where
     /// Takes the state of a run that had the same model, optimizer and data. What it learned can be used at once, and the next fit goes on with it.
     ///
     /// # Errors
-    /// If the checkpoint is malformed. That it does not fit the model is an error of the next fit.
+    /// If the checkpoint is malformed, or does not fit what has been compiled. The trainer is as it was then. That it does not fit a model that nothing has
+    /// been compiled of is an error of the next fit, evaluation or prediction.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         checkpoint.expect_format()?;
         let (position, course) = checkpoint.position()?;
         let types = checkpoint.types()?;
-        if let Some((_, stop)) = &mut self.early {
+        let (mut early, mut plateau) = (self.early.clone(), self.plateau.clone());
+        if let Some((_, stop)) = &mut early {
             checkpoint.early_stopping(stop)?;
         }
-        if let Some((_, plateau)) = &mut self.plateau {
+        if let Some((_, plateau)) = &mut plateau {
             checkpoint.plateau(plateau)?;
+        }
+        let none = self.steps.is_empty() && self.evaluations.is_empty() && self.predictors.is_empty();
+        let pending = std::mem::replace(&mut self.pending, checkpoint.arrays.clone());
+        let taken = std::mem::take(&mut self.taken);
+        if types == self.types
+            && !none
+            && let Err(error) = self.take_pending(false)
+        {
+            (self.pending, self.taken) = (pending, taken);
+            return Err(error);
         }
         if types != self.types {
             self.forget();
         }
         (self.position, self.restored, self.types) = (position, Some(course), types);
-        self.pending = checkpoint.arrays.clone();
-        self.taken.clear();
-        if self.steps.is_empty() && self.evaluations.is_empty() && self.predictors.is_empty() {
-            return Ok(());
-        }
-        let (mut missing, mut wrong) = (Vec::new(), Vec::new());
-        self.take_pending(&mut missing, &mut wrong);
-        if missing.is_empty() && wrong.is_empty() {
-            return Ok(());
-        }
-        Err(TrainError::Parameters { missing, unexpected: Vec::new(), types: wrong })
+        (self.early, self.plateau) = (early, plateau);
+        Ok(())
     }
 
     /// Remembers the types of the data; what was compiled for others is dropped.
     fn take_types(&mut self, examples: &Examples) {
-        let types: Vec<(String, TensorType)> = examples.types().map(|(name, ty)| (name.to_owned(), ty)).collect();
+        let types = types_of(examples);
         if types != self.types {
             self.forget();
             self.types = types;
@@ -530,45 +531,67 @@ where
         self.predictors.clear();
     }
 
-    /// Compares a restored position with this run.
+    /// Compares the middle of an epoch, where a run stopped or was restored, with the run that is to begin there.
     fn take_course(&mut self, train: &Examples) -> Result<(), TrainError> {
         let course = Course { examples: train.len(), batch: self.batch, seed: self.shuffle.then_some(self.seed) };
-        if let Some(restored) = self.restored.take().filter(|_| self.position.batch > 0) {
+        if self.position.batch > 0 {
+            let stopped = self.restored.as_ref().unwrap_or(&self.course);
             let differs = |what, saved: String, given: String| Err(TrainError::Position { what, saved, given });
             let order = |seed: Option<u64>| seed.map_or("none".to_owned(), |seed| seed.to_string());
-            if restored.examples != course.examples {
-                return differs("examples:", restored.examples.to_string(), course.examples.to_string());
+            let columns = |types: Vec<(String, TensorType)>| {
+                let mut columns: Vec<String> = types.iter().map(|(name, ty)| format!("{name} {ty}")).collect();
+                columns.sort_unstable();
+                columns.join(", ")
+            };
+            let (saved, given) = (columns(self.types.clone()), columns(types_of(train)));
+            if saved != given {
+                return differs("columns", saved, given);
             }
-            if restored.batch != course.batch {
-                return differs("batches of", restored.batch.to_string(), course.batch.to_string());
+            if stopped.examples != course.examples {
+                return differs("examples:", stopped.examples.to_string(), course.examples.to_string());
             }
-            if restored.seed != course.seed {
-                return differs("the seed", order(restored.seed), order(course.seed));
+            if stopped.batch != course.batch {
+                return differs("batches of", stopped.batch.to_string(), course.batch.to_string());
+            }
+            if stopped.seed != course.seed {
+                return differs("the seed", order(stopped.seed), order(course.seed));
             }
         }
-        self.course = course;
+        (self.course, self.restored) = (course, None);
         Ok(())
     }
 
-    /// Sets parameters from a checkpoint; what does not fit is listed.
-    fn take_pending(&mut self, missing: &mut Vec<String>, wrong: &mut Vec<(String, TensorType, TensorType)>) {
+    /// Sets the parameters that there are from a checkpoint: all of them or, if something does not fit, none.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks one, has one of another type or, in a `whole` comparison, holds what is no parameter.
+    fn take_pending(&mut self, whole: bool) -> Result<(), TrainError> {
         if self.pending.is_empty() {
-            return;
+            return Ok(());
         }
-        for name in self.params.names() {
-            if !self.taken.insert(name.to_string()) {
-                continue;
-            }
-            match self.pending.get(&*name) {
-                None => missing.push(name.to_string()),
-                Some(value) => {
-                    if self.params.set(&name, value).is_err() {
-                        let ty = self.params.ty(&name).expect("the parameter is there");
-                        wrong.push((name.to_string(), ty, value.ty()));
-                    }
-                }
+        let (mut missing, mut types, mut unexpected) = (Vec::new(), Vec::new(), Vec::new());
+        let names = self.params.names();
+        let fresh: Vec<&str> = names.iter().map(|name| &**name).filter(|name| !self.taken.contains(*name)).collect();
+        for &name in &fresh {
+            let ty = self.params.ty(name)?;
+            match self.pending.get(name).map(Array::ty) {
+                None => missing.push(name.to_owned()),
+                Some(given) if given != ty => types.push((name.to_owned(), ty, given)),
+                Some(_) => {}
             }
         }
+        if whole {
+            let is_param = |name: &&String| names.iter().any(|n| **n == ***name);
+            unexpected.extend(self.pending.keys().filter(|name| !is_param(name)).cloned());
+        }
+        if !(missing.is_empty() && types.is_empty() && unexpected.is_empty()) {
+            return Err(TrainError::Parameters { missing, unexpected, types });
+        }
+        for name in fresh {
+            self.params.set(name, &self.pending[name])?;
+            self.taken.insert(name.to_owned());
+        }
+        Ok(())
     }
 
     /// Compiles the step for a size of batch unless it is there.
@@ -596,17 +619,47 @@ where
 
     /// After the step is compiled, all that a checkpoint holds is a parameter, and the other way round.
     fn expect_complete(&mut self) -> Result<(), TrainError> {
-        if self.pending.is_empty() {
+        self.take_pending(true)?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// The sums of the epoch so far are of the measures of the step for batches of this size.
+    fn expect_sums(&self, batch: usize) -> Result<(), TrainError> {
+        if self.position.batch == 0 {
             return Ok(());
         }
-        let (mut missing, mut types) = (Vec::new(), Vec::new());
-        self.take_pending(&mut missing, &mut types);
-        let mut unexpected: Vec<String> = std::mem::take(&mut self.pending).into_keys().collect();
-        unexpected.retain(|name| !self.taken.contains(name));
-        if missing.is_empty() && types.is_empty() && unexpected.is_empty() {
+        let outputs: BTreeMap<&str, &TensorType> =
+            self.steps[&batch].outputs().map(|(name, ty)| (&**name, ty)).collect();
+        let given = Sums::measures_of(&self.step_folds, |name| outputs[&*output_name(name)].clone());
+        let saved = self.position.sums.measures();
+        if saved == given {
             return Ok(());
         }
-        Err(TrainError::Parameters { missing, unexpected, types })
+        Err(TrainError::Position { what: "the measures", saved: saved.join(", "), given: given.join(", ") })
+    }
+
+    /// The measures that are watched are there.
+    fn expect_measures(&self, validated: bool) -> Result<(), TrainError> {
+        let watched = self.early.iter().map(|e| &e.0).chain(self.plateau.iter().map(|p| &p.0));
+        let watched: Vec<&String> = watched.filter(|name| *name != "loss").collect();
+        if watched.is_empty() {
+            return Ok(());
+        }
+        let folds = if validated {
+            let g = Builder::new();
+            let mut task = Task::new(&g, self.types.clone(), self.batch, false, self.seed);
+            (self.model)(&mut task);
+            folds_of(&task)
+        } else {
+            self.step_folds.clone()
+        };
+        let mut known: Vec<String> = folds.into_iter().filter(|f| f.1 != Fold::Sum).map(|f| f.0).collect();
+        known.sort_unstable();
+        match watched.into_iter().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(TrainError::NoMeasure { name: name.clone(), known }),
+        }
     }
 
     fn compile_evaluation(&self, batch: usize) -> Result<(Executable, Vec<(String, Fold)>), TrainError> {
@@ -636,6 +689,26 @@ where
         let rate = Array::scalar(plateau.rate() as f32);
         self.params.set("learning_rate", &rate).map_err(|_| TrainError::NoRate)
     }
+}
+
+/// Tells all observers, and whether one of them stops the run or fails.
+fn told(
+    observers: &mut [Box<dyn Observer>],
+    mut tell: impl FnMut(&mut dyn Observer) -> Result<ControlFlow<()>, TrainError>,
+) -> Result<ControlFlow<()>, TrainError> {
+    let mut flow = Ok(ControlFlow::Continue(()));
+    for observer in observers {
+        match tell(&mut **observer) {
+            Ok(ControlFlow::Break(())) if flow.is_ok() => flow = Ok(ControlFlow::Break(())),
+            Err(error) if flow.is_ok() => flow = Err(error),
+            _ => {}
+        }
+    }
+    flow
+}
+
+fn types_of(examples: &Examples) -> Vec<(String, TensorType)> {
+    examples.types().map(|(name, ty)| (name.to_owned(), ty)).collect()
 }
 
 /// What the output of a measure is called.

@@ -50,7 +50,7 @@ pub trait Observer {
     /// After each step. Breaking stops the run before the next.
     ///
     /// # Errors
-    /// If it cannot do its work; the run ends with the error.
+    /// If it cannot do its work; the run ends with the error, after all observers were told and a checkpoint that is due was written.
     fn on_step(&mut self, report: &StepReport<'_>) -> Result<ControlFlow<()>, TrainError> {
         let _ = report;
         Ok(ControlFlow::Continue(()))
@@ -59,7 +59,7 @@ pub trait Observer {
     /// After each epoch. Breaking stops the run.
     ///
     /// # Errors
-    /// If it cannot do its work; the run ends with the error.
+    /// If it cannot do its work; the run ends with the error, after all observers were told and a checkpoint that is due was written.
     fn on_epoch(&mut self, report: &EpochReport<'_>) -> Result<ControlFlow<()>, TrainError> {
         let _ = report;
         Ok(ControlFlow::Continue(()))
