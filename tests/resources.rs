@@ -106,6 +106,22 @@ fn a_step_of_products_allocates_nothing() {
     assert!(step.report().products > 0);
 }
 
+/// However many inputs there are, and also after a run that was refused.
+#[test]
+fn a_run_with_many_inputs_allocates_nothing() {
+    for count in [1, 4, 5, 8, 9, 40] {
+        let g = Builder::new();
+        let names: Vec<String> = (0..count).map(|i| format!("x{i}")).collect();
+        let sum = names.iter().map(|name| g.input(name, f32([3]))).reduce(|a, b| a + b).expect("there is one");
+        let loss = (sum - g.param("w", init::zeros([3]))).square().mean();
+        let mut step = Sgd::new(0.1).minimize(loss).compile(&Options::default()).expect("the step compiles");
+        let x = Array::from([1.0f32, 2.0, 3.0]);
+        let inputs: Vec<(&str, ArrayView<'_>)> = names.iter().map(|name| (&**name, x.view())).collect();
+        assert!(step.run(&inputs[1..]).is_err());
+        assert_eq!(ten_steps(&mut step, &inputs), (0, 0), "{count} inputs");
+    }
+}
+
 #[test]
 fn executables_move_between_threads() {
     fn is_send<T: Send>() {}
@@ -159,7 +175,12 @@ fn a_profile_tells_of_every_call() {
     let text = profile.to_string();
     assert!(text.contains("GFLOP/s") && text.contains("resources.rs:") && text.contains("layer_norm"), "{text}");
 
-    let mut interpreted = training_step(&Options::engine(Engine::Interp));
+    let interp = Options::engine(Engine::Interp);
+    let (mut plain, mut interpreted) = (training_step(&interp), training_step(&interp));
     let profile = interpreted.bind(&[("x", &x), ("y", &y)]).expect("the inputs fit").profile(1).expect("it runs");
     assert!(profile.calls.is_empty() && !profile.time.is_zero());
+    for _ in 0..2 {
+        plain.run(&[("x", &x), ("y", &y)]).expect("the inputs fit");
+    }
+    assert_eq!(plain.params().get("w1"), interpreted.params().get("w1"), "one run to warm up, and one");
 }

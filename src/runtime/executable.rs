@@ -5,7 +5,6 @@ use std::ops::Index;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
 
 use crate::array::{Array, ArrayElement, ArrayError, ArrayView};
 use crate::build::Tensor;
@@ -113,7 +112,7 @@ pub(crate) enum Backend {
 
 /// A program ready to run: its code, its memory and a handle on its parameters.
 ///
-/// Under the JIT a run allocates nothing. Executables are [`Send`]; those that share [`Params`] take turns if one of them updates parameters.
+/// Under the JIT a run allocates nothing, however many inputs it is given, but for the shapes of inputs of more than four axes. Executables are [`Send`]; those that share [`Params`] take turns if one of them updates parameters.
 pub struct Executable {
     /// The graph as written, with outputs and updates.
     source: Graph,
@@ -128,6 +127,8 @@ pub struct Executable {
     options: Options,
     report: Report,
     results: Vec<Array>,
+    /// Memory for the list of a run's inputs, empty between runs.
+    scratch: Views<'static>,
 }
 
 impl Executable {
@@ -147,7 +148,20 @@ impl Executable {
         let results = source.outputs().iter().map(|o| Array::zeros(source.ty(o.node))).collect();
         let input_numbers = inputs.iter().enumerate().map(|(i, input)| (input.name.clone(), i)).collect();
         let output_numbers = source.outputs().iter().enumerate().map(|(i, o)| (o.name.clone(), i)).collect();
-        Executable { source, inputs, input_numbers, output_numbers, backend, params, builder, options, report, results }
+        let scratch = Views::with_capacity(inputs.len());
+        Executable {
+            source,
+            inputs,
+            input_numbers,
+            output_numbers,
+            backend,
+            params,
+            builder,
+            options,
+            report,
+            results,
+            scratch,
+        }
     }
 
     /// Runs the program once: computes the outputs, then stores the updates.
@@ -160,9 +174,13 @@ impl Executable {
     /// NaN and infinities in an input are no errors: they spread by the rules of IEEE 754, in a training step to the parameters too, except
     /// where the optimizer's rules cancel them ([`Level::O2`](crate::opt::Level::O2)). Check the loss.
     pub fn run<'a>(&mut self, inputs: impl Inputs<'a>) -> Result<Outputs<'_>, RunError> {
-        let views = self.views(inputs)?;
-        self.run_with(&views);
-        Ok(Outputs { executable: self })
+        let mut views = reused(std::mem::take(&mut self.scratch));
+        let checked = self.check(inputs, &mut views);
+        if checked.is_ok() {
+            self.run_with(&views);
+        }
+        self.scratch = reused(views);
+        checked.map(|()| Outputs { executable: self })
     }
 
     /// Checks inputs once and keeps them for many runs: [`Bound::run`] looks up no name, checks nothing and allocates nothing. The arrays stay borrowed,
@@ -186,13 +204,13 @@ impl Executable {
     /// # Errors
     /// As [`Executable::run`].
     pub fn bind<'e, 'a>(&'e mut self, inputs: impl Inputs<'a>) -> Result<Bound<'e, 'a>, RunError> {
-        let views = self.views(inputs)?;
+        let mut views = Views::with_capacity(self.inputs.len());
+        self.check(inputs, &mut views)?;
         Ok(Bound { executable: self, views })
     }
 
-    /// The arrays given for the inputs, checked, in the order of the inputs.
-    fn views<'a>(&self, inputs: impl Inputs<'a>) -> Result<Views<'a>, RunError> {
-        let mut views: SmallVec<[Option<ArrayView<'a>>; 4]> = SmallVec::new();
+    /// Checks the arrays given for the inputs and puts them into an empty list, in the order of the inputs.
+    fn check<'a>(&self, inputs: impl Inputs<'a>, views: &mut Views<'a>) -> Result<(), RunError> {
         views.resize_with(self.inputs.len(), || None);
         inputs.each(&mut |name, view| {
             let at = self.input_number(name)?;
@@ -208,7 +226,7 @@ impl Executable {
             let spec = &self.inputs[at];
             return Err(RunError::Missing { name: spec.name.clone(), ty: spec.ty.clone() });
         }
-        Ok(views.into_iter().flatten().collect())
+        Ok(())
     }
 
     fn input_number(&self, name: &str) -> Result<usize, RunError> {
@@ -219,15 +237,15 @@ impl Executable {
     }
 
     /// Runs the program on arrays that have been checked.
-    fn run_with(&mut self, views: &[ArrayView<'_>]) {
+    fn run_with(&mut self, views: &Views<'_>) {
         match &mut self.backend {
-            Backend::Jit(compiled) => compiled.run(views.iter(), &mut self.results),
+            Backend::Jit(compiled) => compiled.run(views.iter().flatten(), &mut self.results),
             Backend::Interp => self.interpret(views),
         }
     }
 
-    fn interpret(&mut self, views: &[ArrayView<'_>]) {
-        let arrays: Vec<Array> = views.iter().map(ArrayView::to_array).collect();
+    fn interpret(&mut self, views: &Views<'_>) {
+        let arrays: Vec<Array> = views.iter().flatten().map(ArrayView::to_array).collect();
         let mut store = self.params.write();
         let given: FxHashMap<NodeId, &Array> = self.inputs.iter().map(|i| i.node).zip(&arrays).collect();
         let leaf = |id: NodeId, name: &Name| match given.get(&id) {
@@ -306,8 +324,14 @@ impl fmt::Debug for Executable {
     }
 }
 
-/// Arrays for all inputs of an executable, in their order.
-type Views<'a> = SmallVec<[ArrayView<'a>; 4]>;
+/// Arrays for all inputs of an executable, in their order; all are there once they are checked.
+type Views<'a> = Vec<Option<ArrayView<'a>>>;
+
+/// An empty list for other arrays, in the same memory: where elements come out as large as they go in, `collect` keeps it.
+fn reused<'b>(mut views: Views<'_>) -> Views<'b> {
+    views.clear();
+    views.into_iter().map(|_| None).collect()
+}
 
 /// An executable with the arrays that its runs are given, made by [`Executable::bind`].
 pub struct Bound<'e, 'a> {
@@ -329,7 +353,7 @@ impl<'a> Bound<'_, 'a> {
     pub fn set(&mut self, name: &str, array: impl Into<ArrayView<'a>>) -> Result<(), RunError> {
         let (at, view) = (self.executable.input_number(name)?, array.into());
         check_input(&self.executable.inputs[at], &view)?;
-        self.views[at] = view;
+        self.views[at] = Some(view);
         Ok(())
     }
 
@@ -347,16 +371,17 @@ impl<'a> Bound<'_, 'a> {
             Backend::Jit(compiled) => {
                 let mut clocked = compiled.with_clock()?;
                 clocked.attach(&self.executable.params);
-                clocked.run(self.views.iter(), &mut self.executable.results);
+                clocked.run(self.views.iter().flatten(), &mut self.executable.results);
                 let times = profile::measure(clocked.plan().steps.len(), runs, || {
-                    clocked.run(self.views.iter(), &mut self.executable.results);
+                    clocked.run(self.views.iter().flatten(), &mut self.executable.results);
                 });
                 Ok(Profile::new(clocked.plan(), runs, &times))
             }
             Backend::Interp => {
+                self.executable.run_with(&self.views);
                 let start = Instant::now();
                 (0..runs).for_each(|_| self.executable.run_with(&self.views));
-                Ok(Profile { runs, time: start.elapsed() / runs as u32, calls: Vec::new() })
+                Ok(Profile { runs, time: profile::mean(start.elapsed(), runs), calls: Vec::new() })
             }
         }
     }

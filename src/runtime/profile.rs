@@ -43,15 +43,20 @@ impl Profile {
             step: number,
             name: name(step),
             origin: origin(step),
-            time: time / runs as u32,
+            time: mean(time, runs),
             flops: match &step.action {
                 Action::Product(p) => 2.0 * p.multiplications() as f64,
                 _ => 0.0,
             },
             bytes: step.bytes(plan) as f64,
         });
-        Profile { runs, time: times.iter().sum::<Duration>() / runs as u32, calls: calls.collect() }
+        Profile { runs, time: mean(times.iter().sum(), runs), calls: calls.collect() }
     }
+}
+
+/// The time of one of so many runs, which together took `time`.
+pub(crate) fn mean(time: Duration, runs: usize) -> Duration {
+    Duration::from_nanos_u128(time.as_nanos() / runs as u128)
 }
 
 /// What a call is.
@@ -149,4 +154,16 @@ pub(crate) extern "C" fn mark(next: usize) {
         }
         clock.last = now;
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_are_of_any_count_of_runs() {
+        assert_eq!(mean(Duration::from_nanos(7), 2), Duration::from_nanos(3));
+        assert_eq!(mean(Duration::from_secs(1 << 33), 1 << 32), Duration::from_secs(2));
+        assert_eq!(mean(Duration::from_secs(1 << 33), (1 << 32) + 1).as_secs(), 1);
+    }
 }
