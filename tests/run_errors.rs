@@ -150,6 +150,82 @@ fn labels_that_pass_through_movement_are_checked_too() {
     }
 }
 
+/// Whatever stands between an input and a choice, a run refuses just the numbers that lead out of range.
+#[test]
+fn labels_behind_conversions_and_selections_are_checked_too() {
+    type Index = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
+    let from_end: Index = |y| {
+        let y = y.cast(DType::I64);
+        y.lt(0).select(y + 5, y)
+    };
+    let cases: [(&str, DType, Index); 10] = [
+        ("converted", DType::I32, |y| y.cast(DType::I64)),
+        ("bytes", DType::U8, |y| y.cast(DType::I32).reshape([1])),
+        ("wrapped", DType::I32, |y| y.cast(DType::U32)),
+        ("from the end", DType::I64, from_end),
+        ("from the end, twice", DType::I32, |y| {
+            let y = y.cast(DType::I64);
+            let y = y.ge(0).select(y, y + 5).reshape([1, 1]);
+            y.lt(0).select(5 + y, y).reshape([1])
+        }),
+        ("ignored", DType::I64, |y| y.ne(-7).select(y, 0)),
+        ("ignored, then converted", DType::I64, |y| y.ne(-7).select(y, 4).cast(DType::I32)),
+        ("held in range", DType::I64, |y| y.le(10).select(y.minimum(4), 4)),
+        ("one of two", DType::I32, |y| {
+            let out = y.lt(0) | y.ge(5);
+            (!out | y.eq(-3)).select(y.ne(-3).select(y, 2), -1)
+        }),
+        ("other numbers", DType::I32, |y| (y.gt(1) & y.lt(9)).select(y - 4, 0 * y + 1)),
+    ];
+    for (what, dtype, index) in cases {
+        let numbers: Vec<i64> = (-12..14).chain([255, i64::from(i32::MIN), i64::from(i32::MAX)]).collect();
+        let numbers = numbers.into_iter().filter(|&n| dtype != DType::U8 || (0..256).contains(&n));
+        let g = Builder::new();
+        let y = g.input("y", TensorType::new(dtype, [1]));
+        let index = index(y);
+        let mut indices = g.program(&[("index", index)]).compile(&Options::engine(Engine::Interp)).unwrap();
+        let table = g.constant([0.5f32, 1.5, 2.5, 3.5, 4.5]);
+        let program = g.program(&[("chosen", table.take(index, 0))]);
+        let mut runs = engines().map(|engine| program.compile(&Options::engine(engine)).unwrap());
+        let mut refused = 0;
+        for n in numbers {
+            let y = Array::full(&TensorType::new(dtype, [1]), n as f64);
+            let at = indices.run(&[("y", &y)]).unwrap()[0].get_f64(0);
+            for run in &mut runs {
+                match run.run(&[("y", &y)]) {
+                    Ok(outputs) => assert_eq!(outputs[0].get_f64(0), at + 0.5, "{what}: {n}"),
+                    Err(error) => {
+                        let told =
+                            RunError::Index { value: n, position: 0, extent: 5, user: String::new(), name: "y".into() };
+                        assert_eq!(error.to_string().split(" (").next(), told.to_string().split(" (").next());
+                        assert!(!(0.0..5.0).contains(&at), "{what}: {n} chooses {at}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        assert!(refused > 0, "{what}");
+    }
+}
+
+/// What is not known lets all numbers through.
+#[test]
+fn indices_that_are_computed_are_not_looked_at() {
+    for engine in engines() {
+        let g = Builder::new();
+        let (y, there) = (g.input("y", i32([2])), g.input("there", TensorType::new(DType::Bool, [2])));
+        let table = g.constant([0.5f32, 1.5]);
+        let masked = table.take(there.select(y, 0), 0);
+        let computed = table.take(y * 1, 0);
+        let mut run =
+            g.program(&[("masked", masked), ("computed", computed)]).compile(&Options::engine(engine)).unwrap();
+        let (y, there) = (Array::from([7, 1]), Array::from([false, true]));
+        let outputs = run.run(&[("y", &y), ("there", &there)]).unwrap();
+        assert_eq!(outputs["masked"], Array::from([0.5f32, 1.5]));
+        assert!(outputs["computed"].get_f64(0).is_nan());
+    }
+}
+
 #[test]
 fn executables_move_between_threads() {
     fn send<T: Send>(_: &T) {}

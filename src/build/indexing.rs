@@ -13,8 +13,9 @@
 //! | [`dynamic_slice`](Tensor::dynamic_slice), [`dynamic_update_slice`](Tensor::dynamic_update_slice) | the start is moved to the nearest that fits |
 //! | [`slice`](Tensor::slice) and what else is given when the graph is built | a panic at the caller's line |
 //!
-//! An executable refuses an input that is itself the index of a choice and holds numbers out of range: these are labels, and mistakes in the data.
-//! Indices that are computed are not looked at.
+//! An executable refuses an input that is the index of a choice and holds numbers out of range: these are labels, and mistakes in the data. Between the two
+//! there may be movement, conversions of integers, and selections that put a number in the place of some, as where negative indices count from the end or a
+//! label is ignored. Indices that are computed otherwise are not looked at.
 
 use crate::graph::{DType, Dims, OpErrorKind, Shape, TensorType};
 use crate::prim::{Combine, Gather, Iota, Scatter};

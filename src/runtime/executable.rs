@@ -9,11 +9,12 @@ use rustc_hash::FxHashMap;
 use crate::array::{Array, ArrayElement, ArrayError, ArrayView};
 use crate::build::Tensor;
 use crate::compile::{CompileError, Options};
-use crate::graph::{DType, Graph, Name, NodeId, Origin, TensorType};
+use crate::graph::{DType, Graph, Name, NodeId, TensorType};
 use crate::interp;
 use crate::jit::Compiled;
 use crate::prim::Op;
 
+use super::choice::{self, Choice};
 use super::profile::{self, Profile};
 use super::{Inputs, Params, Report};
 
@@ -98,8 +99,8 @@ pub(crate) struct InputSpec {
     pub(crate) name: Name,
     pub(crate) node: NodeId,
     pub(crate) ty: TensorType,
-    /// The smallest extent that the input's numbers choose from, with the node that does.
-    chooses: Option<(usize, Origin)>,
+    /// The choices that the input's numbers make, from the smallest extent on.
+    choices: Vec<Choice>,
 }
 
 /// What runs an executable.
@@ -510,14 +511,9 @@ impl fmt::Debug for Outputs<'_> {
 pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
     let live = graph.live();
     let mut inputs = Vec::new();
-    // For each node whose elements are those of an input, moved, the input's position.
-    let mut holds: Vec<Option<usize>> = vec![None; graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
-        if is_movement(graph, id) {
-            holds[id.index()] = holds[graph.operands(id)[0].index()];
-        } else if let Op::Input(input) = graph.op(id) {
-            holds[id.index()] = Some(inputs.len());
-            inputs.push(InputSpec { name: input.name.clone(), node: id, ty: input.ty.clone(), chooses: None });
+        if let Op::Input(input) = graph.op(id) {
+            inputs.push(InputSpec { name: input.name.clone(), node: id, ty: input.ty.clone(), choices: Vec::new() });
         }
     }
     for id in graph.ids().filter(|id| live[id.index()]) {
@@ -526,21 +522,18 @@ pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
         if !f64::from_bits(gather.fill).is_nan() {
             continue;
         }
-        let operands = graph.operands(id);
-        if let Some(at) = holds[operands[1].index()] {
-            let input: &mut InputSpec = &mut inputs[at];
-            let extent = graph.shape(operands[0])[gather.batch];
-            if input.chooses.as_ref().is_none_or(|(smallest, _)| extent < *smallest) {
-                input.chooses = Some((extent, graph.node(id).origin.clone()));
+        for (node, choice) in choice::choices(graph, gather, id) {
+            let input = inputs.iter_mut().find(|input| input.node == node).expect("what is live has live operands");
+            if input.choices.iter().all(|other| !other.allowed.within(&choice.allowed)) {
+                input.choices.retain(|other| !choice.allowed.within(&other.allowed));
+                input.choices.push(choice);
             }
         }
     }
+    for input in &mut inputs {
+        input.choices.sort_by_key(|choice| choice.extent);
+    }
     inputs
-}
-
-/// True for operations whose result holds all of the operand's elements, and no others.
-fn is_movement(graph: &Graph, id: NodeId) -> bool {
-    matches!(graph.op(id), Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_))
 }
 
 /// Checks an array against its input.
@@ -548,10 +541,11 @@ fn check_input(spec: &InputSpec, view: &ArrayView<'_>) -> Result<(), RunError> {
     if view.dtype() != spec.ty.dtype || *view.shape() != spec.ty.shape {
         return Err(RunError::Type { name: spec.name.clone(), expected: spec.ty.clone(), given: view.ty() });
     }
-    let Some((extent, origin)) = &spec.chooses else {
-        return Ok(());
-    };
-    let outside = |v: i64| usize::try_from(v).map_or(true, |v| v >= *extent);
+    spec.choices.iter().try_for_each(|choice| check_choice(spec, choice, view))
+}
+
+fn check_choice(spec: &InputSpec, choice: &Choice, view: &ArrayView<'_>) -> Result<(), RunError> {
+    let outside = |v: i64| !choice.allowed.contains(v);
     /// The first index that is outside.
     fn first<T: ArrayElement + Into<i64>>(view: &ArrayView<'_>, outside: impl Fn(i64) -> bool) -> Option<(usize, i64)> {
         let indices = view.as_slice::<T>().ok()?;
@@ -569,8 +563,8 @@ fn check_input(spec: &InputSpec, view: &ArrayView<'_>) -> Result<(), RunError> {
             name: spec.name.clone(),
             value,
             position,
-            extent: *extent,
-            user: origin.source.to_string(),
+            extent: choice.extent,
+            user: choice.origin.source.to_string(),
         }),
     }
 }

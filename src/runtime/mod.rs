@@ -6,6 +6,7 @@
 //!                         Params      shared by every executable compiled with them: a training step and its predictor
 //! ```
 
+mod choice;
 mod executable;
 pub(crate) mod gemm;
 mod inputs;

@@ -2,7 +2,7 @@
 
 use cotangent::half::f16;
 use cotangent::io::onnx::{Bindings, Model};
-use cotangent::{Array, DType, Engine, Options, RunError};
+use cotangent::{Array, DType, Engine, Options, RunError, TensorType};
 
 use super::wire::{Graph, Message, Value, graph, node, typed_input, with};
 
@@ -148,5 +148,104 @@ fn the_nodes_of_a_branch_round_each() {
         }
         let y = run_graph(&graph, &inputs).expect("it runs").swap_remove(0);
         assert_eq!(y.to_f64_vec(), [f64::INFINITY], "constant: {constant}");
+    }
+}
+
+/// Labels and indices that choose nothing are refused, whatever the import puts between them and the choice.
+#[test]
+fn labels_of_imported_models_are_checked() {
+    let scores = Array::new([2, 3], vec![0.5f32, 1.0, -1.0, 0.0, 0.25, 2.0]).expect("six elements");
+    let weights = Array::from([1.0f32, 2.0, 3.0]);
+    let ignore = || [("ignore_index", Value::Int(-100))];
+    type Case<'a> = (Message, Vec<(&'a str, &'a Array)>, Vec<i64>, Vec<i64>);
+    let axis = || [("axis", Value::Int(1))];
+    let cases: Vec<Case<'_>> = vec![
+        (node("SoftmaxCrossEntropyLoss", &["x", "i"], &["y"]), vec![("x", &scores)], vec![0, 2], vec![3, -1]),
+        (node("NegativeLogLikelihoodLoss", &["x", "i"], &["y"]), vec![("x", &scores)], vec![0, 2], vec![3, -1]),
+        (
+            with(node("NegativeLogLikelihoodLoss", &["x", "i", "w"], &["y"]), &ignore()),
+            vec![("x", &scores), ("w", &weights)],
+            vec![0, 2, -100],
+            vec![3, -1, -99],
+        ),
+        (
+            with(node("SoftmaxCrossEntropyLoss", &["x", "i"], &["y"]), &ignore()),
+            vec![("x", &scores)],
+            vec![1, -100],
+            vec![-101, 7],
+        ),
+        (with(node("Gather", &["x", "i"], &["y"]), &axis()), vec![("x", &scores)], vec![-3, 2, -1], vec![3, -4]),
+        (node("Gather", &["w", "i"], &["y"]), vec![("w", &weights)], vec![-3, 2], vec![3, -4]),
+    ];
+    for (message, operands, good, bad) in cases {
+        for dtype in [DType::I32, DType::I64] {
+            let run = |i: i64| {
+                let labels = match dtype {
+                    DType::I32 => Array::from([1, i as i32]),
+                    _ => Array::from([1, i]),
+                };
+                let inputs: Vec<(&str, &Array)> = operands.iter().copied().chain([("i", &labels)]).collect();
+                run(message.clone(), &inputs, &["y"])
+            };
+            for &i in &good {
+                let y = run(i).unwrap_or_else(|e| panic!("{i}: {e}")).swap_remove(0);
+                assert!(y.to_f64_vec().iter().all(|y| y.is_finite()), "{i}: {y:?}");
+            }
+            for &i in &bad {
+                let error = run(i).expect_err("it chooses nothing");
+                assert!(
+                    matches!(error, RunError::Index { value, position: 1, extent: 3, .. } if value == i),
+                    "{error}"
+                );
+            }
+        }
+    }
+    let (x, lists) = (&scores, |i: i64| Array::new([2, 1], vec![1, i]).expect("two lists"));
+    let gather = |lists: &Array| run(node("GatherND", &["x", "i"], &["y"]), &[("x", x), ("i", lists)], &["y"]);
+    assert!(gather(&lists(-2)).is_ok());
+    assert!(matches!(gather(&lists(2)), Err(RunError::Index { value: 2, position: 1, extent: 2, .. })));
+    let places = |i: i64| Array::new([2, 1], vec![0, i]).expect("two places");
+    let gather =
+        |i: &Array| run(with(node("GatherElements", &["x", "i"], &["y"]), &axis()), &[("x", x), ("i", i)], &["y"]);
+    assert!(gather(&places(-3)).is_ok());
+    assert!(matches!(gather(&places(3)), Err(RunError::Index { value: 3, position: 1, extent: 3, .. })));
+}
+
+/// An element that is as small as the padding is found before it, as in onnxruntime.
+#[test]
+fn the_place_of_a_largest_element_is_never_in_the_padding() {
+    let pool = |attributes: &[(&str, Value<'_>)], x: &Array| {
+        let node = with(node("MaxPool", &["x"], &["y", "i"]), attributes);
+        let results = run(node, &[("x", x)], &["y", "i"]).expect("it runs");
+        results[1].as_slice::<i64>().expect("places").to_vec()
+    };
+    let around = [("kernel_shape", Value::Ints(&[2, 2])), ("pads", Value::Ints(&[1, 1, 1, 1]))];
+    let same = |value: f32| Array::full(&TensorType::new(DType::F32, [1, 1, 2, 2]), f64::from(value));
+    let bytes = Array::zeros(&TensorType::new(DType::U8, [1, 1, 2, 2]));
+    let expected = [0, 0, 1, 0, 0, 1, 2, 2, 3];
+    assert_eq!(pool(&around, &same(f32::NEG_INFINITY)), expected);
+    assert_eq!(pool(&around, &bytes), expected);
+    assert_eq!(pool(&around, &same(1.0)), expected);
+    // Two maps of three elements, of which the second window has a row of padding; the last reaches beyond the end.
+    let ceil = [
+        ("kernel_shape", Value::Ints(&[2])),
+        ("pads", Value::Ints(&[1, 0])),
+        ("strides", Value::Ints(&[2])),
+        ("ceil_mode", Value::Int(1)),
+    ];
+    let (none, five) = (f32::NEG_INFINITY, 5.0);
+    let x = Array::new([1, 2, 4], vec![none, none, none, none, none, five, none, none]).expect("eight elements");
+    assert_eq!(pool(&ceil, &x), [0, 1, 3, 4, 5, 7]);
+}
+
+#[test]
+fn zeros_are_quantized_with_scale_one() {
+    for (x, scale, bytes) in
+        [([0.0f32, 0.0], 1.0f32, [0u8, 0]), ([-0.0, 0.0], 1.0, [0, 0]), ([0.0, 127.5], 0.5, [0, 255])]
+    {
+        let x = Array::from(x);
+        let node = node("DynamicQuantizeLinear", &["x"], &["y", "scale", "point"]);
+        let results = run(node, &[("x", &x)], &["y", "scale", "point"]).expect("it runs");
+        assert_eq!(results, [Array::from(bytes), Array::scalar(scale), Array::scalar(0u8)]);
     }
 }

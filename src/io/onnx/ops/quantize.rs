@@ -97,7 +97,7 @@ fn dequantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     one(value.to(scale.dtype())?.f2(ScalarFn::Mul, scale)?.to(dtype))
 }
 
-/// The scale and the zero point that hold all elements, and 0, in bytes.
+/// The scale and the zero point that hold all elements, and 0, in bytes. Where all elements are 0 the scale is 1, as in onnxruntime.
 fn dynamic_quantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let x = node.float_input(0)?;
     if x.shape().numel() == 0 {
@@ -108,6 +108,7 @@ fn dynamic_quantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let low = x.fold(Reduction::Min, &all, false)?.f2(ScalarFn::Min, zero)?;
     let high = x.fold(Reduction::Max, &all, false)?.f2(ScalarFn::Max, zero)?;
     let scale = high.f2(ScalarFn::Sub, low)?.with(ScalarFn::Div, 255.0)?;
+    let scale = scale.with(ScalarFn::Eq, 0.0)?.choose(x.number(1.0), scale)?;
     let point = zero.f2(ScalarFn::Sub, low.f2(ScalarFn::Div, scale)?)?;
     let point = point.clamp(0.0, 255.0).f(ScalarFn::Round)?.to(DType::U8)?;
     let y = quantized(x, scale, Some(point), DType::U8)?;

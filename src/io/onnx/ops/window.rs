@@ -131,6 +131,11 @@ impl Geometry {
         x.padded(&widths, fill)?.push1(Window { windows: self.windows.clone() })
     }
 
+    /// True if there is anything around the tensor.
+    fn pads(&self) -> bool {
+        self.padding.iter().zip(&self.beyond).any(|(&(low, high), &beyond)| low + high + beyond > 0)
+    }
+
     /// The axes of the windows' elements.
     fn inner(&self) -> Dims {
         let axes = self.extents.len();
@@ -291,15 +296,31 @@ fn max_pool<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let x = node.input(0)?;
     let geometry = pool(node, x)?;
     let column_major = node.flag("storage_order", false)?;
-    let windows = geometry.slide(x, Reduction::Max.neutral(x.dtype()))?;
+    let padding = Reduction::Max.neutral(x.dtype());
+    let windows = geometry.slide(x, padding)?;
     let y = windows.fold(Reduction::Max, &geometry.inner(), false)?;
     if !node.wants(1) {
         return one(Ok(y));
     }
     // The elements of a window in a row; the place of the largest; the number of the element that is there.
-    let outer: Dims = windows.shape()[..windows.rank() - geometry.extents.len()].iter().copied().collect();
-    let row: Dims = outer.iter().copied().chain([geometry.windows.sizes.iter().product()]).collect();
-    let place = windows.shaped(&row[..])?.push1(ArgReduce { extremum: Extremum::Max, axis: outer.len() })?;
+    let first = |windows: Tensor<'g>| {
+        let (shape, axis) = (windows.shape(), windows.rank() - geometry.extents.len());
+        let row: Dims = shape[..axis].iter().copied().chain([geometry.windows.sizes.iter().product()]).collect();
+        windows.shaped(&row[..])?.push1(ArgReduce { extremum: Extremum::Max, axis })
+    };
+    let mut place = first(windows)?;
+    if geometry.pads() {
+        let empty = |i: usize| geometry.sizes(i, false).contains(&0);
+        if (0..geometry.extents.len()).any(empty) {
+            return unsupported("places in windows that lie in the padding");
+        }
+        // Where the largest is what is in the padding, the first element that is not.
+        let mut extents: Dims = SmallVec::from_elem(1, 2);
+        extents.extend(geometry.extents.iter().copied());
+        let ones = node.g().constant(Array::scalar(1u8)).broadcast(&extents[..].into())?;
+        let inside = first(geometry.slide(ones, 0.0)?)?;
+        place = y.f2(ScalarFn::Eq, y.number(padding))?.choose(inside, place)?;
+    }
     let mut numbers = Vec::new();
     let (axes, extents) = (geometry.extents.len(), &geometry.extents);
     let mut strides: Dims<i64> = SmallVec::from_elem(1, axes);

@@ -1,0 +1,352 @@
+//! Which numbers an input may hold where they choose elements.
+//!
+//! ```text
+//!   gather(x, index)                     index in 0..n
+//!   index = select(lt(i, 0), i + n, i)   i in -n..n       what an imported model makes of indices that may count from the end
+//!   index = select(eq(i, -100), 0, i)    i in 0..n or i = -100
+//!   i     = cast(reshape(labels))        the input `labels`, each of whose numbers is held to that
+//! ```
+//!
+//! The walk goes from the index back to inputs, through movement, conversions and selections, with the set of numbers that lead into the range. Where it
+//! does not know an operation, all numbers are let through, so a run refuses nothing that is in range.
+
+use smallvec::SmallVec;
+
+use crate::graph::{DType, Graph, NodeId, Origin};
+use crate::prim::{Gather, Map, Op};
+use crate::scalar::ScalarFn;
+
+/// How many nodes are looked at for one selection.
+const BUDGET: usize = 256;
+
+/// Numbers that an input may hold for one of the choices that it makes.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    pub(super) allowed: Set,
+    /// Extent of the axis chosen from.
+    pub(super) extent: usize,
+    /// The choice.
+    pub(super) origin: Origin,
+}
+
+/// The inputs whose numbers choose elements of `gather`'s operand, each with what it may hold.
+pub(super) fn choices(graph: &Graph, gather: &Gather, id: NodeId) -> Vec<(NodeId, Choice)> {
+    let operands = graph.operands(id);
+    let extent = graph.shape(operands[0])[gather.batch];
+    let mut found = Vec::new();
+    let mut open = vec![(operands[1], Set::range(0, extent as i64 - 1))];
+    while let Some((node, allowed)) = open.pop() {
+        match graph.op(node) {
+            Op::Input(_) => {
+                let origin = graph.node(id).origin.clone();
+                found.push((node, Choice { allowed, extent, origin }));
+            }
+            op if is_movement(op) => open.push((graph.operands(node)[0], allowed)),
+            Op::Cast(_) | Op::Map(Map { f: ScalarFn::Select }) => {
+                for leaf in leaves(graph, node) {
+                    let numbers = preimage(graph, node, leaf, &allowed, &mut 0);
+                    if graph.ty(leaf).dtype.is_int() && !numbers.is_all() {
+                        open.push((leaf, numbers));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// True for operations whose result holds all of the operand's elements, and no others.
+fn is_movement(op: &Op) -> bool {
+    matches!(op, Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_))
+}
+
+/// The nodes whose elements a tree of elementwise operations computes with, each element with those in the same place; none if the tree is large.
+fn leaves(graph: &Graph, root: NodeId) -> Vec<NodeId> {
+    let (mut seen, mut leaves, mut open) = (Vec::new(), Vec::new(), vec![root]);
+    while let Some(node) = open.pop() {
+        if seen.contains(&node) || constant(graph, node).is_some() {
+            continue;
+        }
+        seen.push(node);
+        if seen.len() > BUDGET {
+            return Vec::new();
+        }
+        match graph.op(node) {
+            Op::Cast(_) | Op::Map(_) => open.extend(graph.operands(node).iter().copied()),
+            _ => leaves.push(node),
+        }
+    }
+    leaves
+}
+
+/// The number that every element of a node is, if it is an integer that `f64` tells from its neighbours.
+fn constant(graph: &Graph, mut node: NodeId) -> Option<i64> {
+    while matches!(graph.op(node), Op::Broadcast(_) | Op::Reshape(_)) {
+        node = graph.operands(node)[0];
+    }
+    let Op::Const(constant) = graph.op(node) else { return None };
+    if graph.ty(node).dtype.is_float() {
+        return None;
+    }
+    constant.as_scalar().filter(|c| c.abs() < (1u64 << 53) as f64).map(|c| c as i64)
+}
+
+/// The numbers of `leaf` for which `node` may be in `target`; all where that is not known.
+fn preimage(graph: &Graph, node: NodeId, leaf: NodeId, target: &Set, steps: &mut usize) -> Set {
+    if node == leaf {
+        return target.clone();
+    }
+    if let Some(c) = constant(graph, node) {
+        return if target.contains(c) { Set::all() } else { Set::none() };
+    }
+    *steps += 1;
+    if *steps > BUDGET {
+        return Set::all();
+    }
+    let operands = graph.operands(node);
+    let mut of = |i: usize, target: &Set| preimage(graph, operands[i], leaf, target, steps);
+    // What a comparison or a truth value is to be.
+    let (yes, no) = (target.contains(1), target.contains(0));
+    let either = |when: (bool, Set), otherwise: (bool, Set)| {
+        let taken = |(counts, set): (bool, Set)| if counts { set } else { Set::none() };
+        taken(when).or(&taken(otherwise))
+    };
+    let f = match graph.op(node) {
+        Op::Cast(cast) => {
+            let (Some(from), to) = (span(graph.ty(operands[0]).dtype), cast.dtype) else { return Set::all() };
+            return match span(to) {
+                _ if to == DType::Bool => {
+                    let zero = of(0, &Set::range(0, 0));
+                    let other = of(0, &Set::range(0, 0).complement());
+                    either((yes, other), (no, zero))
+                }
+                Some(span) => of(0, &wrapped(target, from, span)),
+                None => Set::all(),
+            };
+        }
+        Op::Map(Map { f }) => *f,
+        _ => return Set::all(),
+    };
+    match f {
+        ScalarFn::Select => {
+            let then = of(0, &Set::range(1, 1)).and(&of(1, target));
+            let otherwise = of(0, &Set::range(0, 0)).and(&of(2, target));
+            return then.or(&otherwise);
+        }
+        ScalarFn::Not if graph.ty(node).dtype == DType::Bool => {
+            return either((yes, of(0, &Set::range(0, 0))), (no, of(0, &Set::range(1, 1))));
+        }
+        ScalarFn::And | ScalarFn::Or if graph.ty(node).dtype == DType::Bool => {
+            // Both are what decides nothing alone, or one is what decides.
+            let (all, one) = if f == ScalarFn::And { (1, 0) } else { (0, 1) };
+            let both = of(0, &Set::range(all, all)).and(&of(1, &Set::range(all, all)));
+            let any = of(0, &Set::range(one, one)).or(&of(1, &Set::range(one, one)));
+            return either((target.contains(all), both), (target.contains(one), any));
+        }
+        _ => {}
+    }
+    if operands.len() != 2 {
+        return Set::all();
+    }
+    // What is left has a constant on one side.
+    let (i, c, f) = match (constant(graph, operands[0]), constant(graph, operands[1])) {
+        (None, Some(c)) => (0, c, f),
+        (Some(c), None) => match f {
+            ScalarFn::Lt => (1, c, ScalarFn::Gt),
+            ScalarFn::Le => (1, c, ScalarFn::Ge),
+            ScalarFn::Gt => (1, c, ScalarFn::Lt),
+            ScalarFn::Ge => (1, c, ScalarFn::Le),
+            ScalarFn::Sub => return Set::all(),
+            f => (1, c, f),
+        },
+        _ => return Set::all(),
+    };
+    let Some(span) = span(graph.ty(operands[i]).dtype) else { return Set::all() };
+    let (below, above) = (Set::range(i64::MIN, c.saturating_sub(1)), Set::range(c.saturating_add(1), i64::MAX));
+    let same = Set::range(c, c);
+    let holds = match f {
+        ScalarFn::Eq => same,
+        ScalarFn::Ne => same.complement(),
+        ScalarFn::Lt => below,
+        ScalarFn::Ge => below.complement(),
+        ScalarFn::Gt => above,
+        ScalarFn::Le => above.complement(),
+        ScalarFn::Add => return of(i, &moved(target, -i128::from(c), span)),
+        ScalarFn::Sub => return of(i, &moved(target, i128::from(c), span)),
+        ScalarFn::Max | ScalarFn::Min => {
+            let own = if f == ScalarFn::Max { below.complement() } else { above.complement() };
+            let fixed = if target.contains(c) { own.complement() } else { Set::none() };
+            return of(i, &own.and(target).or(&fixed));
+        }
+        _ => return Set::all(),
+    };
+    let (then, otherwise) = (of(i, &holds), of(i, &holds.complement()));
+    either((yes, then), (no, otherwise))
+}
+
+/// The smallest and the largest number of an integer type or of truth values.
+fn span(dtype: DType) -> Option<(i64, i64)> {
+    Some(match dtype {
+        DType::Bool => (0, 1),
+        DType::U8 => (0, 255),
+        DType::I32 => (i32::MIN.into(), i32::MAX.into()),
+        DType::U32 => (0, u32::MAX.into()),
+        DType::I64 => (i64::MIN, i64::MAX),
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => return None,
+    })
+}
+
+/// The numbers between the first bounds that a type of the second bounds, to which others wrap, has in the set; all that wrap more than once.
+fn wrapped(target: &Set, from: (i64, i64), to: (i64, i64)) -> Set {
+    let period = i128::from(to.1) - i128::from(to.0) + 1;
+    let mut result = Set::range(i64::MIN, from.0.saturating_sub(1)).or(&Set::range(from.1.saturating_add(1), i64::MAX));
+    if (from.0, from.1) == (i64::MIN, i64::MAX) {
+        result = Set::none();
+    }
+    for turn in [-1, 0, 1] {
+        result = result.or(&target.and(&Set::range(to.0, to.1)).shifted(turn * period));
+    }
+    let near = (i128::from(to.0) - period, i128::from(to.1) + period);
+    let clamp = |x: i128| x.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+    if i128::from(from.0) < near.0 {
+        result = result.or(&Set::range(from.0, clamp(near.0 - 1)));
+    }
+    if i128::from(from.1) > near.1 {
+        result = result.or(&Set::range(clamp(near.1 + 1), from.1));
+    }
+    result
+}
+
+/// The set moved by `by`, where numbers wrap at these bounds.
+fn moved(target: &Set, by: i128, (low, high): (i64, i64)) -> Set {
+    let period = i128::from(high) - i128::from(low) + 1;
+    let within = target.and(&Set::range(low, high));
+    let all = [-1, 0, 1].map(|turn| within.shifted(by + turn * period));
+    all[0].or(&all[1]).or(&all[2]).and(&Set::range(low, high))
+}
+
+/// Integers: ranges with both ends, in order, that neither meet nor touch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Set(SmallVec<[(i64, i64); 2]>);
+
+impl Set {
+    pub(super) fn contains(&self, x: i64) -> bool {
+        self.0.iter().any(|&(low, high)| low <= x && x <= high)
+    }
+
+    /// True if every number of this set is in the other.
+    pub(super) fn within(&self, other: &Set) -> bool {
+        self.and(other) == *self
+    }
+
+    fn none() -> Set {
+        Set(SmallVec::new())
+    }
+
+    fn all() -> Set {
+        Set::range(i64::MIN, i64::MAX)
+    }
+
+    fn is_all(&self) -> bool {
+        *self == Set::all()
+    }
+
+    /// From `low` to `high`; nothing if they are not in order.
+    fn range(low: i64, high: i64) -> Set {
+        Set((low <= high).then_some((low, high)).into_iter().collect())
+    }
+
+    fn or(&self, other: &Set) -> Set {
+        let mut ranges: SmallVec<[(i64, i64); 2]> = self.0.iter().chain(&other.0).copied().collect();
+        ranges.sort_unstable();
+        let mut joined: SmallVec<[(i64, i64); 2]> = SmallVec::new();
+        for (low, high) in ranges {
+            match joined.last_mut() {
+                Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
+                _ => joined.push((low, high)),
+            }
+        }
+        Set(joined)
+    }
+
+    fn and(&self, other: &Set) -> Set {
+        let pairs = self.0.iter().flat_map(|a| other.0.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
+        Set(pairs.filter(|(low, high)| low <= high).collect())
+    }
+
+    fn complement(&self) -> Set {
+        let (mut ranges, mut next) = (SmallVec::new(), Some(i64::MIN));
+        for &(low, high) in &self.0 {
+            if let Some(from) = next.filter(|&from| from < low) {
+                ranges.push((from, low - 1));
+            }
+            next = high.checked_add(1);
+        }
+        ranges.extend(next.map(|from| (from, i64::MAX)));
+        Set(ranges)
+    }
+
+    /// Each number plus `by`, those that `i64` holds.
+    fn shifted(&self, by: i128) -> Set {
+        let ends = (i128::from(i64::MIN), i128::from(i64::MAX));
+        let moved = self.0.iter().map(|r| ((i128::from(r.0) + by).max(ends.0), (i128::from(r.1) + by).min(ends.1)));
+        Set(moved.filter(|r| r.0 <= r.1).map(|r| (r.0 as i64, r.1 as i64)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_what_their_members_say() {
+        let sets = [
+            Set::none(),
+            Set::all(),
+            Set::range(3, 5),
+            Set::range(i64::MIN, 4),
+            Set::range(7, i64::MAX),
+            Set::range(-2, 0).or(&Set::range(4, 4)).or(&Set::range(6, 9)),
+        ];
+        let numbers: Vec<i64> = (-12..12).chain([i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX]).collect();
+        for a in &sets {
+            for &x in &numbers {
+                assert_eq!(a.complement().contains(x), !a.contains(x), "{x} in the complement of {a:?}");
+                for by in [-3, 0, 5] {
+                    let before = i128::from(x) - by;
+                    let expected = i64::try_from(before).is_ok_and(|x| a.contains(x));
+                    assert_eq!(a.shifted(by).contains(x), expected, "{x} in {a:?} moved by {by}");
+                }
+            }
+            for b in &sets {
+                for &x in &numbers {
+                    assert_eq!(a.or(b).contains(x), a.contains(x) || b.contains(x), "{x} in {a:?} or {b:?}");
+                    assert_eq!(a.and(b).contains(x), a.contains(x) && b.contains(x), "{x} in {a:?} and {b:?}");
+                }
+                assert_eq!(a.or(b).complement(), a.complement().and(&b.complement()));
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_wrap_as_conversions_do() {
+        let target = Set::range(0, 9);
+        let spans = |dtype| span(dtype).expect("an integer type");
+        for x in [-1i64, 0, 9, 10, 1 << 32, (1 << 32) + 9, -(1 << 32), i64::MAX, i64::MIN, u32::MAX.into()] {
+            let of = |from, to| wrapped(&target, spans(from), spans(to)).contains(x);
+            assert_eq!(of(DType::I64, DType::I64), target.contains(x), "{x}");
+            if let Ok(narrow) = i32::try_from(x) {
+                assert_eq!(of(DType::I32, DType::U32), target.contains((narrow as u32).into()), "{x}");
+                assert_eq!(of(DType::I32, DType::I64), target.contains(x), "{x}");
+            }
+            if let Ok(narrow) = u32::try_from(x) {
+                assert_eq!(of(DType::U32, DType::I32), target.contains((narrow as i32).into()), "{x}");
+            }
+            // Once around is exact, more may be let through.
+            assert!(of(DType::I64, DType::I32) || !target.contains((x as i32).into()), "{x}");
+            assert!(of(DType::I64, DType::U8) || !target.contains((x as u8).into()), "{x}");
+        }
+        assert!(!wrapped(&target, spans(DType::I64), spans(DType::I32)).contains(-1));
+    }
+}
