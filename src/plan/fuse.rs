@@ -302,6 +302,7 @@ impl Fused<'_> {
                 let level = operands.iter().map(|&o| self.level_of(o)).max().unwrap_or(0) + 1;
                 self.begin(id, level, Kind::Routine { node: id, operands, workspace })
             }
+            // All else has been expanded.
             Lowering::Expand => self.place_overlap(id),
             Lowering::Loop => self.place_loop(id, &operands),
         };

@@ -121,6 +121,8 @@ struct Lowerer<'a, 'g> {
     stored: FxHashSet<NodeId>,
     /// The parameter that a node's value may be computed into.
     target: FxHashMap<NodeId, usize>,
+    /// The products that compute parts of a node's value, beside the node's own group.
+    parts: FxHashMap<NodeId, SmallVec<[GroupId; 2]>>,
 }
 
 /// Lowers all groups.
@@ -161,8 +163,10 @@ pub(super) fn lower(fused: &Fused<'_>) -> Lowered {
         number_of,
         stored: FxHashSet::default(),
         target: FxHashMap::default(),
+        parts: FxHashMap::default(),
     };
     lowerer.find_stored();
+    lowerer.find_parts();
     let copies = lowerer.bind_results();
 
     let mut order: Vec<GroupId> = (0..fused.groups.len() as u32).map(GroupId).collect();
@@ -222,6 +226,17 @@ impl Lowerer<'_, '_> {
             }
         }
         self.stored = stored;
+    }
+
+    /// Finds the products that store their results in a part of another node's memory.
+    fn find_parts(&mut self) {
+        for (i, group) in self.fused.groups.iter().enumerate() {
+            if let Kind::Product(p) = &group.kind
+                && p.memory() != p.node
+            {
+                self.parts.entry(p.memory()).or_default().push(GroupId(i as u32));
+            }
+        }
     }
 
     /// Gives outputs and updates their memory; returns those that have to be copied.
@@ -345,7 +360,9 @@ impl Lowerer<'_, '_> {
             let mut open = vec![source];
             while let Some(behind) = open.pop().and_then(|node| fused.late.get(&node)) {
                 for &node in &behind.after {
-                    awaited.extend(fused.group_of(fused.memory_of(node)));
+                    let memory = fused.memory_of(node);
+                    awaited.extend(fused.group_of(memory));
+                    awaited.extend(self.parts.get(&memory).into_iter().flatten());
                     open.push(node);
                 }
             }
@@ -359,7 +376,12 @@ impl Lowerer<'_, '_> {
             Kind::Scatter { base, index, update, .. } => {
                 [base, index, update].iter().for_each(|&&b| of_body(b, &mut late));
             }
-            Kind::Product(p) => [p.lhs.0, p.rhs.0].into_iter().for_each(late),
+            Kind::Product(p) => {
+                [p.lhs.0, p.rhs.0].into_iter().for_each(&mut late);
+                if let Some(Accumulate { scale: Scale::Node(n), .. }) = &p.accumulate {
+                    late(*n);
+                }
+            }
             Kind::Routine { operands, .. } => operands.iter().for_each(|&n| late(n)),
             Kind::Loop(l) => {
                 l.inits.iter().for_each(|&init| of_body(init, &mut late));
@@ -623,5 +645,42 @@ impl Lowerer<'_, '_> {
 impl From<PendingStep> for Step {
     fn from(step: PendingStep) -> Step {
         Step { action: step.action, origins: step.origins }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::graph::parse;
+    use crate::plan::{Action, Place, plan};
+
+    /// Products that store their results in a concatenation are done before what waits for it, although it reads nothing of them.
+    #[test]
+    fn what_waits_for_a_concatenation_waits_for_its_products() {
+        let text = r#"
+%x = input {name="x"} : f32[64, 32]
+%y = input {name="y"} : f32[64, 32]
+%w = input {name="w"} : f32[32, 16]
+%z = input {name="z"} : f32[1000]
+%p = dot %x, %w {lhs_contract=[1], rhs_contract=[0]} : f32[64, 16]
+%q = dot %y, %w {lhs_contract=[1], rhs_contract=[0]} : f32[64, 16]
+%c = concat %p, %q {axis=0} : f32[128, 16]
+%m = reduce %c {kind=max, axes=[0, 1]} : f32[]
+%late = barrier %z, %c : f32[1000]
+%s = reduce %late {kind=sum, axes=[0]} : f32[]
+output "m" = %m
+output "s" = %s
+"#;
+        let plan = plan(&parse(text).expect("a graph"));
+        let products: Vec<usize> =
+            (0..plan.steps.len()).filter(|&i| matches!(plan.steps[i].action, Action::Product(_))).collect();
+        let reads_late = |i: &usize| match &plan.steps[*i].action {
+            Action::Kernel { args, .. } => args.iter().any(|&b| plan.buffer(b).place == Place::Input(3)),
+            _ => false,
+        };
+        let late = (0..plan.steps.len()).find(reads_late).expect("a kernel adds the late values up");
+        assert_eq!(products.len(), 2, "{plan}");
+        assert!(products.iter().all(|&p| p < late), "{plan}");
+        // Nothing but the products computes the concatenation.
+        assert_eq!(plan.steps.len(), 4, "{plan}");
     }
 }

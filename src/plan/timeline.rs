@@ -201,3 +201,39 @@ fn sources(fused: &Fused<'_>, bodies: &[ExprId]) -> SmallVec<[NodeId; 4]> {
     sources.dedup();
     sources
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::graph::parse;
+    use crate::plan::{Action, planned};
+
+    /// A product that stores its result in another order and adds it to a parameter is the computation of the parameter's new value.
+    #[test]
+    fn an_accumulated_product_is_the_new_value() {
+        let text = r#"
+%x = input {name="x"} : f32[32, 64]
+%g = input {name="g"} : f32[32, 96]
+%w = param {name="w", kind=trainable} : f32[96, 64]
+%d = dot %x, %g {lhs_contract=[0], rhs_contract=[0]} : f32[64, 96]
+%t = transpose %d {permutation=[1, 0]} : f32[96, 64]
+%r = reshape %t : f32[6144]
+%b = reshape %r : f32[96, 64]
+%n = add %w, %b : f32[96, 64]
+%m = reduce %n {kind=max, axes=[0, 1]} : f32[]
+output "m" = %m
+update %w = %n
+"#;
+        let graph = parse(text).expect("a graph");
+        let (plan, timeline) = planned(&graph);
+        let accumulates = |action: &Action| matches!(action, Action::Product(p) if p.accumulate);
+        assert!(accumulates(&plan.steps[0].action), "{plan}");
+        let new = graph.updates()[0].value;
+        assert_eq!(timeline.placed[&new].turn, 0);
+        // The sources of what is computed from it are placed, kept, or given.
+        for placed in timeline.placed.values() {
+            let is_there = |s| timeline.placed.contains_key(s) || graph.op(*s).leaf_name().is_some();
+            assert!(placed.sources.iter().all(is_there), "{:?}", timeline.placed);
+        }
+        assert_eq!(timeline.placed.len(), 2, "the new value and its largest element: {:?}", timeline.placed);
+    }
+}

@@ -223,7 +223,8 @@ pub enum Lowering {
         /// The memory that it wants beside its operands and its result.
         workspace: Workspace,
     },
-    /// Other operations: [`Primitive::expand`] emits them. For what the optimizer and the rules of differentiation are to see as one.
+    /// Other operations: [`Primitive::expand`] emits them before the graph is planned. For what the optimizer and the rules of differentiation are to see as
+    /// one. An `unwindow` of a product alone is not expanded: the planner adds the product up where its windows overlap.
     Expand,
     /// A result of a loop over a body: [`Op::looped`] tells which.
     Loop,

@@ -110,7 +110,9 @@ impl Fused<'_> {
 
     /// Places the sum of a product's windows. A product that serves nothing else is not computed as a matrix.
     pub(super) fn place_overlap(&mut self, id: NodeId) -> ExprId {
-        let (dot, overlap) = overlap::matched(self.graph, id).expect("other sums of windows have been expanded");
+        let Some((dot, overlap)) = overlap::matched(self.graph, id) else {
+            panic!("{} is to be expanded before it is planned", self.graph.op(id).name());
+        };
         let group = self.group_of(dot).expect("a product has a group");
         let alone = self.serves_only(dot, id);
         let level = self.groups[group.index()].level;
@@ -137,6 +139,9 @@ impl Fused<'_> {
         let Kind::Product(p) = &mut self.groups[group.index()].kind else { panic!("matched a product") };
         p.accumulate = Some(accumulate);
         p.node = id;
+        if let Some(layout) = &mut p.layout {
+            layout.memory = id;
+        }
         self.homes[id.index()] = Some(Home::Group(group));
         let leaf = self.leaf(id);
         self.defs[id.index()] = Some(leaf);
