@@ -366,20 +366,18 @@ fn an_observer_that_fails_costs_no_checkpoint() {
         at_step: bool,
     }
 
-    impl Failing {
-        fn fail(&self, now: bool) -> Result<ControlFlow<()>, TrainError> {
-            if now { Err(TrainError::Checkpoint("the disk is full".to_owned())) } else { Ok(ControlFlow::Continue(())) }
-        }
-    }
-
     impl Observer for Failing {
         fn on_step(&mut self, _: &StepReport<'_>) -> Result<ControlFlow<()>, TrainError> {
-            self.fail(self.at_step)
+            if self.at_step { Err(full()) } else { Ok(ControlFlow::Continue(())) }
         }
 
         fn on_epoch(&mut self, _: &EpochReport<'_>) -> Result<ControlFlow<()>, TrainError> {
-            self.fail(!self.at_step)
+            if self.at_step { Ok(ControlFlow::Continue(())) } else { Err(full()) }
         }
+    }
+
+    fn full() -> TrainError {
+        TrainError::Checkpoint("the disk is full".to_owned())
     }
 
     for at_step in [true, false] {
