@@ -19,12 +19,13 @@ use rustc_hash::FxHashSet;
 use crate::build::Program;
 use crate::codegen;
 use crate::dump;
-use crate::graph::{Graph, Name};
+use crate::graph::{Graph, Name, NodeId};
 use crate::jit::{self, Compiled};
 use crate::opt::{Level, OptOptions, Optimized, optimize};
 use crate::plan::{self, Action, Place};
 use crate::prim::Op;
-use crate::runtime::{Backend, Declaration, Executable, ParamError, Params, Report, Stages, inputs_of};
+use crate::runtime::room::{self, Needs};
+use crate::runtime::{Backend, Declaration, Executable, ParamError, Params, Report, Shortage, Stages, inputs_of};
 
 /// What runs a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -71,6 +72,9 @@ pub enum CompileError {
     /// No plan fits the memory budget.
     #[error(transparent)]
     Memory(#[from] plan::OverBudget),
+    /// A run needs more memory than there is.
+    #[error(transparent)]
+    Room(#[from] Shortage),
     /// `COTANGENT_THREADS` is not a number of threads.
     #[error("COTANGENT_THREADS is `{0}`, not a number of threads from 1 on")]
     Threads(String),
@@ -83,7 +87,7 @@ impl Program {
     /// Compiles the program, with parameters of its own.
     ///
     /// # Errors
-    /// If an initial value is typed unlike its parameter, or code generation fails.
+    /// If an initial value is typed unlike its parameter, a run needs more memory than the machine has, or code generation fails.
     pub fn compile(&self, options: &Options) -> Result<Executable, CompileError> {
         self.compile_with(options, &Params::new())
     }
@@ -92,7 +96,8 @@ impl Program {
     /// their initial values.
     ///
     /// # Errors
-    /// If a parameter is typed unlike the one that is there, or code generation fails. Nothing is added to `params` then.
+    /// If a parameter is typed unlike the one that is there, a run needs more memory than the machine has, or code generation fails. Nothing is added to
+    /// `params` then.
     pub fn compile_with(&self, options: &Options, params: &Params) -> Result<Executable, CompileError> {
         let declared = self.declarations();
         params.check(&declared)?;
@@ -103,24 +108,19 @@ impl Program {
             Engine::Interp => {
                 let nodes = count_live(&self.graph);
                 (report.engine, report.nodes_before, report.nodes_after) = ("interp", nodes, nodes);
+                self.needs(params, &declared).expect_room()?;
+                room::expect_interpretable(&self.graph)?;
                 Backend::Interp
             }
             Engine::Jit => {
-                let mut optimized =
-                    optimize(&self.graph, &OptOptions { level: options.level, ..OptOptions::default() });
-                stages.lap("optimize");
-                let plan = plan_within(&mut optimized.graph, options, &mut report.recomputed)?;
-                stages.lap("plan");
-                if cfg!(debug_assertions)
-                    && let Err(faults) = plan::check::check(&plan)
-                {
-                    let faults: Vec<String> = faults.iter().map(|f| f.to_string()).collect();
-                    panic!("the planner made a plan that the checker refuses: {}", faults.join("; "));
-                }
+                let (optimized, plan) = self.planned(options, &mut report, &mut stages)?;
+                let mut needs = self.needs(params, &declared);
+                needs.add(plan.arena_bytes, || arena_name(&optimized.graph, &plan));
+                needs.expect_room()?;
                 let names: Vec<Name> = input_names(&self.graph);
                 let (settings, threads) = (jit::settings_by_environment()?, threads(options)?);
                 let compiled = Compiled::new(plan, names.iter(), settings, threads, &mut stages)?;
-                fill(&mut report, &self.graph, &optimized, &compiled);
+                fill(&mut report, &self.graph, &optimized, (compiled.plan(), compiled.code_bytes()));
                 Backend::Jit(Box::new(compiled))
             }
         };
@@ -131,6 +131,67 @@ impl Program {
         report.stages = stages.into_times();
         Ok(Executable::new(self.graph.clone(), backend, params.clone(), self.builder, options.clone(), report))
     }
+
+    /// What the report of a compilation by the JIT would say, its memory included. No memory is taken for a run, so it tells of programs that are too large
+    /// for this machine too.
+    ///
+    /// # Errors
+    /// If code generation fails.
+    pub fn report(&self, options: &Options) -> Result<Report, CompileError> {
+        let (mut report, mut stages) = (Report::default(), Stages::default());
+        let (optimized, plan) = self.planned(options, &mut report, &mut stages)?;
+        let (settings, threads) = (jit::settings_by_environment()?, threads(options)?);
+        let code_bytes = jit::code_bytes(&plan, settings, threads, &mut stages)?;
+        fill(&mut report, &self.graph, &optimized, (&plan, code_bytes));
+        report.stages = stages.into_times();
+        Ok(report)
+    }
+
+    /// The optimized graph and its plan.
+    fn planned(
+        &self,
+        options: &Options,
+        report: &mut Report,
+        stages: &mut Stages,
+    ) -> Result<(Optimized, plan::Plan), CompileError> {
+        let mut optimized = optimize(&self.graph, &OptOptions { level: options.level, ..OptOptions::default() });
+        stages.lap("optimize");
+        let plan = plan_within(&mut optimized.graph, options, &mut report.recomputed)?;
+        stages.lap("plan");
+        if cfg!(debug_assertions)
+            && let Err(faults) = plan::check::check(&plan)
+        {
+            let faults: Vec<String> = faults.iter().map(|f| f.to_string()).collect();
+            panic!("the planner made a plan that the checker refuses: {}", faults.join("; "));
+        }
+        Ok((optimized, plan))
+    }
+
+    /// The memory of results and of parameters that are not there yet.
+    fn needs(&self, params: &Params, declared: &[Declaration<'_>]) -> Needs {
+        let mut needs = Needs::default();
+        for output in self.graph.outputs() {
+            let ty = self.graph.ty(output.node);
+            needs.add(ty.bytes(), || format!("output `{}` : {ty}", output.name));
+        }
+        for param in declared.iter().filter(|param| params.ty(param.name).is_err()) {
+            needs.add(param.ty.bytes(), || format!("parameter `{}` : {}", param.name, param.ty));
+        }
+        needs
+    }
+}
+
+/// The arena for people: with the largest of its values, as far as the optimized graph knows them.
+fn arena_name(graph: &Graph, plan: &plan::Plan) -> String {
+    let in_arena = plan.buffers.iter().filter(|b| matches!(b.place, Place::Arena(_)));
+    let largest = in_arena.map(plan::Buffer::bytes).max().unwrap_or(0);
+    let live = graph.live();
+    let is_it =
+        |&id: &NodeId| live[id.index()] && graph.op(id).leaf_name().is_none() && graph.ty(id).bytes() == largest;
+    match graph.ids().find(is_it) {
+        Some(id) => format!("the arena of intermediate values such as {}", room::named(graph, id)),
+        None => "the arena of intermediate values".to_owned(),
+    }
 }
 
 /// Plans a run in the arena that the options allow. The graph is rewritten if it must; `recomputed` says how many values are computed again then.
@@ -139,6 +200,7 @@ pub(crate) fn plan_within(
     options: &Options,
     recomputed: &mut usize,
 ) -> Result<plan::Plan, CompileError> {
+    room::expect_addressable(graph)?;
     let Some(budget) = options.memory_budget else {
         return Ok(plan::plan(graph));
     };
@@ -189,8 +251,7 @@ fn input_names(graph: &Graph) -> Vec<Name> {
 }
 
 /// Tells what the compilation did.
-fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, compiled: &Compiled) {
-    let plan = compiled.plan();
+fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, (plan, code_bytes): (&plan::Plan, usize)) {
     report.engine = "jit";
     report.target = target_lexicon::Triple::host().to_string();
     report.nodes_before = count_live(source);
@@ -208,6 +269,6 @@ fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, compiled: &C
     places.sort_by_key(|b| codegen::table_index(plan, b.place));
     places.dedup_by_key(|b| b.place);
     report.external_bytes = places.iter().map(|b| b.bytes()).sum();
-    report.code_bytes = compiled.code_bytes();
+    report.code_bytes = code_bytes;
     report.rewrites = optimized.report.fired_rules();
 }

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::build::Program;
 use crate::compile::{CompileError, Options, plan_within};
 use crate::graph::Graph;
 use crate::jit;
@@ -116,6 +117,16 @@ fn text(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Compil
         Stage::Clif => jit::clif_text(&planned(optimized(None))?)?,
         Stage::Assembly => jit::assembly_text(&planned(optimized(None))?)?,
     })
+}
+
+impl Program {
+    /// The text of a stage of this program's compilation, whatever engine is to run it. No memory is taken for a run.
+    ///
+    /// # Errors
+    /// If code generation fails.
+    pub fn dump(&self, options: &Options, stage: Stage) -> Result<String, CompileError> {
+        text(&self.graph, options, stage)
+    }
 }
 
 impl Executable {

@@ -111,7 +111,9 @@ impl Observer for Listing {
         if self.assembly {
             self.text += &format!("; {name}, {bits}-bit vectors\n{listing}\n");
         } else {
-            self.text += &format!("; {name} is machine code for {bits}-bit vectors and has no CLIF\n\n");
+            self.text += &format!(
+                "; {name} is machine code for {bits}-bit vectors and has no CLIF; with COTANGENT_ISA=clif128 it would have\n\n"
+            );
         }
     }
 }
@@ -210,6 +212,20 @@ fn compile_code(
     // SAFETY: the address is that of a function with this signature in the host's calling convention: `codegen::define` declares it so.
     let step = unsafe { std::mem::transmute::<*const u8, unsafe extern "C" fn(*const *mut u8)>(address) };
     Ok(Code { module: Some(module), step })
+}
+
+/// The size of the code of all functions.
+pub(crate) fn code_bytes(
+    plan: &Plan,
+    settings: Settings,
+    threads: usize,
+    stages: &mut Stages,
+) -> Result<usize, CompileError> {
+    let mut size = CodeSize::default();
+    let (module, _) = define(plan, (settings, threads), stages, &mut size)?;
+    // SAFETY: no function of the module has been called or handed out.
+    unsafe { module.free_memory() };
+    Ok(size.0)
 }
 
 /// The CLIF of all functions.

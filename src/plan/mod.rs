@@ -150,7 +150,10 @@ impl Step {
             }
             Action::Routine(call) => call.operands.iter().chain([&call.result]).map(|&b| bytes(b)).sum(),
             // A nested plan runs in buffers of its own, once for each trip.
-            Action::Loop(l) => l.nested().map(|n| l.trips * n.plan.moved_bytes()).sum(),
+            Action::Loop(l) => {
+                let moved = l.nested().map(|n| l.trips.saturating_mul(n.plan.moved_bytes()));
+                moved.fold(0, usize::saturating_add)
+            }
         }
     }
 }
@@ -283,7 +286,7 @@ impl Plan {
 
     /// About how many bytes a run reads and writes: [`Step::bytes`] of all steps. Recursion is bounded by the depth of bodies.
     pub fn moved_bytes(&self) -> usize {
-        self.steps.iter().map(|step| step.bytes(self)).sum()
+        self.steps.iter().map(|step| step.bytes(self)).fold(0, usize::saturating_add)
     }
 
     /// The calls of routines, those of nested plans too, in order. Recursion is bounded by the depth of bodies.

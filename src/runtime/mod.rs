@@ -15,6 +15,7 @@ mod params;
 mod pool;
 pub(crate) mod profile;
 mod report;
+pub(crate) mod room;
 pub(crate) mod routine;
 pub(crate) mod team;
 
@@ -26,3 +27,4 @@ pub use params::{ParamError, Params};
 pub use profile::{CallProfile, Profile};
 pub(crate) use report::Stages;
 pub use report::{Report, StageTime};
+pub use room::{Bytes, Limit, Shortage};
