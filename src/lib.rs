@@ -98,6 +98,7 @@ pub mod plot;
 pub mod prim;
 pub mod runtime;
 pub mod scalar;
+mod spelling;
 pub mod testing;
 pub mod train;
 pub mod transform;

@@ -1,4 +1,16 @@
-//! Reads the text form: the inverse of [`print`](mod@super::print).
+//! Reads the text form, files `.cot`: the inverse of [`print`](mod@super::print).
+//!
+//! A line is a node, an output, an update of a parameter, or a part of a loop's body. A node has a name, an operation, operands that lines above define, attributes,
+//! and the type of its result:
+//!
+//! ```text
+//! %x = input {name="x"} : f32[2, 3]  ; a comment
+//! %w = param {name="w", kind=trainable} : f32[3]
+//! %y = dot %x, %w {lhs_contract=[1], rhs_contract=[0]} : f32[2]
+//! output "y" = %y
+//! ```
+//!
+//! # Grammar
 //!
 //! ```text
 //! text      = { line "\n" }
@@ -9,8 +21,11 @@
 //! attributes= "{" [ key "=" value { "," key "=" value } ] "}"
 //! value     = word | string | body | "[" [ word { "," word } ] "]"
 //! type      = dtype "[" [ extent { "," extent } ] "]"
+//! dtype     = "bool" | "u8" | "i32" | "u32" | "i64" | "f16" | "bf16" | "f32" | "f64"
 //! name      = "%" word
 //! body      = "@" word
+//! word      = characters of A-Z, a-z, 0-9, "_", ".", "+", "-"; operations, keys and extents are words too
+//! string    = text in double quotes, with the escapes of Rust
 //! comment   = [ file ":" line ] [ "in(" composite ")" ] { ( "vjp(" | "jvp(" | "vmap(" | "rewrite(" ) rule "%" number ")" }, in this order
 //! ```
 //!
@@ -18,6 +33,63 @@
 //! attributes and their types are checked by [`Graph::push`], like everything that enters a graph; the stated type must be the one that it infers. Any
 //! text is either a graph or an error with its place: nothing here panics, and the lines between `body @0 {` and `}`, which are a graph of their own, wait on
 //! a list rather than on the stack. Time is linear in the text.
+//!
+//! # Operations
+//!
+//! Functions of elements take operands of one shape and no attributes. They are called as [`ScalarFn`](crate::scalar::ScalarFn) has them: `add`, `mul`, `max`, `exp`,
+//! `log`, `lt`, `select` and so on. These are the others that graphs are written with; what they mean is told by [`prim`](crate::prim):
+//!
+//! ```
+//! # let graph: cotangent::Graph = r#"
+//! %x = input {name="x"} : f32[4, 6]
+//! %w = param {name="w", kind=trainable} : f32[6, 2]
+//! %n = param {name="n", kind=state} : i64[]
+//! %i = input {name="i"} : i32[3]
+//! %c = const {value=[1.5, -0.0]} : f32[2]
+//! %count = iota {axis=1} : i64[4, 6]
+//! %float = cast %count : f32[4, 6]
+//! %d = dot %x, %w {lhs_contract=[1], rhs_contract=[0]} : f32[4, 2]
+//! %rows = dot %x, %x {lhs_batch=[0], rhs_batch=[0], lhs_contract=[1], rhs_contract=[1]} : f32[4]
+//! %b = broadcast %c {axes=[0]} : f32[4, 2]
+//! %sum = reduce %x {kind=sum, axes=[0, 1]} : f32[]
+//! %best = arg_reduce %x {kind=max, axis=1} : i32[4]
+//! %running = cumulative %x {kind=sum, axis=1, reverse=false} : f32[4, 6]
+//! %order = argsort %x {axis=1, descending=false} : i32[4, 6]
+//! %flat = reshape %x : f32[24]
+//! %t = transpose %x {permutation=[1, 0]} : f32[6, 4]
+//! %part = slice %x {start=[3, 1], step=[-1, 2]} : f32[4, 3]
+//! %wide = pad %part {low=[0, 1], high=[0, 0], interior=[0, 1], value=-inf} : f32[4, 6]
+//! %both = concat %x, %wide {axis=0} : f32[8, 6]
+//! %chosen = gather %x, %i {batch=0, fill=NaN} : f32[3, 6]
+//! %added = scatter %x, %i, %chosen {combine=add, batch=0} : f32[4, 6]
+//! %windows = window %x {axes=[1], sizes=[3], strides=[1], dilations=[1]} : f32[4, 4, 3]
+//! output "d" = %d
+//! output "part" = %part
+//! update "w" = %w
+//! # "#.parse()?;
+//! # assert_eq!(graph.outputs().len(), 2);
+//! # Ok::<(), cotangent::ParseError>(())
+//! ```
+//!
+//! `dot` may leave out the axes of a batch. `broadcast` names the axes of its result that are new. A loop has a body and its trips:
+//!
+//! ```
+//! # let graph: cotangent::Graph = r#"
+//! %x = input {name="x"} : f32[4, 6]
+//! %zero = const {value=[0.0]} : f32[]
+//! %start = broadcast %zero {axes=[0]} : f32[6]
+//! body @add {
+//!   %carry = param {name="c", kind=state} : f32[6]
+//!   %row = input {name="x"} : f32[6]
+//!   %sum = add %carry, %row : f32[6]
+//!   update "c" = %sum
+//! }
+//! %y = loop %start, %x {body=@add, trips=4, sequences=1, carry=0} : f32[6]
+//! output "y" = %y
+//! # "#.parse()?;
+//! # assert_eq!(graph.outputs().len(), 1);
+//! # Ok::<(), cotangent::ParseError>(())
+//! ```
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -494,7 +566,7 @@ impl<'t> Cursor<'t> {
         let at = self.at;
         let Some(dtype) = self.word().and_then(|word| DType::from_str(word).ok()) else {
             self.at = at;
-            return Err(self.expected("an element type: bool, u8, i32, u32, i64, f32 or f64"));
+            return Err(self.expected("an element type: bool, u8, i32, u32, i64, f16, bf16, f32 or f64"));
         };
         let mut extents = Vec::new();
         self.list("an extent", |word| word.parse().map(|n| extents.push(n)).is_ok())?;
@@ -740,7 +812,7 @@ update "step \"count\"\n" = %2
             ("%0 = iota {axis=0}", "line 1, column 19: expected `:` and the type, found the end of the line"),
             (
                 "%0 = iota {axis=0} : u16[2]",
-                "line 1, column 22: expected an element type: bool, u8, i32, u32, i64, f32 or f64, found `u16`",
+                "line 1, column 22: expected an element type: bool, u8, i32, u32, i64, f16, bf16, f32 or f64, found `u16`",
             ),
             ("%0 = iota {axis=0} : f32", "line 1, column 25: expected `[`, found the end of the line"),
             ("%0 = iota {axis=0} : f32[-1]", "line 1, column 26: expected an extent, found `-1`"),

@@ -8,6 +8,8 @@ use half::{bf16, f16};
 
 use crate::graph::TensorType;
 
+use crate::spelling;
+
 use super::Body;
 
 /// The value of an attribute.
@@ -66,7 +68,7 @@ impl Attrs {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttrError {
     /// No operation is called so.
-    #[error("there is no operation called `{name}`")]
+    #[error("there is no operation called `{name}`{}", spelling::hint(.name, super::mnemonics()))]
     UnknownOp {
         /// The name.
         name: String,

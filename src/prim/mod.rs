@@ -230,6 +230,23 @@ pub enum Lowering {
     Loop,
 }
 
+/// What the text form calls the operations. Those of one name are called like their kinds.
+pub fn mnemonics() -> impl Iterator<Item = String> {
+    let kinds = OpKind::ALL.iter().map(|kind| {
+        let mut name = String::new();
+        for c in format!("{kind:?}").chars() {
+            if c.is_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.extend(c.to_lowercase());
+        }
+        name
+    });
+    let functions = ScalarFn::ALL.iter().map(|f| f.name().to_owned());
+    let several = ["custom_vjp", "checkpoint"].map(str::to_owned);
+    kinds.filter(|name| Op::accepts(name)).chain(functions).chain(several)
+}
+
 /// Defines [`Op`] and [`OpKind`] and hands each call on to the operation's own file.
 macro_rules! ops {
     ($($(#[$doc:meta])* $op:ident,)*) => {
@@ -284,6 +301,11 @@ macro_rules! ops {
                     return Ok(op.into());
                 })*
                 Err(AttrError::UnknownOp { name: name.to_owned() })
+            }
+
+            /// True if the text form calls an operation `name`.
+            pub fn accepts(name: &str) -> bool {
+                $($op::accepts(name))||*
             }
 
             /// The result's type.
