@@ -58,11 +58,25 @@ fn a_table_has_a_line_for_each_epoch_and_goes_on() {
     assert_eq!(lines[0].join(","), names);
     assert_eq!(lines.len(), 4);
     for (line, epoch) in lines[1..3].iter().zip(&fit.epochs) {
-        assert_eq!((line[0].parse::<u64>().unwrap(), line[2]), (epoch.epoch, "0.125"));
+        assert_eq!((line[0].parse::<u64>().unwrap(), line[2]), (epoch.epoch + 1, "0.125"));
         assert_eq!(line[4].parse::<f64>().unwrap(), epoch.train.loss());
         assert_eq!(line[7].parse::<f64>().unwrap(), epoch.validation.as_ref().unwrap().get("mae").unwrap());
     }
-    assert_eq!(lines[3][0], "0");
+    assert_eq!(lines[3][0], "1");
+    // A schedule is computed in the step; the log is told it.
+    let (schedule, path) = (Schedule::step(0.5, 0.5, 2), folder.0.join("scheduled.csv"));
+    let step = schedule.clone();
+    let mut scheduled = Trainer::new(line, move |loss| Sgd::new(step.clone()).minimize(loss))
+        .epochs(3)
+        .observe(CsvLog::create(&path).unwrap().schedule(schedule.clone()));
+    let fit = scheduled.fit(points()).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 1 + fit.epochs.len());
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let steps: u64 = fields[1].parse().unwrap();
+        assert_eq!(fields[2].parse::<f64>().unwrap(), schedule.at(steps - 1));
+    }
     let error = CsvLog::create(folder.0.join("absent").join("log.csv")).unwrap_err().to_string();
     assert!(error.contains("log.csv: "), "{error}");
 }

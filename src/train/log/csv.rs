@@ -5,17 +5,18 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::train::{EpochReport, Observer, TrainError};
+use crate::train::{EpochReport, Observer, Schedule, TrainError};
 
 use super::failed;
 
-/// Writes a line for each epoch to a CSV file: `epoch,steps,rate,steps_per_second,train_loss,..,validation_loss,..`, measures in alphabetical order. The rate is
-/// empty unless it is adjustable.
+/// Writes a line for each epoch to a CSV file: `epoch,steps,rate,steps_per_second,train_loss,..,validation_loss,..`, epochs from 1 on, measures in alphabetical
+/// order. The rate is that of the epoch's last step; it is empty unless it is adjustable or the log knows the [schedule](CsvLog::schedule).
 #[derive(Debug)]
 pub struct CsvLog {
     path: PathBuf,
     file: File,
     begun: bool,
+    schedule: Option<Schedule>,
 }
 
 impl CsvLog {
@@ -26,7 +27,7 @@ impl CsvLog {
     pub fn create(path: impl AsRef<Path>) -> Result<CsvLog, TrainError> {
         let path = path.as_ref();
         let file = File::create(path).map_err(|e| failed(path, e))?;
-        Ok(CsvLog { path: path.to_owned(), file, begun: false })
+        Ok(CsvLog { path: path.to_owned(), file, begun: false, schedule: None })
     }
 
     /// Goes on with a file that is there, as a resumed run does, or begins a new one.
@@ -41,7 +42,12 @@ impl CsvLog {
             Ok((file, begun))
         };
         let (file, begun) = open().map_err(|e| failed(path, e))?;
-        Ok(CsvLog { path: path.to_owned(), file, begun })
+        Ok(CsvLog { path: path.to_owned(), file, begun, schedule: None })
+    }
+
+    /// The schedule of the optimizer, whose rates are not to be read from outside the step.
+    pub fn schedule(self, schedule: Schedule) -> CsvLog {
+        CsvLog { schedule: Some(schedule), ..self }
     }
 }
 
@@ -50,10 +56,12 @@ impl Observer for CsvLog {
         let measures = |prefix: &'static str, metrics: &'_ crate::train::Metrics| -> Vec<(String, String)> {
             metrics.iter().map(|(name, value)| (quoted(&format!("{prefix}_{name}")), value.to_string())).collect()
         };
+        let scheduled = || Some(self.schedule.as_ref()?.at(report.steps.saturating_sub(1)));
+        let rate = report.rate.or_else(scheduled);
         let mut fields = vec![
-            ("epoch".to_owned(), report.epoch.to_string()),
+            ("epoch".to_owned(), (report.epoch + 1).to_string()),
             ("steps".to_owned(), report.steps.to_string()),
-            ("rate".to_owned(), report.rate.map_or_else(String::new, |rate| rate.to_string())),
+            ("rate".to_owned(), rate.map_or_else(String::new, |rate| rate.to_string())),
             ("steps_per_second".to_owned(), format!("{:.1}", report.steps_per_second)),
         ];
         fields.extend(measures("train", report.train));

@@ -25,7 +25,9 @@ pub enum TrainError {
     Data(#[from] DataError),
     /// The loss is not a finite number. The parameters are those after the step.
     #[error(
-        "the loss is {loss} in epoch {epoch}, batch {batch}: a smaller learning rate or clipped gradients may help; if it is the first step, look for NaN in the data"
+        "the loss is {loss} in epoch {}, batch {}: a smaller learning rate or clipped gradients may help; if it is the first step, look for NaN in the data",
+        .epoch + 1,
+        .batch + 1
     )]
     Diverged {
         /// The epoch, from 0.
