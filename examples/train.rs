@@ -3,11 +3,11 @@
 //! ```text
 //! cargo run --release --example train
 //! cargo run --release --example train -- --width 128 --epochs 50
-//! cargo run --release --features csv --example train -- --data flowers.csv --target kind
+//! cargo run --release --features csv --example train -- --data rings.csv --target kind
 //! ```
 //!
 //! The model is the closure in `run`; everything else is a setting of the trainer. A table has the names of its columns in the first line; one of them is to be told from the
-//! others, which are numbers.
+//! others, which are numbers. The README makes one of two rings.
 
 #[path = "shared/flags.rs"]
 mod flags;
