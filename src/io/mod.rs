@@ -39,7 +39,7 @@ pub mod safetensors;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::array::Array;
@@ -149,6 +149,24 @@ fn first_bytes(path: &Path) -> Result<Vec<u8>, FileErrorKind> {
 #[cfg(any(feature = "npz", feature = "safetensors"))]
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, FileErrorKind> {
     std::fs::read(path).map_err(FileErrorKind::Read)
+}
+
+/// Checks that a file can be at this place, before anything is computed that would be lost.
+///
+/// # Errors
+/// If it is a folder, or in none that exists.
+pub fn expect_writable(path: impl AsRef<Path>) -> Result<(), FileError> {
+    let path = path.as_ref();
+    let fail = |kind, what: String| Err(FileError::new(path, FileErrorKind::Write(std::io::Error::new(kind, what))));
+    if path.is_dir() {
+        return fail(ErrorKind::IsADirectory, "it is a folder".to_owned());
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            fail(ErrorKind::NotFound, format!("there is no folder {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file as a whole: a file that is there is replaced at once or stays as it is.

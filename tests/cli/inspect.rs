@@ -14,6 +14,8 @@ fn every_stage_is_written() {
     assert_eq!(&*gradient.outputs()[3].name, "grad_x");
     let all = folder.cotangent("dump model.cot --stage opt --loss loss").succeeds().out();
     assert!(all.contains("output \"grad_fc.weight\""), "the gradient is by all parameters: {all}");
+    let asked = folder.cotangent("dump model.cot --loss loss --format math").succeeds().out();
+    assert!(asked.contains("grad_fc.weight = "), "--loss asks for the stage with the gradient: {asked}");
     for (stage, part) in [("plan", "buffers"), ("clif", "function"), ("asm", "ret")] {
         let text = folder.cotangent(&format!("dump model.cot --stage {stage}")).succeeds().out();
         assert!(text.contains(part), "{part:?} is in {text}");
@@ -55,6 +57,7 @@ fn a_sound_model_passes_all_checks() {
         assert!(out.contains(part), "{part:?} is in {out}");
     }
     assert!(!out.contains("FAIL") && out.contains("in double precision"), "{out}");
+    assert!(out.contains("6 of 6 entries are not 0") && !out.contains("SKIP"), "{out}");
     folder.cotangent("check model.cot --loss labels").fails(1, &["the loss must be a scalar"]);
 }
 
@@ -79,4 +82,42 @@ fn a_benchmark_tells_times_and_limits() {
         assert!(out.contains(part), "{part:?} is in {out}");
     }
     folder.cotangent("bench model.cot --time soon").fails(2, &["`soon` is not a time in seconds"]);
+}
+
+#[test]
+fn what_gives_nothing_to_compare_is_skipped_and_said() {
+    let folder = Folder::new("check_skips");
+    let summed = |function: &str| {
+        format!(
+            "%x = input {{name=\"x\"}} : f32[8]\n%unused = input {{name=\"unused\"}} : f32[8]\n%c = const {{value=[-2.0]}} : f32[]\n\
+             %b = broadcast %c {{axes=[0]}} : f32[8]\n%m = {function} : f32[8]\n%z = sub %b, %b : f32[8]\n\
+             %y = max %m, %z : f32[8]\n%l = log %m : f32[8]\n"
+        )
+    };
+    let sum = |of: &str| format!("%s = reduce {of} {{kind=sum, axes=[0]}} : f32[]\noutput \"loss\" = %s\n");
+    // The logarithm of negative numbers.
+    folder.write("log.cot", summed("add %x, %b") + &sum("%l"));
+    let out = folder.cotangent("check log.cot").succeeds().out();
+    for part in [
+        "SKIP  jit O2: all elements of all outputs are NaN",
+        "SKIP  gradient by x: the loss is NaN",
+        "SKIP  gradient by unused: the loss does not depend on it",
+        "--input NAME=FILE",
+    ] {
+        assert!(out.contains(part), "{part:?} is in {out}");
+    }
+    folder.npy("x.npy", [3.0f32, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0]);
+    let out = folder.cotangent("check log.cot --input x=x.npy").succeeds().out();
+    assert!(out.contains("PASS  gradient by x: ") && out.contains("8 of 8 entries are not 0"), "{out}");
+    // A rectifier of negative numbers only.
+    folder.write("relu.cot", summed("add %x, %b") + &sum("%y"));
+    let out = folder.cotangent("check relu.cot").succeeds().out();
+    assert!(out.contains("SKIP  gradient by x: all 8 entries are 0") && !out.contains("PASS  gradient"), "{out}");
+    // The gradient is told to be 0 and is not.
+    folder.write(
+        "wrong.cot",
+        "%x = input {name=\"x\"} : f32[8]\n%c = stop_gradient %x : f32[8]\n%s = reduce %c {kind=sum, axes=[0]} : f32[]\noutput \"loss\" = %s\n",
+    );
+    let done = folder.cotangent("check wrong.cot").fails(1, &["checks failed"]);
+    assert!(done.out().contains("FAIL  gradient by x: "), "{}", done.out());
 }

@@ -55,18 +55,39 @@ fn what_does_not_fit_is_told() {
     folder.npy("wrong.npy", [[0.0f32; 7]; 4]).npy("double.npy", [[0.0f64; 6]; 4]).npy("three.npy", [0i64, 1, 2]);
     for (words, telling) in [
         ("run mlp.onnx --input x=wrong.npy --input y=y.npy", &["`x`", "float32[batch, 6]", "f32[4, 7]"][..]),
-        ("run mlp.onnx --input x=double.npy --input y=y.npy", &["`x`", "float32[batch, 6]", "f64[4, 6]"]),
+        (
+            "run mlp.onnx --input x=double.npy --input y=y.npy",
+            &["`x`", "float32[batch, 6]", "f64[4, 6]", ".astype(np.float32)"],
+        ),
         ("run mlp.onnx --input x=x.npy --input y=three.npy", &["batch", "4", "3"]),
         ("run mlp.onnx --input x=x.npy", &["missing inputs: y (i64[4])"]),
-        ("run mlp.onnx --input y=y.npy --input z=x.npy", &["no input or parameter called `z`", "x, y, fc1.weight"]),
-        ("run mlp.onnx", &["`x`", "batch"]),
-        ("run mlp.onnx --dim length=3", &["`length`"]),
+        (
+            "run mlp.onnx",
+            &["missing inputs: x (float32[batch, 6]), y (int64[batch])", "extent `batch`", "--dim batch=EXTENT"],
+        ),
         ("grad mlp.onnx --loss logits --wrt x --input x=x.npy --input y=y.npy", &["the loss must be a scalar"]),
         ("grad mlp.onnx --loss loss --wrt y --input x=x.npy --input y=y.npy", &["`y` is i64[4]"]),
     ] {
         folder.cotangent(&format!("{words} --output-dir out")).fails(1, telling);
     }
     assert!(!folder.has("out"));
+    for command in ["run", "info", "dump", "bench", "check"] {
+        for (words, telling) in [
+            ("--input y=y.npy --input z=x.npy", "no input or parameter called `z`; there are: x, y, fc1.weight"),
+            ("--input z=x.npy", "no input or parameter called `z`; there are: x, y, fc1.weight"),
+            ("--dim btach=3", "no symbolic extent called `btach`; there are: batch; did you mean `batch`?"),
+            ("--dim batch=3 --input x=x.npy", "the extent `batch` is 3 and, by input `x` of shape [4, 6], 4"),
+        ] {
+            let usage = format!("Usage: cotangent {command} ");
+            folder.cotangent(&format!("{command} mlp.onnx {words}")).fails(2, &[telling, &usage]);
+        }
+    }
+    for command in ["dump", "bench", "check"] {
+        folder.cotangent(&format!("{command} mlp.onnx")).fails(1, &["extent `batch`", "--dim batch=EXTENT"]);
+    }
+    folder.cotangent("info mlp.onnx --input x=double.npy").fails(1, &["declared as float32[batch, 6]"]);
+    let huge = "check mlp.onnx --dim batch=10000000000";
+    folder.cotangent(huge).fails(1, &["`x` : f32[10000000000, 6] takes 240000000000 bytes"]);
     let bytes = std::fs::read(folder.path("mlp.onnx")).unwrap();
     folder.write("short.onnx", &bytes[..bytes.len() / 2]).write("noise.onnx", [0x08u8, 0xff, 0xff, 0xff]);
     for file in ["short.onnx", "noise.onnx"] {
@@ -81,6 +102,7 @@ fn all_that_is_not_supported_is_listed_with_status_3() {
     let telling = ["`first`", "Warp", "`second`", "Weft"];
     folder.cotangent("run odd.onnx --input x=one.npy").fails(3, &telling);
     folder.cotangent("grad odd.onnx --loss y --wrt x --input x=one.npy").fails(3, &telling);
+    folder.cotangent("info odd.onnx").fails(3, &telling);
     let info = folder.cotangent("info odd.onnx --dim n=2").fails(3, &telling).out();
     assert!(info.contains("x : float32[n]") && info.contains("made.up.Warp 1"), "{info}");
 }
@@ -95,7 +117,7 @@ fn info_tells_extents_by_name_until_they_are_bound() {
         "fc1.weight : float32[5, 6]",
         "Gemm 2",
         "53 in all",
-        "memory      not known",
+        "memory      not known: the extent `batch` is not known; give --dim batch=EXTENT, or arrays",
     ] {
         assert!(open.contains(part), "{part:?} is in {open}");
     }
@@ -103,4 +125,90 @@ fn info_tells_extents_by_name_until_they_are_bound() {
     assert!(bound.contains("peak of intermediate values"), "{bound}");
     let checked = folder.cotangent("check mlp.onnx --dim batch=3").succeeds().out();
     assert!(checked.contains("PASS  gradient by fc1.weight") && !checked.contains("FAIL"), "{checked}");
+}
+
+/// A model that nobody has to export: fields of the protocol buffer, each a number and its bytes.
+fn message(fields: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    let varint = |mut n: u64| {
+        let mut bytes = Vec::new();
+        while n >= 0x80 {
+            bytes.push(n as u8 | 0x80);
+            n >>= 7;
+        }
+        bytes.push(n as u8);
+        bytes
+    };
+    let field = |(number, bytes): &(u64, Vec<u8>)| {
+        [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.clone()].concat()
+    };
+    fields.iter().map(field).collect::<Vec<_>>().concat()
+}
+
+/// A field of a small number.
+fn number(field: u8, n: u8) -> Vec<u8> {
+    vec![field << 3, n]
+}
+
+/// An input or output of one axis.
+fn declared(name: &str, element: u8, extent: u8) -> Vec<u8> {
+    let shape = message(&[(1, number(1, extent))]);
+    let tensor = [number(1, element), message(&[(2, shape)])].concat();
+    message(&[(1, name.into()), (2, message(&[(1, tensor)]))])
+}
+
+/// A vector of `f32`.
+fn initializer(name: &str, values: &[f32]) -> Vec<u8> {
+    let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    [number(1, values.len() as u8), number(2, 1), message(&[(8, name.into()), (9, data)])].concat()
+}
+
+fn node(operator: &str, operands: &[&str], result: &str) -> Vec<u8> {
+    let operands = operands.iter().map(|name| (1, name.as_bytes().to_vec()));
+    message(&operands.chain([(2, result.into()), (4, operator.into())]).collect::<Vec<_>>())
+}
+
+fn model(graph: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    [number(1, 8), message(&[(7, message(graph)), (8, number(2, 17))])].concat()
+}
+
+#[test]
+fn the_gradient_by_an_initializer_that_nothing_uses_is_zero() {
+    let folder = Folder::new("onnx_unused");
+    let graph = [
+        (1, node("Mul", &["x", "w"], "p")),
+        (1, node("ReduceSum", &["p"], "s")),
+        (2, b"unused".to_vec()),
+        (5, initializer("w", &[3.0, 4.0])),
+        (5, initializer("dead", &[7.0, 8.0, 9.0])),
+        (11, declared("x", 1, 2)),
+        (12, declared("s", 1, 1)),
+    ];
+    folder.write("model.onnx", model(&graph)).npy("x.npy", [1.0f32, 2.0]);
+    for engine in ["jit", "interp"] {
+        let words = format!("grad model.onnx --loss s --wrt dead,w --input x=x.npy --engine {engine} --output-dir out");
+        folder.cotangent(&words).succeeds();
+        assert_eq!(folder.read("out/grad_dead.npy"), Array::from([0.0f32; 3]));
+        assert_eq!(folder.read("out/grad_w.npy"), Array::from([1.0f32, 2.0]));
+    }
+    let checked = folder.cotangent("check model.onnx").succeeds().out();
+    assert!(checked.contains("SKIP  gradient by dead: the loss does not depend on it"), "{checked}");
+}
+
+#[test]
+fn an_input_whose_value_decides_shapes_is_missing_rather_than_not_supported() {
+    let folder = Folder::new("onnx_deciding");
+    let graph = [
+        (1, node("Reshape", &["x", "target"], "y")),
+        (2, b"deciding".to_vec()),
+        (11, declared("x", 1, 4)),
+        (11, declared("target", 7, 1)),
+        (12, declared("y", 1, 4)),
+    ];
+    folder.write("model.onnx", model(&graph)).npy("x.npy", [1.0f32, 2.0, 3.0, 4.0]).npy("target.npy", [4i64]);
+    folder
+        .cotangent("run model.onnx --input x=x.npy")
+        .fails(1, &["missing inputs: target (int64[1])", "--input NAME=FILE"]);
+    let info = folder.cotangent("info model.onnx").succeeds().out();
+    assert!(info.contains("not known: shapes that depend on the value of `target` are not known"), "{info}");
+    folder.cotangent("run model.onnx --input x=x.npy --input target=target.npy").succeeds();
 }

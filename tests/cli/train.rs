@@ -51,6 +51,10 @@ fn a_model_learns_the_digits_and_is_written_back() {
     let table = std::fs::read_to_string(folder.path("m.csv")).unwrap();
     assert_eq!(table.lines().count(), 13, "{table}");
     assert!(table.starts_with("epoch,") && table.contains("validation_accuracy"), "{table}");
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let rates: Vec<f64> = rows.iter().map(|row| row[2].parse().unwrap()).collect();
+    assert!(rates.is_sorted_by(|a, b| a > b) && rates[0] < 5e-3 && rates[11] > 0.0, "a cosine falls: {rates:?}");
+    assert_eq!((rows[0][0], rows[11][0]), ("1", "12"), "epochs are counted from 1");
     // The model that comes out has learned: its loss under another objective is as small.
     let words =
         "train trained.onnx --loss-of logits=cross_entropy --data x=x.npy --data y=y64.npy --lr 0 --epochs 1 --quiet";
@@ -92,12 +96,18 @@ fn a_run_that_is_resumed_goes_on_to_the_bit() {
         safetensors::read(folder.path("whole.safetensors")).unwrap(),
         safetensors::read(folder.path("part.safetensors")).unwrap()
     );
-    let lines = |file: &str| String::from_utf8(read(file)).unwrap().lines().count();
-    assert_eq!((lines("whole.csv"), lines("parts.csv")), (5, 5));
+    let epochs = |file: &str| -> Vec<String> {
+        let text = String::from_utf8(read(file)).unwrap();
+        text.lines().map(|line| line.split(',').take(3).collect::<Vec<_>>().join(",")).collect()
+    };
+    assert_eq!(epochs("whole.csv"), epochs("parts.csv"));
+    assert_eq!(epochs("whole.csv")[1..], ["1,23,0.005", "2,46,0.005", "3,69,0.005", "4,92,0.005"]);
+    let out = folder.cotangent(&format!("{words} more.csv --epochs 2 --resume part.safetensors")).succeeds().out();
+    assert!(out.contains("note\tthe checkpoint has all 2 epochs behind it"), "{out}");
     folder.write("broken.safetensors", "{");
     folder
         .cotangent(&format!("{words} x.csv --epochs 4 --resume broken.safetensors"))
-        .fails(1, &["broken.safetensors"]);
+        .fails(1, &["--resume broken.safetensors"]);
 }
 
 #[test]
@@ -107,7 +117,10 @@ fn a_model_of_one_size_of_batch_is_trained_with_that_or_told() {
     let out = folder.cotangent(&format!("{words} --output fixed_trained.onnx")).succeeds().out();
     assert!(out.contains("note\tthe model is made for batches of 8"), "{out}");
     assert!(measure(&out, "validation", "accuracy") > 0.8, "{out}");
-    folder.cotangent(&format!("{words} --batch 32")).fails(1, &["made for batches of 8 examples, not 32"]);
+    let done = folder.cotangent(&format!("{words} --batch 32")).fails(1, &["made for batches of 8 examples, not 32"]);
+    assert_eq!(done.out(), "", "nothing is said of batches that are not taken");
+    let words = format!("train fixed.onnx {WORDS} --data y=y.npy --epochs 1 --validate 0.002");
+    folder.cotangent(&words).fails(1, &["less to validate with than a batch of 8 examples"]);
 }
 
 #[test]
@@ -116,7 +129,21 @@ fn what_cannot_be_trained_is_told() {
     folder.npy("few.npy", [[0.0f32; 64]; 3]).npy("odd.npy", [[0.0f32; 7]; 1438]).npy("eleven.npy", vec![10i32; 1438]);
     let train = "train digits.onnx --quiet --epochs 1";
     for (words, status, telling) in [
-        ("--data x=x.npy", 2, &["--loss"][..]),
+        ("--data x=x.npy", 2, &["--loss <OUTPUT>|--loss-of <OUTPUT=LOSS>"][..]),
+        ("--loss-of logits=mse --data x=x.npy --lr -1", 2, &["`-1` is not a finite number from 0 on"]),
+        ("--loss-of logits=mse --data x=x.npy --batch 0", 2, &["`0` is not a whole number from 1 on"]),
+        ("--loss-of logits=mse --data x=x.npy --early-stop 0", 2, &["`0` is not a whole number from 1 on"]),
+        ("--loss-of logits=mse --data x=x.npy --seed -3", 2, &["`-3` is not a whole number from 0 on"]),
+        (
+            "--loss-of logits=mse --data x=x.npy --data x=y.npy",
+            2,
+            &["--data gives `x` twice", "Usage: cotangent train"],
+        ),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --validate 1e-6",
+            1,
+            &["less to validate with than one example"],
+        ),
         ("--loss a --loss-of b=mse --data x=x.npy", 2, &["--loss"]),
         ("--loss-of logits=hope --data x=x.npy", 2, &["cross_entropy, mse, bce, bce_with_logits"]),
         ("--loss-of logits=mse", 2, &["--data"]),
@@ -124,8 +151,8 @@ fn what_cannot_be_trained_is_told() {
         ("--loss-of logits=cross_entropy --data x=x.npy", 1, &["expected one array, the target,", "found none"]),
         ("--loss-of logits=cross_entropy --data z=x.npy --data y=y.npy", 1, &["y, z"]),
         ("--loss-of logits=cross_entropy --data y=y.npy", 1, &["x"]),
-        ("--loss-of nothing=cross_entropy --data x=x.npy --data y=y.npy", 1, &["no output called `nothing`", "logits"]),
-        ("--loss logits --data x=x.npy", 1, &["the loss must be a scalar"]),
+        ("--loss-of nothing=cross_entropy --data x=x.npy --data y=y.npy", 2, &["no output called `nothing`", "logits"]),
+        ("--loss logits --data x=x.npy", 1, &["the loss must be a scalar", "--loss-of OUTPUT=LOSS"]),
         (
             "--loss-of logits=cross_entropy --data x=odd.npy --data y=y.npy",
             1,
@@ -141,7 +168,27 @@ fn what_cannot_be_trained_is_told() {
         (
             "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --output nowhere/a.onnx",
             1,
-            &["cannot write nowhere/a.onnx: there is no folder nowhere"],
+            &["--output nowhere/a.onnx: cannot write: there is no folder nowhere"],
+        ),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --metrics nowhere/a.csv",
+            1,
+            &["--metrics nowhere/a.csv: cannot write: there is no folder nowhere"],
+        ),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --checkpoint nowhere/a.safetensors",
+            1,
+            &["--checkpoint nowhere/a.safetensors: cannot write: there is no folder nowhere"],
+        ),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --resume nowhere.safetensors",
+            1,
+            &["--resume nowhere.safetensors: "],
+        ),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --optimizer sgd --lr 1e30",
+            1,
+            &["in epoch 1, batch 2"],
         ),
     ] {
         folder.cotangent(&format!("{train} {words}")).fails(status, telling);

@@ -38,7 +38,9 @@ fn wrong_usage_has_status_2() {
         ("run model.cot --dim batch=many", "`many` is not an extent"),
         ("run model.cot --dim batch=-1", "`-1` is not an extent"),
         ("run model.cot --engine gpu", "possible values: jit, interp"),
-        ("run model.cot --threads 0", "0"),
+        ("run model.cot --threads 0", "`0` is not a whole number from 1 on"),
+        ("run model.cot --threads -2", "`-2` is not a whole number from 1 on"),
+        ("bench model.cot --time -1", "`-1` is not a time in seconds"),
         ("run model.cot --input x=x.npy --input x=y.npy", "--input gives `x` twice"),
         ("run model.cot --dim n=1 --dim n=2", "--dim gives `n` two extents"),
         ("grad model.cot --loss loss", "--wrt"),
@@ -47,6 +49,38 @@ fn wrong_usage_has_status_2() {
     ] {
         folder.cotangent(words).fails(2, &[telling]);
     }
+    for (words, usage) in [
+        ("run model.cot --input x=x.npy --input x=y.npy", "Usage: cotangent run [OPTIONS] <MODEL>"),
+        ("dump model.cot --stage grad", "Usage: cotangent dump [OPTIONS] <MODEL>"),
+    ] {
+        folder.cotangent(words).fails(2, &[usage]);
+    }
+}
+
+#[test]
+fn help_is_wrapped_to_the_width_of_the_terminal() {
+    let folder = Folder::new("help_width");
+    let commands = ["", "run", "grad", "train", "info", "dump", "bench", "check", "completions"];
+    for (columns, command) in [80, 100].into_iter().flat_map(|columns| commands.map(|command| (columns, command))) {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_cotangent"));
+        let words = command.split_whitespace().chain(["--help"]);
+        let output = program.args(words).env("COLUMNS", columns.to_string()).current_dir(&folder.0).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<&str> = help.lines().filter(|line| !line.starts_with("Usage: ")).collect();
+        for (line, next) in lines.iter().zip(&lines[1..]) {
+            let length = line.chars().count();
+            assert!(length <= columns, "{command}, {columns} columns: {line}");
+            // A line of prose ends where the first word of the next does not fit.
+            let is_prose = |line: &str| line.starts_with(|c: char| c.is_alphanumeric() || "`(-".contains(c));
+            if is_prose(line) && is_prose(next) && length > 40 {
+                let word = next.split(' ').next().unwrap().chars().count();
+                assert!(length + 1 + word > columns, "{command}, {columns} columns, ragged: {line}\n{next}");
+            }
+        }
+    }
+    let help = folder.cotangent("run --help").succeeds().out();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("a file of one array without a name, such as x.npy, is called like itself: x"), "{help}");
 }
 
 #[test]
@@ -57,15 +91,26 @@ fn files_that_are_no_models_have_status_1() {
     folder.cotangent("run .").fails(1, &["cannot read"]);
     folder.cotangent("run empty.onnx").fails(1, &["empty.onnx", "the file is empty"]);
     folder.cotangent("info broken.cot").fails(1, &["broken.cot: line 1, column", "expected"]);
-    folder.cotangent("run model.cot --dim batch=3").fails(1, &["`batch` cannot be bound"]);
+    for command in ["run", "info"] {
+        folder.cotangent(&format!("{command} model.cot --dim batch=3")).fails(2, &["`batch` cannot be bound"]);
+    }
 }
 
 #[test]
-fn operations_that_are_not_supported_have_status_3() {
-    let folder = Folder::new("unsupported");
-    folder.write("model.cot", "%0 = input {name=\"x\"} : f32[2]\n%1 = warp %0 : f32[2]\noutput \"y\" = %1\n");
-    for command in ["run", "info"] {
-        folder.cotangent(&format!("{command} model.cot")).fails(3, &["line 2", "`warp`"]);
+fn operations_that_the_text_form_lacks_are_misspelt() {
+    let folder = Folder::new("misspelt");
+    for (operation, telling) in [
+        ("warp", "no operation called `warp`"),
+        ("transpsoe", "did you mean `transpose`?"),
+        ("Exp", "did you mean `exp`?"),
+    ] {
+        folder.write(
+            "model.cot",
+            format!("%0 = input {{name=\"x\"}} : f32[2]\n%1 = {operation} %0 : f32[2]\noutput \"y\" = %1\n"),
+        );
+        for command in ["run", "info", "check"] {
+            folder.cotangent(&format!("{command} model.cot")).fails(1, &["line 2, column 6", telling]);
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the command line may say.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 use cotangent::Engine as Runs;
 use cotangent::io::model::LossKind;
 
@@ -15,19 +16,21 @@ pub(crate) struct Args {
 }
 
 const STATUS: &str = "\
-MODEL is an ONNX file or a graph in Cotangent's text form; the content tells which.
+MODEL is an ONNX file or a graph in Cotangent's text form; the content tells which. The grammar of the text form is in the documentation of the library's \
+module `graph::parse`.
+
 FILE is npy, npz, safetensors, CSV or IDX; FILE:NAME is one array of an archive, FILE:COLUMN,COLUMN are columns of a table.
 
 Exit status:
   0  done
   1  any failure that is not one of the others
-  2  wrong usage
-  3  the model uses an operator, attribute or type that is not supported; all of them are listed
+  2  wrong usage, such as names that the model does not have
+  3  the model uses operators, attributes or types that are not supported
 
 Examples:
   cotangent info mlp.onnx
   cotangent run mlp.onnx --input x=x.npy --output-dir results
-  cotangent grad mlp.onnx --loss loss --wrt fc1.weight --input x=x.npy --output-dir gradients";
+  cotangent grad mlp.onnx --loss loss --wrt fc1.weight --input x=x.npy";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -62,54 +65,78 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// The word that asks for it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Command::Run(_) => "run",
+            Command::Grad(_) => "grad",
+            Command::Train(_) => "train",
+            Command::Info(_) => "info",
+            Command::Dump(_) => "dump",
+            Command::Bench(_) => "bench",
+            Command::Check(_) => "check",
+            Command::Completions { .. } => "completions",
+        }
+    }
+}
+
 const RUN: &str = "\
-Writes every output as DIR/NAME.npy, with its element type and shape; a scalar is an array without axes. In file names `/`, `\\` and control
-characters of NAME become `_`; if that makes two names one, the later gets _2 behind it. The files are listed on the standard output, a line each:
-name, type and path, with tabs between.
+Writes every output as DIR/NAME.npy, with its element type and shape; a scalar is an array without axes. In file names `/`, `\\` and control characters of \
+NAME become `_`; if that makes two names one, the later gets _2 behind it. The files are listed on the standard output, a line each: name, type and path, with \
+tabs between.
 
 Examples:
   cotangent run mlp.onnx --input x=x.npy --output-dir results
-  cotangent run mlp.onnx --dim batch=32 --input x=batch.npz:images --output-dir results --engine interp
-  cotangent run graph.cot --params weights.safetensors --input x=x.npy";
+  cotangent run mlp.onnx --input x=batch.npz:images --engine interp
+  cotangent run graph.cot --params weights.safetensors --inputs x.npy";
 
 const GRAD: &str = "\
-Writes d LOSS / d NAME as DIR/grad_NAME.npy for each name of --wrt, an input or a parameter (an initializer, in ONNX) of type f32 or f64, and every
-output as DIR/NAME.npy. File names and the list on the standard output are as those of `cotangent run`.
+Writes d LOSS / d NAME as DIR/grad_NAME.npy for each name of --wrt, an input or a parameter (an initializer, in ONNX) of type f32 or f64, and every output as \
+DIR/NAME.npy. File names and the list on the standard output are as those of `cotangent run`.
 
 Examples:
-  cotangent grad mlp.onnx --loss loss --wrt fc1.weight,fc1.bias --input x=x.npy --input y=y.npy --output-dir gradients
+  cotangent grad mlp.onnx --loss loss --wrt fc1.weight,fc1.bias \\
+    --input x=x.npy --input y=y.npy --output-dir gradients
   cotangent grad mlp.onnx --loss loss --wrt x --input x=x.npy --input y=y.npy";
 
 const INFO: &str = "\
-What is not supported is listed, and the exit status is 3 then. The memory that a run takes is known once all shapes are: bind symbolic extents by
---dim, or give the inputs.
+What is not supported is listed, and the exit status is 3 then. The memory that a run takes is known once all shapes are: bind symbolic extents by --dim, or \
+give the inputs. None is taken.
 
 Examples:
   cotangent info mlp.onnx
   cotangent info mlp.onnx --dim batch=64 --format json";
 
 const TRAIN: &str = "\
-The first axis of every array of --data counts the examples. Arrays called like inputs of the model are those; for --loss-of there is one more, the target,
-under any other name. Losses: cross_entropy (OUTPUT holds logits; the target numbers of classes, or probabilities), mse, bce (OUTPUT holds probabilities),
+The first axis of every array of --data counts the examples. Arrays called like inputs of the model are those; for --loss-of there is one more, the target, \
+under any other name. Losses: cross_entropy (OUTPUT holds logits; the target numbers of classes, or probabilities), mse, bce (OUTPUT holds probabilities), \
 bce_with_logits. Elements are converted to what the model takes where that keeps their values; pixels are not scaled.
 
 The last batch of an epoch holds what is left. A model that is made for batches of one size is trained with that, and what is left is left out.
 
+--metrics has a line for each epoch, from 1 on: steps so far, the rate of the last of them, steps a second, and measures.
+
 --checkpoint is written after each epoch. A run that is resumed from it, with the same other words, gives the same bits as one that was not interrupted.
 
 Examples:
-  cotangent train mlp.onnx --loss-of logits=cross_entropy --data x=x.npy --data y=labels.npy --epochs 20 --output trained.onnx
-  cotangent train mlp.onnx --loss loss --data x=x.npy --data y=y.npy --optimizer adamw --lr 1e-3 --schedule cosine --warmup 100
-    --batch 64 --validate 0.1 --early-stop 5 --metrics metrics.csv --checkpoint run.safetensors --output trained.onnx
-  cotangent train graph.cot --params w.safetensors --loss-of y=mse --data x=table.csv:a,b --data t=table.csv:c --output w.safetensors";
+  cotangent train mlp.onnx --loss-of logits=cross_entropy \\
+    --data x=x.npy --data y=labels.npy --epochs 20 --output trained.onnx
+  cotangent train mlp.onnx --loss loss --data x=x.npy --data y=y.npy \\
+    --optimizer adamw --lr 1e-3 --schedule cosine --warmup 100 --batch 64 \\
+    --validate 0.1 --early-stop 5 --metrics metrics.csv \\
+    --checkpoint run.safetensors --output trained.onnx
+  cotangent train graph.cot --params w.safetensors --loss-of y=mse \\
+    --data x=table.csv:a,b --data t=table.csv:c --output w.safetensors";
 
 const DUMP: &str = "\
-Stages: graph (as loaded), grad (with the gradient of --loss), opt (optimized), plan (kernels, order, memory), clif (Cranelift's form), asm (machine
-code). With --loss, the stages after grad are those of the program with the gradient. Graphs are written in every format, the other stages as text.
+Stages: graph (as loaded), grad (with the gradient of --loss), opt (optimized), plan (kernels, order, memory), clif (Cranelift's form), asm (machine code). \
+With --loss, the stages after grad are those of the program with the gradient. Graphs are written in every format, the other stages as text. Kernels for vectors \
+of more than 128 bits are machine code without a form of Cranelift's; with COTANGENT_ISA=clif128 in the environment there are none.
 
 Examples:
-  cotangent dump mlp.onnx --stage opt
-  cotangent dump mlp.onnx --stage grad --loss loss --format svg > gradient.svg";
+  cotangent dump mlp.onnx --dim batch=64 --stage opt
+  cotangent dump mlp.onnx --loss loss --format svg > gradient.svg";
 
 const BENCH: &str = "\
 Inputs that are not given are random. The machine's limit is what a large matrix product and a long addition reach here.
@@ -119,9 +146,9 @@ Examples:
   cotangent bench mlp.onnx --dim batch=64 --loss loss --compare-interp";
 
 const CHECK: &str = "\
-Compares the plan, its evaluation and native code at every level of the optimizer with the reference interpreter, proves the memory plan, and compares the
-gradient of --loss, or of the only scalar output, with central differences. Inputs that are not given are random. A line for each check says PASS or
-FAIL; the exit status is 1 if one fails.
+Compares the plan, its evaluation and native code at every level of the optimizer with the reference interpreter, proves the memory plan, and compares the \
+gradient of --loss, or of the only scalar output, with central differences. Inputs that are not given are random, from -1 to 1. A line for each check says \
+PASS, FAIL, or SKIP where these inputs give nothing to compare; the exit status is 1 if one fails.
 
 Example:
   cotangent check mlp.onnx --dim batch=4 --loss loss";
@@ -135,10 +162,11 @@ pub(crate) struct ModelArgs {
     /// An input, or a new value of a parameter.
     #[arg(long = "input", short, value_name = "NAME=FILE", value_parser = pair)]
     pub(crate) inputs: Vec<(String, String)>,
-    /// Inputs and values of parameters by the names that an npz or safetensors file gives them.
+    /// Inputs and values of parameters by the names that an npz or safetensors file gives them; a file of one array without a name, such as x.npy, is called like
+    /// itself: x.
     #[arg(long = "inputs", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) archives: Vec<PathBuf>,
-    /// Values of parameters by name, from a safetensors or npz file.
+    /// Values of parameters by name, from a safetensors or npz file; other files as for --inputs.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) params: Vec<PathBuf>,
     /// The extent that a symbolic one of an ONNX model stands for.
@@ -153,8 +181,8 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_enum, default_value_t = Engine::Jit)]
     pub(crate) engine: Engine,
     /// How many threads native code may use [default: as many as there are processors]. Results do not depend on it.
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) threads: Option<std::num::NonZero<usize>>,
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = count)]
+    pub(crate) threads: Option<NonZero<usize>>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -196,13 +224,14 @@ pub(crate) struct GradArgs {
 }
 
 #[derive(Group, Debug)]
+#[command(group = ArgGroup::new("objective").required(true).args(["loss", "loss_of"]))]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     /// The output that is to become small, a float scalar that is a mean over the batch.
-    #[arg(long, value_name = "OUTPUT", required_unless_present = "loss_of", conflicts_with = "loss_of")]
+    #[arg(long, value_name = "OUTPUT")]
     pub(crate) loss: Option<String>,
     /// A loss of an output and the target.
     #[arg(long, value_name = "OUTPUT=LOSS", value_parser = crate::train::loss_of)]
@@ -214,40 +243,40 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "NAME=FILE", value_parser = pair, conflicts_with = "validate")]
     pub(crate) validate_data: Vec<(String, String)>,
     /// The share of the examples that is kept to validate with.
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
     pub(crate) validate: Option<f64>,
     /// The rule of updates.
     #[arg(long, value_enum, default_value_t = Optimizers::Adam)]
     pub(crate) optimizer: Optimizers,
     /// The learning rate, at its highest.
-    #[arg(long, value_name = "RATE", default_value_t = 1e-3, value_parser = not_negative)]
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3, allow_negative_numbers = true, value_parser = not_negative)]
     pub(crate) lr: f64,
     /// How the rate goes: cosine and linear fall to 0 at the end, step falls to a tenth after each third.
     #[arg(long, value_enum, default_value_t = Schedules::Constant)]
     pub(crate) schedule: Schedules,
     /// Steps in which the rate rises from 0.
-    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    #[arg(long, value_name = "STEPS", default_value_t = 0, allow_negative_numbers = true, value_parser = whole)]
     pub(crate) warmup: u64,
     /// Momentum of sgd, nesterov (0.9 if it is 0) and rmsprop.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     pub(crate) momentum: f64,
     /// Weight decay of all rules but adam.
-    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = not_negative)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = not_negative)]
     pub(crate) weight_decay: f64,
     /// Scales gradients down together where their norm is above this.
-    #[arg(long, value_name = "NORM", value_parser = positive)]
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true, value_parser = positive)]
     pub(crate) clip_norm: Option<f64>,
     /// Examples in a batch [default: 32, or what the model is made for].
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) batch: Option<std::num::NonZero<usize>>,
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = count)]
+    pub(crate) batch: Option<NonZero<usize>>,
     /// Passes over the examples, those of a resumed run included.
-    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    #[arg(long, value_name = "COUNT", default_value_t = 10, allow_negative_numbers = true, value_parser = whole)]
     pub(crate) epochs: u64,
     /// Stops where the loss, on the examples to validate with if there are any, has not become smaller for so many epochs.
-    #[arg(long, value_name = "EPOCHS")]
-    pub(crate) early_stop: Option<std::num::NonZero<u64>>,
+    #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true, value_parser = count)]
+    pub(crate) early_stop: Option<NonZero<usize>>,
     /// Chooses the order of the examples and those to validate with.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true, value_parser = whole)]
     pub(crate) seed: u64,
     /// The file for the state of the run, as safetensors.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -311,9 +340,9 @@ pub(crate) struct DumpArgs {
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
-    /// Which stage.
-    #[arg(long, value_enum, default_value_t = DumpStage::Graph)]
-    pub(crate) stage: DumpStage,
+    /// Which stage [default: grad with --loss, else graph].
+    #[arg(long, value_enum)]
+    pub(crate) stage: Option<DumpStage>,
     /// How to write it.
     #[arg(long, value_enum, default_value_t = DumpFormat::Text)]
     pub(crate) format: DumpFormat,
@@ -350,7 +379,7 @@ pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) loss: LossArgs,
     /// How long to measure.
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1", allow_negative_numbers = true, value_parser = seconds)]
     pub(crate) time: std::time::Duration,
     /// Measures the reference interpreter too.
     #[arg(long)]
@@ -385,6 +414,19 @@ fn extent(text: &str) -> Result<(String, usize), String> {
     let (name, extent) = text.split_once('=').ok_or("expected NAME=EXTENT")?;
     let extent = extent.parse().map_err(|_| format!("`{extent}` is not an extent, a whole number from 0 on"))?;
     Ok((name.to_owned(), extent))
+}
+
+/// A number from 1 on.
+fn count(text: &str) -> Result<NonZero<usize>, String> {
+    whole(text)
+        .ok()
+        .and_then(|n| NonZero::new(usize::try_from(n).ok()?))
+        .ok_or_else(|| format!("`{text}` is not a whole number from 1 on"))
+}
+
+/// A number from 0 on.
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a whole number from 0 on"))
 }
 
 /// A time in seconds.

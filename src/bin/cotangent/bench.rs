@@ -4,11 +4,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use cotangent::io::model;
+use cotangent::runtime::Bytes;
 
 use crate::args::BenchArgs;
 use crate::failure::Failure;
 use crate::model::{known, load, options, program};
-use crate::show;
 
 pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let known = known(&args.model)?;
@@ -31,7 +31,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
         out,
         "work      {:.3} GFLOP in matrix products, {} of inputs, parameters, constants and outputs",
         bench.work.flops / 1e9,
-        show::bytes(bench.work.bytes as usize)
+        Bytes(bench.work.bytes as usize)
     )?;
     writeln!(
         out,

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use cotangent::io::model::Verdict;
+
 use crate::args::CheckArgs;
 use crate::failure::Failure;
 use crate::model;
@@ -14,6 +16,10 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
     for check in &checks {
         writeln!(out, "{check}")?;
     }
-    let failed = checks.iter().filter(|check| !check.passed).count();
+    let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
+    if count(Verdict::Skip) > 0 {
+        writeln!(out, "note: inputs that are not given are random, from -1 to 1; --input NAME=FILE gives one")?;
+    }
+    let failed = count(Verdict::Fail);
     if failed == 0 { Ok(()) } else { Err(Failure::new(format_args!("{failed} of {} checks failed", checks.len()))) }
 }

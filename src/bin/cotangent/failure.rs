@@ -4,12 +4,17 @@ use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use cotangent::io::FileError;
-use cotangent::io::model::{LearnError, LoadError, ModelError};
+use cotangent::io::model::{LearnError, LoadError, ModelError, OpenExtents};
 
-/// Why a command failed. Wrong usage is told before, by the parser of arguments, with status 2.
+use crate::args::Args;
+
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
+    /// Words that contradict each other, or the model: status 2, as where the parser of arguments refuses them.
+    Usage(String),
     /// The model uses an operator, attribute or type that is not supported: status 3.
     Unsupported(String),
     /// Whoever reads the output went away: nothing is left to do, and nobody to tell.
@@ -23,9 +28,20 @@ impl Failure {
         Failure::Other(text.to_string())
     }
 
-    /// Tells what failed on the standard error.
-    pub(crate) fn report(&self) -> ExitCode {
+    pub(crate) fn usage(text: impl Display) -> Failure {
+        Failure::Usage(text.to_string())
+    }
+
+    /// Tells what failed on the standard error. `command` is the word that asked for it.
+    pub(crate) fn report(&self, command: &str) -> ExitCode {
         let (text, status) = match self {
+            Failure::Usage(text) => {
+                let mut args = Args::command();
+                args.build();
+                let command = args.find_subcommand_mut(command).expect("every command is one of the parser's");
+                let _ = command.error(clap::error::ErrorKind::ArgumentConflict, text).print();
+                return ExitCode::from(2);
+            }
             Failure::Unsupported(text) => (text, 3),
             Failure::Other(text) => (text, 1),
             Failure::NobodyReads => return ExitCode::SUCCESS,
@@ -38,15 +54,29 @@ impl Failure {
     }
 }
 
+/// How the command line tells extents.
+pub(crate) fn extents_hint(open: &OpenExtents) -> String {
+    let words: Vec<String> = open.symbols.iter().map(|symbol| format!("--dim {symbol}=EXTENT")).collect();
+    match words.is_empty() {
+        true => "give arrays by --input NAME=FILE".to_owned(),
+        false => format!("give {}, or arrays by --input NAME=FILE", words.join(" ")),
+    }
+}
+
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Failure {
-        if error.is_unsupported() { Failure::Unsupported(error.to_string()) } else { Failure::new(error) }
+        match &error {
+            error if error.is_unsupported() => Failure::Unsupported(error.to_string()),
+            error if error.is_usage() => Failure::usage(error),
+            LoadError::Open { open, .. } => Failure::new(format_args!("{error}; {}", extents_hint(open))),
+            error => Failure::new(error),
+        }
     }
 }
 
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Failure {
-        Failure::new(error)
+        if error.is_usage() { Failure::usage(error) } else { Failure::new(error) }
     }
 }
 
@@ -54,6 +84,7 @@ impl From<LearnError> for Failure {
     fn from(error: LearnError) -> Failure {
         match error {
             LearnError::Load(error) => error.into(),
+            LearnError::Model(error) => (*error).into(),
             error => Failure::new(error),
         }
     }

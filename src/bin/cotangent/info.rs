@@ -2,17 +2,20 @@
 
 use std::io::Write;
 
-use cotangent::io::model::{Declaration, Description, describe};
+use cotangent::io::model::{Declaration, Description, OpenExtents, describe};
+use cotangent::runtime::Bytes;
 use serde_json::{Value, json};
 
 use crate::args::{InfoArgs, InfoFormat};
-use crate::failure::Failure;
+use crate::failure::{Failure, extents_hint};
 use crate::model;
-use crate::show;
 
 pub(crate) fn info(args: &InfoArgs) -> Result<(), Failure> {
     let known = model::known(&args.model)?;
     let description = describe(&args.model.model, &known)?;
+    if description.memory.is_ok() {
+        model::load(&args.model, &known)?;
+    }
     let mut out = std::io::stdout().lock();
     match args.format {
         InfoFormat::Text => text(&mut out, &description)?,
@@ -44,11 +47,15 @@ fn text(out: &mut impl Write, d: &Description) -> std::io::Result<()> {
     }
     match &d.memory {
         Ok(m) => {
-            writeln!(out, "memory      {} peak of intermediate values", show::bytes(m.arena_bytes))?;
-            writeln!(out, "            {} inputs, outputs, parameters and constants", show::bytes(m.external_bytes))?;
-            writeln!(out, "kernels     {}, {} of code", m.kernels, show::bytes(m.code_bytes))
+            writeln!(out, "memory      {} peak of intermediate values", Bytes(m.arena_bytes))?;
+            writeln!(out, "            {} inputs, outputs, parameters and constants", Bytes(m.external_bytes))?;
+            writeln!(out, "kernels     {}, {} of code", m.kernels, Bytes(m.code_bytes))
         }
-        Err(reason) => writeln!(out, "memory      not known: {reason}"),
+        Err(reason) => {
+            let is_open = d.open != OpenExtents::default();
+            let hint = if is_open { format!("; {}", extents_hint(&d.open)) } else { String::new() };
+            writeln!(out, "memory      not known: {reason}{hint}")
+        }
     }
 }
 
@@ -62,7 +69,12 @@ fn json(d: &Description) -> Value {
             "kernels": m.kernels,
             "code_bytes": m.code_bytes,
         }),
-        Err(reason) => json!({ "unknown": reason }),
+        Err(reason) => json!({
+            "unknown": reason,
+            "open_extents": d.open.symbols,
+            "open_inputs": d.open.inputs,
+            "deciding_inputs": d.open.values,
+        }),
     };
     json!({
         "format": d.format.name(),

@@ -17,7 +17,6 @@ mod failure;
 mod info;
 mod model;
 mod run;
-mod show;
 mod train;
 
 use std::io::Write;
@@ -33,9 +32,10 @@ fn main() -> ExitCode {
     let done = std::panic::catch_unwind(|| command(&args.command));
     match done {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(failure)) => failure.report(),
+        Ok(Err(failure)) => failure.report(args.command.name()),
         // The panic has been told on the standard error by now.
-        Err(_) => Failure::new("this is a mistake in cotangent, not in your model; please report it").report(),
+        Err(_) => Failure::new("this is a mistake in cotangent, not in your model; please report it")
+            .report(args.command.name()),
     }
 }
 

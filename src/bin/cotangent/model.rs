@@ -2,41 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use clap::CommandFactory;
-use clap::error::ErrorKind;
 use cotangent::io::model::Known;
 use cotangent::io::{Model, read_array, read_arrays};
 use cotangent::{Array, Options, Program};
 
-use crate::args::{Args, EngineArgs, LossArgs, ModelArgs};
+use crate::args::{EngineArgs, LossArgs, ModelArgs};
 use crate::failure::Failure;
-
-/// Ends the program because the words of the command line contradict each other.
-pub(crate) fn wrong_usage(text: &str) -> ! {
-    Args::command().error(ErrorKind::ArgumentConflict, text).exit()
-}
 
 /// The arrays and extents that the command line gives.
 pub(crate) fn known(args: &ModelArgs) -> Result<Known, Failure> {
     let mut dims = BTreeMap::new();
     for (name, extent) in &args.dims {
         if dims.insert(name.clone(), *extent).is_some_and(|other| other != *extent) {
-            wrong_usage(&format!("--dim gives `{name}` two extents"));
+            return Err(Failure::usage(format_args!("--dim gives `{name}` two extents")));
         }
     }
     let mut arrays: BTreeMap<String, Array> = BTreeMap::new();
     for archive in &args.archives {
         arrays.extend(read_arrays(archive)?);
     }
-    for (at, (name, _)) in args.inputs.iter().enumerate() {
-        if args.inputs[..at].iter().any(|(other, _)| other == name) {
-            wrong_usage(&format!("--input gives `{name}` twice"));
-        }
+    if let Some(name) = twice(&args.inputs) {
+        return Err(Failure::usage(format_args!("--input gives `{name}` twice")));
     }
     for (name, file) in &args.inputs {
         arrays.insert(name.clone(), read_array(file)?);
     }
     Ok(Known { dims, arrays })
+}
+
+/// A name that a list has twice.
+pub(crate) fn twice(list: &[(String, String)]) -> Option<&str> {
+    let is_earlier = |at: usize, name: &str| list[..at].iter().any(|(other, _)| other == name);
+    list.iter().enumerate().find(|&(at, (name, _))| is_earlier(at, name)).map(|(_, (name, _))| &**name)
 }
 
 /// The model, with the values of parameters that the command line gives.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 
 use cotangent::build::Tensor;
 use cotangent::data::Examples;
-use cotangent::io::model::{Known, Learner, LossKind, Objective};
-use cotangent::io::read_array;
+use cotangent::io::model::{Known, LearnError, Learner, LossKind, ModelError, Objective};
+use cotangent::io::{expect_writable, read_array};
 use cotangent::train::log::{CsvLog, Progress};
 use cotangent::train::{
     Adagrad, Adam, AdamW, Checkpoint, EarlyStopping, Lion, Optimizer, RmsProp, Schedule, Sgd, Stop, TrainStep, Trainer,
@@ -16,23 +15,36 @@ use cotangent::{Array, Options};
 
 use crate::args::{Optimizers, Schedules, TrainArgs};
 use crate::failure::Failure;
-use crate::model::{self, wrong_usage};
+use crate::model;
 
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
-    if let Some(path) = &args.output {
-        may_be_written(path)?;
+    let written = [("--output", &args.output), ("--metrics", &args.metrics), ("--checkpoint", &args.checkpoint)];
+    for (flag, path) in written {
+        if let Some(path) = path {
+            expect_writable(path).map_err(|error| Failure::new(format_args!("{flag} {error}")))?;
+        }
     }
-    let objective = objective(args);
+    let checkpoint = match &args.resume {
+        Some(path) => Some(Checkpoint::read(path).map_err(|error| Failure::new(format_args!("--resume {error}")))?),
+        None => None,
+    };
+    for (flag, list) in [("--data", &args.data), ("--validate-data", &args.validate_data)] {
+        if let Some(name) = model::twice(list) {
+            return Err(Failure::usage(format_args!("{flag} gives `{name}` twice")));
+        }
+    }
+    let objective = objective(args)?;
     let Known { dims, mut arrays } = model::known(&args.model)?;
     for file in &args.model.params {
         arrays.extend(cotangent::io::read_arrays(file)?);
     }
     let learner = Learner::read(&args.model.model, &Known { dims, arrays }, objective)?;
     let batch = args.batch.map(|b| b.get()).or(learner.fixed_batch()).unwrap_or(32);
+    learner.expect_batch(batch)?;
     let mut out = std::io::stdout().lock();
 
     let (train, validation) = data(args, &learner, batch, &mut out)?;
-    learner.check(&train, batch)?;
+    learner.check(&train, batch).map_err(|error| with_loss_of(args, error))?;
     let rest = train.len() % batch;
     if rest > 0 && learner.fixed_batch().is_none() {
         learner.check(&train, rest)?;
@@ -54,18 +66,18 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         trainer = trainer.whole_batches();
     }
     if let Some(patience) = args.early_stop {
-        trainer = trainer.early_stopping("loss", EarlyStopping::new(patience.get()));
+        trainer = trainer.early_stopping("loss", EarlyStopping::new(patience.get() as u64));
     }
     if let Some(path) = &args.metrics {
         let log = if args.resume.is_some() { CsvLog::append(path) } else { CsvLog::create(path) };
-        trainer = trainer.observe(log.map_err(Failure::new)?);
+        let log = log.map_err(|error| Failure::new(format_args!("--metrics {error}")))?;
+        trainer = trainer.observe(log.schedule(schedule.clone()));
     }
     if !args.quiet {
         trainer = trainer.observe(Progress::new());
     }
-    if let Some(path) = &args.resume {
-        let checkpoint = Checkpoint::read(path).map_err(Failure::new)?;
-        trainer.restore(&checkpoint).map_err(Failure::new)?;
+    if let Some(checkpoint) = &checkpoint {
+        trainer.restore(checkpoint).map_err(Failure::new)?;
     }
     let fit = match &validation {
         Some(validation) => trainer.fit_validated(&train, validation),
@@ -75,6 +87,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     // The model comes first: what is printed may find its reader gone.
     if let Some(path) = &args.output {
         learner.write(trainer.params(), path)?;
+    }
+    if args.resume.is_some() && fit.epochs.is_empty() {
+        writeln!(out, "note\tthe checkpoint has all {} epochs behind it; --epochs counts those too", args.epochs)?;
     }
     if fit.stop == Stop::Early {
         writeln!(out, "stopped\tthe loss did not improve any more")?;
@@ -92,25 +107,24 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a place at which no file can be, before anything is learned that would be lost.
-fn may_be_written(path: &Path) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Err(Failure::new(format!("cannot write {}: it is a folder", path.display())));
-    }
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(Failure::new(format!("cannot write {}: there is no folder {}", path.display(), folder.display())))
+/// The error, with the way out where the output of --loss is no loss.
+fn with_loss_of(args: &TrainArgs, error: LearnError) -> Failure {
+    let is_no_loss = |error: &ModelError| matches!(error, ModelError::NotScalar { .. } | ModelError::Unknown { .. });
+    match error {
+        LearnError::Model(error) if args.loss.is_some() && is_no_loss(&error) => {
+            let text = format!("{error}; --loss-of OUTPUT=LOSS makes a loss of an output and a target");
+            if error.is_usage() { Failure::usage(text) } else { Failure::new(text) }
         }
-        _ => Ok(()),
+        error => error.into(),
     }
 }
 
 /// What is to become small.
-fn objective(args: &TrainArgs) -> Objective {
+fn objective(args: &TrainArgs) -> Result<Objective, Failure> {
     match (&args.loss, &args.loss_of) {
-        (Some(output), None) => Objective::Output(output.clone()),
-        (None, Some((output, loss))) => Objective::Of { output: output.clone(), loss: *loss },
-        _ => wrong_usage("one of --loss and --loss-of is needed"),
+        (Some(output), None) => Ok(Objective::Output(output.clone())),
+        (None, Some((output, loss))) => Ok(Objective::Of { output: output.clone(), loss: *loss }),
+        _ => Err(Failure::usage("one of --loss and --loss-of is needed")),
     }
 }
 
@@ -149,7 +163,12 @@ fn data(
             )?;
         }
     }
-    let validation = validation.map(|v| whole(&v, learner.fixed_batch())).filter(|v| !v.is_empty());
+    let validation = validation.map(|v| whole(&v, learner.fixed_batch()));
+    if validation.as_ref().is_some_and(Examples::is_empty) {
+        let kept =
+            learner.fixed_batch().map_or("one example".to_owned(), |fixed| format!("a batch of {fixed} examples"));
+        return Err(Failure::new(format_args!("there is less to validate with than {kept}")));
+    }
     Ok((train, validation))
 }
 

@@ -6,6 +6,9 @@
 //! | `plan evaluated` | the plan, run in plain Rust on real bytes, with the interpreter |
 //! | `jit O0`, `jit O1`, `jit O2` | native code at each level of the optimizer with the interpreter |
 //! | `gradient by NAME` | differentiation with central differences along a random direction, in double precision where the graph can be so computed |
+//!
+//! A check is skipped where these arrays give nothing to compare: where all outputs are NaN, or for a gradient where the loss does not depend on the name, is not
+//! a finite number, or has the gradient 0 in all entries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,8 +20,10 @@ use crate::compile::{Engine, Options};
 use crate::graph::{DType, Graph, Name, NodeId, OpError, TensorType};
 use crate::interp;
 use crate::opt::{Level, OptOptions, optimize};
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::prim::{Body, Cast, Const, Input, Iota, Loop, LoopSpec, Op, Param};
+use crate::runtime::Shortage;
+use crate::runtime::room::{self, Needs};
 use crate::testing::{Draw, Tolerance, compare};
 
 use super::{Model, ModelError, inputs_of};
@@ -29,15 +34,43 @@ pub struct Check {
     /// What was checked.
     pub name: String,
     /// Whether it holds.
-    pub passed: bool,
-    /// What was compared, or where it differs.
+    pub verdict: Verdict,
+    /// What was compared, where it differs, or why nothing could be compared.
     pub detail: String,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// What was compared agrees.
+    Pass,
+    /// It does not.
+    Fail,
+    /// For these arrays there is nothing to compare.
+    Skip,
+}
+
+impl Verdict {
+    fn of(agrees: bool) -> Verdict {
+        if agrees { Verdict::Pass } else { Verdict::Fail }
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// `PASS`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Pass => "PASS",
+            Verdict::Fail => "FAIL",
+            Verdict::Skip => "SKIP",
+        })
+    }
 }
 
 impl fmt::Display for Check {
     /// `PASS  jit O2: 3 outputs`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  {}: {}", if self.passed { "PASS" } else { "FAIL" }, self.name, self.detail)
+        write!(f, "{}  {}: {}", self.verdict, self.name, self.detail)
     }
 }
 
@@ -48,13 +81,14 @@ impl Model {
     /// The same model with a value for each parameter and an array for each input: those given, and random ones where none is.
     ///
     /// # Errors
-    /// If an array that is given fits no input or parameter.
+    /// If an array that is given fits no input or parameter, or there is not memory enough for those that are not given.
     pub fn with_random(
         &self,
         arrays: &BTreeMap<String, Array>,
         seed: u64,
     ) -> Result<(Model, BTreeMap<String, Array>), ModelError> {
         self.check_arrays(arrays)?;
+        self.expect_room_for_random(arrays)?;
         let (mut model, mut all, mut draw) = (self.clone(), arrays.clone(), Draw::new(seed));
         for (name, ty) in self.params() {
             match arrays.get(&*name) {
@@ -67,6 +101,18 @@ impl Model {
             all.entry(name.to_string()).or_insert_with(|| random(&mut draw, &ty));
         }
         Ok((model, all))
+    }
+
+    /// Checks that there is memory for the arrays that [`Model::with_random`] makes.
+    fn expect_room_for_random(&self, arrays: &BTreeMap<String, Array>) -> Result<(), Shortage> {
+        let mut needs = Needs::default();
+        let unset = self.params().into_iter().filter(|(name, _)| self.unset.contains(name));
+        for (name, ty) in self.inputs().into_iter().chain(unset).filter(|(name, _)| !arrays.contains_key(&**name)) {
+            // They are drawn as `f64`, and converted.
+            needs.add(ty.bytes(), || format!("a random array for `{name}` : {ty}"));
+            needs.add_beside(ty.shape.numel().saturating_mul(DType::F64.size()));
+        }
+        needs.expect_room()
     }
 
     /// The only output that is a float scalar, if there is only one.
@@ -111,6 +157,7 @@ fn random(draw: &mut Draw, ty: &TensorType) -> Array {
 /// Compares the plan, its evaluation and native code with the interpreter.
 fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Check>, ModelError> {
     let value = |name: &Name| arrays.get(&**name).or_else(|| program.initial.get(name).map(|value| &**value));
+    room::expect_interpretable(&program.graph)?;
     let zeros: BTreeMap<Name, Array> = leaf_types(&program.graph)
         .filter(|(name, _)| value(name).is_none())
         .map(|(name, ty)| (name.clone(), Array::zeros(ty)))
@@ -123,20 +170,22 @@ fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Ch
             if let Err(mismatch) = compare(expected, actual, Tolerance::of(expected.dtype()).times(ROUNDINGS)) {
                 return Check {
                     name: name.to_owned(),
-                    passed: false,
+                    verdict: Verdict::Fail,
                     detail: format!("output `{output}`: {mismatch}"),
                 };
             }
         }
-        Check {
-            name: name.to_owned(),
-            passed: true,
-            detail: format!("{} outputs as by the interpreter", outputs.len()),
+        let (name, plural) = (name.to_owned(), if outputs.len() == 1 { "" } else { "s" });
+        if !expected.outputs.is_empty() && expected.outputs.iter().all(is_nan) {
+            let detail = "all elements of all outputs are NaN: give arrays for which they are numbers".to_owned();
+            return Check { name, verdict: Verdict::Skip, detail };
         }
+        let detail = format!("{} output{plural} as by the interpreter", outputs.len());
+        Check { name, verdict: Verdict::Pass, detail }
     };
 
     let mut checks = Vec::new();
-    let plan = plan::plan(&optimize(&program.graph, &OptOptions::default()).graph);
+    let plan = plan_of(program)?;
     let (passed, detail) = match plan::check::check(&plan) {
         Ok(()) => (
             true,
@@ -144,7 +193,7 @@ fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Ch
         ),
         Err(faults) => (false, faults.iter().map(|f| f.to_string()).collect::<Vec<_>>().join("; ")),
     };
-    checks.push(Check { name: "plan".to_owned(), passed, detail });
+    checks.push(Check { name: "plan".to_owned(), verdict: Verdict::of(passed), detail });
     if passed {
         let inputs: Vec<ArrayView<'_>> = plan.inputs.iter().map(|name| leaf(name).view()).collect();
         let mut params: Vec<Array> = plan.params.iter().map(|name| leaf(name).clone()).collect();
@@ -157,6 +206,21 @@ fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Ch
         checks.push(agree(name, &outputs));
     }
     Ok(checks)
+}
+
+/// True if there are elements and none of them is a number.
+fn is_nan(array: &Array) -> bool {
+    array.dtype().is_float() && array.shape().numel() > 0 && array.to_f64_vec().iter().all(|v| v.is_nan())
+}
+
+/// The plan of a program, for which there is memory.
+fn plan_of(program: &Program) -> Result<Plan, ModelError> {
+    let graph = optimize(&program.graph, &OptOptions::default()).graph;
+    room::expect_addressable(&graph)?;
+    let (plan, mut needs) = (plan::plan(&graph), Needs::default());
+    needs.add(plan.arena_bytes, || "the arena of intermediate values".to_owned());
+    needs.expect_room()?;
+    Ok(plan)
 }
 
 fn leaf_types(graph: &Graph) -> impl Iterator<Item = (&Name, &TensorType)> {
@@ -189,9 +253,28 @@ fn gradients(
         graph.add_output("result", node).expect("it is the only output");
         interp::run(&graph, |_, name| &values[name]).outputs.remove(0).to_f64_vec()
     };
+    let precision = if double { "in double precision" } else { "in the graph's own precision" };
+    // Steps of several lengths: a long one meets kinks, a short one rounding.
+    let (steps, allowed) = if double { ([1e-3, 1e-4, 1e-5, 1e-6], 1e-5) } else { ([1e-1, 3e-2, 1e-2, 1e-3], 2e-2) };
+    let rounding = if double { f64::EPSILON } else { f64::from(f32::EPSILON) };
+    room::expect_interpretable(&graph)?;
+    let value = evaluate(loss_node, &values)[0];
+    let depends = ancestors(&graph, loss_node);
     let mut draw = Draw::new(1);
     let mut checks = Vec::new();
-    for (name, &gradient) in wrt.iter().zip(&appended) {
+    for (name, (&node, &gradient)) in wrt.iter().zip(nodes.iter().zip(&appended)) {
+        let mut found = |verdict, detail| checks.push(Check { name: format!("gradient by {name}"), verdict, detail });
+        if !depends[node.index()] {
+            found(Verdict::Skip, "the loss does not depend on it".to_owned());
+            continue;
+        }
+        if !value.is_finite() {
+            found(
+                Verdict::Skip,
+                format!("the loss is {value}, so it has no differences: give arrays for which it is a number"),
+            );
+            continue;
+        }
         let gradient = evaluate(gradient, &values);
         let direction: Vec<f64> = gradient.iter().map(|_| if draw.chance(0.5) { 1.0 } else { -1.0 }).collect();
         let along: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
@@ -202,20 +285,48 @@ fn gradients(
             *value = shifted(value, &direction, t);
             evaluate(loss_node, &moved)[0]
         };
-        // Steps of several lengths: a long one meets kinks, a short one rounding.
-        let (steps, allowed) = if double { ([1e-3, 1e-4, 1e-5, 1e-6], 1e-5) } else { ([1e-1, 3e-2, 1e-2, 1e-3], 2e-2) };
-        let differences = steps.map(|h| (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h));
-        let best = differences.into_iter().min_by(|a, b| (a - along).abs().total_cmp(&(b - along).abs()));
-        let best = best.expect("there are steps");
-        let distance = (best - along).abs() / along.abs().max(norm).max(f64::MIN_POSITIVE);
-        let precision = if double { "in double precision" } else { "in the graph's own precision" };
-        checks.push(Check {
-            name: format!("gradient by {name}"),
-            passed: distance <= allowed || best == along,
-            detail: format!("{along:e} along a random direction, {best:e} by central differences {precision}"),
-        });
+        let differences = steps.map(|h| (h, (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h)));
+        let finite = differences.into_iter().filter(|(_, difference)| difference.is_finite());
+        let Some((h, best)) = finite.min_by(|(_, a), (_, b)| (a - along).abs().total_cmp(&(b - along).abs())) else {
+            found(
+                Verdict::Skip,
+                "the loss is no number beside these arrays: give others, around which it is one".to_owned(),
+            );
+            continue;
+        };
+        let distance = (best - along).abs();
+        // Rounding of the loss alone makes differences of this size.
+        let noise = 16.0 * rounding * value.abs() / h;
+        let agrees = distance <= allowed * along.abs().max(norm) + noise;
+        let nonzero = gradient.iter().filter(|&&g| g != 0.0).count();
+        if agrees && nonzero == 0 {
+            let count = gradient.len();
+            found(
+                Verdict::Skip,
+                format!(
+                    "all {count} entries are 0, and so are central differences: give arrays for which some are not"
+                ),
+            );
+            continue;
+        }
+        let entries = format!("{nonzero} of {} entries are not 0", gradient.len());
+        let detail =
+            format!("{along:e} along a random direction, {best:e} by central differences {precision}; {entries}");
+        found(Verdict::of(agrees), detail);
     }
     Ok(checks)
+}
+
+/// For each node of the graph, whether this one depends on it.
+fn ancestors(graph: &Graph, of: NodeId) -> Vec<bool> {
+    let mut needed = vec![false; graph.len()];
+    needed[of.index()] = true;
+    for id in graph.ids().take(of.index() + 1).rev() {
+        if needed[id.index()] {
+            graph.operands(id).iter().for_each(|o| needed[o.index()] = true);
+        }
+    }
+    needed
 }
 
 /// The value moved by `t` along a direction.

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::compile::{CompileError, Options};
 use crate::graph::{Name, TensorType};
 
+use super::error::OpenExtents;
 use super::load::read_bytes;
 use super::{Format, Known, LoadError, Model, operations};
 
@@ -41,6 +42,8 @@ pub struct Description {
     pub unsupported: Vec<String>,
     /// What a run takes as it is planned, or why that is not known.
     pub memory: Result<Memory, String>,
+    /// The extents without which the memory is not known.
+    pub open: OpenExtents,
 }
 
 /// The memory of a run.
@@ -59,11 +62,16 @@ pub struct Memory {
 /// Describes a model's file. Unlike [`Model::read`] it does not fail if the model uses what is not supported or leaves extents open; the description tells.
 ///
 /// # Errors
-/// If the file cannot be read or is malformed.
+/// If the file cannot be read or is malformed, what is known does not fit the model, or the model cannot be compiled: what a run would refuse too.
 pub fn describe(path: impl AsRef<Path>, known: &Known) -> Result<Description, LoadError> {
     let path = path.as_ref();
     match Format::of(&read_bytes(path)?) {
-        Format::Text => Ok(Model::read(path, known)?.describe()),
+        Format::Text => {
+            let model = Model::read(path, known)?;
+            model.check_arrays(&known.arrays).map_err(|error| LoadError::Given(Box::new(error)))?;
+            let memory = compiled_memory(&model, path)?;
+            Ok(model.describe_with(Ok(memory)))
+        }
         Format::Onnx => describe_onnx(path, known),
     }
 }
@@ -71,6 +79,10 @@ pub fn describe(path: impl AsRef<Path>, known: &Known) -> Result<Description, Lo
 impl Model {
     /// Describes the model as it was imported.
     pub fn describe(&self) -> Description {
+        self.describe_with(self.memory().map_err(|e| e.to_string()))
+    }
+
+    fn describe_with(&self, memory: Result<Memory, String>) -> Description {
         let declarations = |list: Vec<(Name, TensorType)>| -> Vec<Declaration> {
             list.into_iter().map(|(name, ty)| Declaration { name: name.to_string(), ty: ty.to_string() }).collect()
         };
@@ -81,21 +93,21 @@ impl Model {
             opsets: BTreeMap::new(),
             inputs: declarations(self.inputs()),
             outputs: declarations(self.outputs()),
-            param_elements: self.params().iter().map(|(_, ty)| ty.shape.numel() as u64).sum(),
+            param_elements: self.params().iter().map(|(_, ty)| ty.shape.numel() as u64).fold(0, u64::saturating_add),
             params: declarations(self.params()),
             operations: count.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
             unsupported: Vec::new(),
-            memory: self.memory().map_err(|e| e.to_string()),
+            memory,
+            open: OpenExtents::default(),
         }
     }
 
-    /// The memory that a run takes.
+    /// The memory that a run would take. None is taken.
     ///
     /// # Errors
     /// If the program cannot be compiled.
     pub fn memory(&self) -> Result<Memory, CompileError> {
-        let executable = self.program().compile(&Options::default())?;
-        let report = executable.report();
+        let report = self.program().report(&Options::default())?;
         Ok(Memory {
             arena_bytes: report.arena_bytes,
             external_bytes: report.external_bytes,
@@ -103,6 +115,12 @@ impl Model {
             code_bytes: report.code_bytes,
         })
     }
+}
+
+/// The memory of the model of a file.
+pub(super) fn compiled_memory(model: &Model, path: &Path) -> Result<Memory, LoadError> {
+    let fail = |error| LoadError::Compile { file: path.display().to_string(), error: Box::new(error) };
+    model.memory().map_err(fail)
 }
 
 #[cfg(not(feature = "onnx"))]

@@ -2,9 +2,9 @@
 
 use crate::compile::CompileError;
 use crate::grad::GradError;
-use crate::graph::{Name, ParseError, ParseErrorKind, TensorType};
-use crate::prim::AttrError;
-use crate::runtime::RunError;
+use crate::graph::{DType, Name, ParseError, TensorType};
+use crate::runtime::{RunError, Shortage};
+use crate::spelling;
 
 use super::super::FileError;
 
@@ -36,6 +36,27 @@ pub enum LoadError {
         /// The file.
         file: String,
     },
+    /// An array or extent that is given fits nothing in the model.
+    #[error(transparent)]
+    Given(Box<ModelError>),
+    /// Inputs whose shapes are open have no array, and their extents no numbers.
+    #[error("{file}: missing inputs: {}; without them, {open}", List(.inputs))]
+    Open {
+        /// The file.
+        file: String,
+        /// The inputs without an array, with their types.
+        inputs: Vec<String>,
+        /// The extents that are not known.
+        open: OpenExtents,
+    },
+    /// The model cannot be compiled.
+    #[error("{file}: {error}")]
+    Compile {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        error: Box<CompileError>,
+    },
     /// An extent was given by name for a model in the text form, which has no named extents.
     #[error("{file}: the text form has no symbolic extents, so `{name}` cannot be bound")]
     NoSymbols {
@@ -53,9 +74,18 @@ pub enum LoadError {
         /// What is wrong.
         error: Box<crate::io::onnx::ModelError>,
     },
-    /// The ONNX model cannot be imported.
+    /// An extent was given by name, and is another by the shape of an array.
     #[cfg(feature = "onnx")]
     #[error("{file}: {error}")]
+    Extents {
+        /// The file.
+        file: String,
+        /// The extent, and both numbers.
+        error: Box<crate::io::onnx::ImportError>,
+    },
+    /// The ONNX model cannot be imported.
+    #[cfg(feature = "onnx")]
+    #[error("{file}: {error}{}", import_hint(.error))]
     Import {
         /// The file.
         file: String,
@@ -65,16 +95,94 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// True if the model is well formed as far as it was read, but uses an operation, attribute or type that is not supported.
+    /// True if the ONNX model is well formed as far as it was read, but uses an operator, attribute or type that is not supported.
     pub fn is_unsupported(&self) -> bool {
         match self {
-            LoadError::Parse { error, .. } => {
-                matches!(error.kind, ParseErrorKind::Attr(AttrError::UnknownOp { .. }))
-            }
             #[cfg(feature = "onnx")]
             LoadError::Import { error, .. } => error.is_unsupported(),
             _ => false,
         }
+    }
+
+    /// True if the model is not at fault, but what was asked of it: a name that it does not have, or extents that contradict each other.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            LoadError::Given(error) => error.is_usage(),
+            LoadError::NoSymbols { .. } => true,
+            #[cfg(feature = "onnx")]
+            LoadError::Extents { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Extents that are not known, or what decides them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenExtents {
+    /// Those that have names, by which they can be bound.
+    pub symbols: Vec<String>,
+    /// The inputs of the others, whose arrays tell them.
+    pub inputs: Vec<String>,
+    /// Inputs on whose values shapes inside the model may depend.
+    pub values: Vec<String>,
+}
+
+impl std::fmt::Display for OpenExtents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let plural = |names: &[String], one: &'static str, several: &'static str| match names.len() {
+            1 => one,
+            _ => several,
+        };
+        let mut parts = Vec::new();
+        if !self.symbols.is_empty() {
+            let (the, is) = (plural(&self.symbols, "extent", "extents"), plural(&self.symbols, "is", "are"));
+            parts.push(format!("the {the} {} {is} not known", list(&self.symbols)));
+        }
+        if !self.inputs.is_empty() {
+            let the = plural(&self.inputs, "shape of the input", "shapes of the inputs");
+            parts.push(format!("the {the} {} {} not known", list(&self.inputs), plural(&self.inputs, "is", "are")));
+        }
+        if !self.values.is_empty() {
+            let of = plural(&self.values, "value", "values");
+            parts.push(format!("shapes that depend on the {of} of {} are not known", list(&self.values)));
+        }
+        f.write_str(&parts.join(", and "))
+    }
+}
+
+/// How NumPy makes an array of this element type of one of another, where it has the type.
+fn cast_hint(expected: &str, given: DType) -> String {
+    let known = ["bool", "uint8", "int32", "uint32", "int64", "float16", "float32", "float64"];
+    let name = numpy(given);
+    match known.contains(&expected) && name != expected {
+        true => format!("; in NumPy, .astype(np.{}) converts it", if expected == "bool" { "bool_" } else { expected }),
+        false => String::new(),
+    }
+}
+
+/// NumPy's and ONNX's name of an element type.
+const fn numpy(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool => "bool",
+        DType::U8 => "uint8",
+        DType::I32 => "int32",
+        DType::U32 => "uint32",
+        DType::I64 => "int64",
+        DType::F16 => "float16",
+        DType::BF16 => "bfloat16",
+        DType::F32 => "float32",
+        DType::F64 => "float64",
+    }
+}
+
+#[cfg(feature = "onnx")]
+fn import_hint(error: &crate::io::onnx::ImportError) -> String {
+    match error {
+        crate::io::onnx::ImportError::Binding { declared, given, .. } => {
+            cast_hint(declared.split('[').next().unwrap_or(""), given.dtype)
+        }
+        _ => String::new(),
     }
 }
 
@@ -82,7 +190,7 @@ impl LoadError {
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A name that nothing has.
-    #[error("there is no {what} called `{name}`; there are: {}", List(.known))]
+    #[error("there is no {what} called `{name}`; there are: {}{}", List(.known), spelling::hint(.name, .known))]
     Unknown {
         /// `output`, `input or parameter` ...
         what: &'static str,
@@ -92,7 +200,7 @@ pub enum ModelError {
         known: Vec<String>,
     },
     /// An array typed unlike what it is called like.
-    #[error("`{name}` is {expected}, the array given is {given}")]
+    #[error("`{name}` is {expected}, the array given is {given}{}", cast_hint(numpy(.expected.dtype), .given.dtype))]
     Type {
         /// The name of an input or parameter.
         name: String,
@@ -131,10 +239,16 @@ pub enum ModelError {
         /// Its type.
         ty: TensorType,
     },
-    /// An input that decided shapes when the model was loaded.
-    #[error("shapes of the model depend on the value of input `{name}`, so it has no derivative")]
+    /// An input or initializer that decided shapes when the model was loaded.
+    #[error("shapes of the model depend on the value of `{name}`, so it has no derivative")]
     Fixed {
-        /// The input's name.
+        /// Its name.
+        name: String,
+    },
+    /// Another value for an initializer that decided shapes when the model was loaded.
+    #[error("shapes of the model depend on the value of `{name}` in the file, so it cannot be given another")]
+    Decided {
+        /// Its name.
         name: String,
     },
     /// An operation between loss and input that has no derivative.
@@ -148,12 +262,20 @@ pub enum ModelError {
     /// The program cannot be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// Arrays that are to be made need more memory than there is.
+    #[error(transparent)]
+    Room(#[from] Shortage),
     /// An array that the run refuses.
     #[error(transparent)]
     Run(#[from] RunError),
 }
 
 impl ModelError {
+    /// True if the model is not at fault, but who asked it for a name that it does not have.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, ModelError::Unknown { .. })
+    }
+
     pub(super) fn unknown(what: &'static str, name: &str, known: impl Iterator<Item = Name>) -> ModelError {
         ModelError::Unknown { what, name: name.to_owned(), known: known.map(|k| k.to_string()).collect() }
     }

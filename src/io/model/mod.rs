@@ -33,9 +33,9 @@ use crate::prim::Op;
 use crate::runtime::Executable;
 
 pub use bench::{Bench, Rates, Work, bench};
-pub use check::Check;
+pub use check::{Check, Verdict};
 pub use describe::{Declaration, Description, Memory, describe};
-pub use error::{LoadError, ModelError};
+pub use error::{LoadError, ModelError, OpenExtents};
 pub use load::{Format, Known};
 pub use train::{LearnError, Learner, LossKind, Objective};
 
@@ -71,8 +71,8 @@ pub type Named = Vec<(Name, Array)>;
 pub struct Model {
     program: Program,
     format: Format,
-    /// Inputs that decided shapes at the import and are no inputs of the program any more, with their values.
-    fixed: BTreeMap<String, Array>,
+    /// Inputs and initializers that decided shapes at the import and are no leaves of the program any more, with the values given for them.
+    fixed: BTreeMap<String, Option<Array>>,
     /// Parameters that have no value yet.
     unset: BTreeSet<Name>,
 }
@@ -268,8 +268,11 @@ impl Model {
     /// If one is not.
     pub fn check_arrays(&self, arrays: &BTreeMap<String, Array>) -> Result<(), ModelError> {
         for (name, array) in arrays {
-            if self.fixed.get(name).is_some_and(|fixed| fixed == array) {
+            if self.fixed.get(name).is_some_and(|fixed| fixed.as_ref() == Some(array)) {
                 continue;
+            }
+            if self.fixed.contains_key(name) {
+                return Err(ModelError::Decided { name: name.clone() });
             }
             let graph = &self.program.graph;
             let Some(node) = graph.find(name) else {

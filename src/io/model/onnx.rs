@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::graph::Shape;
-use crate::io::onnx::{self, Bindings, ImportError};
+use crate::build::Program;
+use crate::graph::{DType, Name, Origin, Shape};
+use crate::io::onnx::{self, Bindings, Dim, ImportError};
+use crate::prim::{Param, ParamKind};
 
-use super::{Declaration, Description, Format, Known, LoadError, Model};
+use super::describe::compiled_memory;
+use super::error::OpenExtents;
+use super::{Declaration, Description, Format, Known, LoadError, Model, ModelError};
 
 /// Reads and imports a model.
 pub(super) fn read(path: &Path, known: &Known) -> Result<Model, LoadError> {
@@ -22,16 +27,125 @@ pub(super) fn source(path: &Path) -> Result<onnx::Model, LoadError> {
 
 /// Imports a model for inputs of the shapes that are known.
 fn import(source: &onnx::Model, path: &Path, known: &Known) -> Result<Model, LoadError> {
-    let imported = bound(source, &path.display().to_string(), &bindings(source, known))?;
-    let fixed = imported.fixed().iter();
-    let fixed: BTreeMap<_, _> =
-        fixed.filter_map(|name| Some((name.clone(), known.arrays.get(name)?.clone()))).collect();
-    Ok(Model { program: imported.program(), format: Format::Onnx, fixed, unset: Default::default() })
+    let file = path.display().to_string();
+    expect_names(source, known).map_err(|error| LoadError::Given(Box::new(error)))?;
+    let imported = bound(source, &file, &bindings(source, known)).map_err(|error| opened(source, known, error))?;
+    let is_input = |name: &String| source.inputs().iter().any(|input| input.name == *name);
+    let value = |name| if is_input(name) { known.arrays.get(name).cloned() } else { source.initializer(name).ok() };
+    let fixed = imported.fixed().iter().map(|name| (name.clone(), value(name))).collect();
+    let mut program = imported.program();
+    add_unused(source, &imported, &mut program);
+    Ok(Model { program, format: Format::Onnx, fixed, unset: Default::default() })
 }
 
 fn bound(source: &onnx::Model, file: &str, bindings: &Bindings) -> Result<onnx::Imported, LoadError> {
     let fail = |error| LoadError::Import { file: file.to_owned(), error: Box::new(error) };
     source.import(bindings).map_err(fail)
+}
+
+/// Adds the floating-point initializers that no node uses as parameters on which nothing depends. Those that cannot be read are left out, as the import does.
+fn add_unused(source: &onnx::Model, imported: &onnx::Imported, program: &mut Program) {
+    for name in float_initializers(source) {
+        if program.graph.find(&name).is_some() || imported.fixed().contains(&name) {
+            continue;
+        }
+        let Ok(value) = source.initializer(&name) else { continue };
+        let kind = if value.shape().rank() > 0 { ParamKind::Trainable } else { ParamKind::State };
+        let param = Param { name: Name::from(&*name), ty: value.ty(), kind };
+        if program.graph.push(param, &[], Origin::default()).is_ok() {
+            program.initial.insert(Name::from(name), Arc::new(value));
+        }
+    }
+}
+
+fn float_initializers(source: &onnx::Model) -> impl Iterator<Item = String> {
+    let is_float = |d: &onnx::Declared| d.element.and_then(|e| e.dtype()).is_some_and(DType::is_float);
+    source.initializers().into_iter().filter(is_float).map(|declared| declared.name)
+}
+
+/// Checks that all that is known is called like something in the model.
+fn expect_names(source: &onnx::Model, known: &Known) -> Result<(), ModelError> {
+    let inputs = source.inputs();
+    let leaves: Vec<String> = inputs.iter().map(|input| input.name.clone()).chain(float_initializers(source)).collect();
+    if let Some(name) = known.arrays.keys().find(|name| !leaves.contains(name)) {
+        return Err(ModelError::Unknown { what: "input or parameter", name: name.clone(), known: leaves });
+    }
+    let mut symbols = Vec::new();
+    for symbol in inputs.iter().flat_map(symbols_of) {
+        if !symbols.contains(&symbol) {
+            symbols.push(symbol);
+        }
+    }
+    match known.dims.keys().find(|name| !symbols.contains(name)) {
+        Some(name) => Err(ModelError::Unknown { what: "symbolic extent", name: name.clone(), known: symbols }),
+        None => Ok(()),
+    }
+}
+
+fn symbols_of(input: &onnx::Declared) -> Vec<String> {
+    let dims = input.dims.iter().flatten();
+    dims.filter_map(|dim| if let Dim::Symbol(symbol) = dim { Some(symbol.clone()) } else { None }).collect()
+}
+
+/// An error of the import that is one of what is known of the inputs, as that.
+fn opened(source: &onnx::Model, known: &Known, error: LoadError) -> LoadError {
+    let LoadError::Import { file, error } = error else { return error };
+    match &*error {
+        ImportError::Unbound { .. } => {
+            let missing: Vec<_> =
+                source.inputs().into_iter().filter(|input| !known.arrays.contains_key(&input.name)).collect();
+            let inputs = missing.iter().map(typed).collect();
+            LoadError::Open { file, inputs, open: open_extents(&missing, source, known) }
+        }
+        ImportError::Unsupported(list) if list.iter().all(onnx::Unsupported::is_unknown_value) => {
+            let missing: Vec<_> =
+                source.inputs().into_iter().filter(|input| !known.arrays.contains_key(&input.name)).collect();
+            let is_int = |input: &&onnx::Declared| input.element.and_then(|e| e.dtype()).is_some_and(DType::is_int);
+            // Values that decide shapes are integers as a rule.
+            let ints: Vec<_> = missing.iter().filter(is_int).map(|input| input.name.clone()).collect();
+            let deciding = if ints.is_empty() { missing.iter().map(|i| i.name.clone()).collect() } else { ints };
+            if missing.is_empty() {
+                return LoadError::Import { file, error };
+            }
+            let open = OpenExtents { values: deciding, ..OpenExtents::default() };
+            LoadError::Open { file, inputs: missing.iter().map(typed).collect(), open }
+        }
+        ImportError::Symbol { symbol, .. } if known.dims.contains_key(symbol) => LoadError::Extents { file, error },
+        _ => LoadError::Import { file, error },
+    }
+}
+
+/// What is not supported whatever the extents that have names are.
+fn unsupported_anyway(source: &onnx::Model, known: &Known, open: &OpenExtents) -> Vec<String> {
+    let bindings = open.symbols.iter().fold(bindings(source, known), |bindings, symbol| bindings.dim(symbol, 2));
+    match source.import(&bindings) {
+        Err(ImportError::Unsupported(list)) => {
+            list.iter().filter(|u| !u.is_unknown_value()).map(|u| u.to_string()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn typed(input: &onnx::Declared) -> String {
+    format!("{} ({})", input.name, input.type_text())
+}
+
+/// The extents that neither names nor arrays tell.
+fn open_extents(missing: &[onnx::Declared], source: &onnx::Model, known: &Known) -> OpenExtents {
+    let given = source.inputs().into_iter().filter(|input| known.arrays.contains_key(&input.name));
+    let told: HashSet<String> = given.flat_map(|input| symbols_of(&input)).chain(known.dims.keys().cloned()).collect();
+    let mut open = OpenExtents::default();
+    for input in missing {
+        for symbol in symbols_of(input) {
+            if !told.contains(&symbol) && !open.symbols.contains(&symbol) {
+                open.symbols.push(symbol);
+            }
+        }
+        if input.dims.as_ref().is_none_or(|dims| dims.contains(&Dim::Unknown)) {
+            open.inputs.push(input.name.clone());
+        }
+    }
+    open
 }
 
 /// Imports a model for inputs of these shapes.
@@ -80,7 +194,22 @@ pub(super) fn describe(path: &Path, known: &Known) -> Result<Description, LoadEr
         });
         extents.fold(1u64, u64::saturating_mul)
     });
-    let mut description = Description {
+    let (memory, unsupported, open) = match import(&source, path, known) {
+        Ok(model) => {
+            model.check_arrays(&known.arrays).map_err(|error| LoadError::Given(Box::new(error)))?;
+            (Ok(compiled_memory(&model, path)?), Vec::new(), OpenExtents::default())
+        }
+        Err(LoadError::Open { open, .. }) => (Err(open.to_string()), unsupported_anyway(&source, known, &open), open),
+        Err(LoadError::Import { error, .. }) if error.is_unsupported() => {
+            let list = match &*error {
+                ImportError::Unsupported(list) => list.iter().map(|u| u.to_string()).collect(),
+                error => vec![error.to_string()],
+            };
+            (Err("the model cannot be imported".to_owned()), list, OpenExtents::default())
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Description {
         format: Format::Onnx,
         producer: source.producer().map(str::to_owned),
         opsets: source.opsets(),
@@ -89,21 +218,8 @@ pub(super) fn describe(path: &Path, known: &Known) -> Result<Description, LoadEr
         params: declarations(source.initializers()),
         param_elements: elements.fold(0, u64::saturating_add),
         operations: source.operators(),
-        unsupported: Vec::new(),
-        memory: Err(String::new()),
-    };
-    match import(&source, path, known) {
-        Ok(model) => description.memory = model.memory().map_err(|e| e.to_string()),
-        Err(LoadError::Import { error, .. }) => {
-            description.memory = Err(match &*error {
-                ImportError::Unsupported(list) => {
-                    description.unsupported = list.iter().map(|u| u.to_string()).collect();
-                    "the model cannot be imported".to_owned()
-                }
-                error => error.to_string(),
-            });
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(description)
+        unsupported,
+        memory,
+        open,
+    })
 }

@@ -68,7 +68,10 @@ fn what_is_wrong_is_told_with_the_names_there_are() {
         "there is no input or parameter called `z`; there are: x, n, unused, w"
     );
     assert_eq!(of_run(with("x", Array::scalar(1.0f32))), "`x` is f32[2, 3], the array given is f32[]");
-    assert_eq!(of_run(with("unused", Array::from([1i32]))), "`unused` is f32[1], the array given is i32[1]");
+    assert_eq!(
+        of_run(with("unused", Array::from([1i32]))),
+        "`unused` is f32[1], the array given is i32[1]; in NumPy, .astype(np.float32) converts it"
+    );
     let of_grad = |loss, wrt: &[&str]| model.grad(&options, loss, wrt, &arrays()).unwrap_err().to_string();
     assert_eq!(of_grad("lost", &["w"]), "there is no output called `lost`; there are: p, loss, n");
     assert!(of_grad("p", &["w"]).starts_with("the loss must be a scalar, but output `p` is f32[2, 3]"));

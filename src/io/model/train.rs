@@ -235,14 +235,23 @@ impl Learner {
         Ok(Examples::new(columns)?)
     }
 
+    /// Checks that the model takes batches of this size.
+    ///
+    /// # Errors
+    /// If it is made for another.
+    pub fn expect_batch(&self, batch: usize) -> Result<(), LearnError> {
+        match self.fixed_batch() {
+            Some(fixed) if fixed != batch => Err(LearnError::Batch { fixed, given: batch }),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that the model can be trained on batches of this size: that it can be imported for it, and that the loss has a gradient.
     ///
     /// # Errors
     /// If not.
     pub fn check(&self, examples: &Examples, batch: usize) -> Result<(), LearnError> {
-        if let Some(fixed) = self.fixed_batch().filter(|&fixed| fixed != batch) {
-            return Err(LearnError::Batch { fixed, given: batch });
-        }
+        self.expect_batch(batch)?;
         let g = Builder::new();
         let types: BTreeMap<String, TensorType> = examples.types().map(|(name, ty)| (name.to_owned(), ty)).collect();
         let Loss { loss, .. } = self.build(&g, batch, &types, &mut |name| {

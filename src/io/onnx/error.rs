@@ -50,6 +50,16 @@ pub struct Unsupported {
     pub what: String,
 }
 
+/// How what is not supported ends where a value has to be known.
+pub(super) const UNKNOWN_VALUE: &str = "not known before the program runs";
+
+impl Unsupported {
+    /// True if it is a value that has to be known when the model is imported, and may be if more inputs are bound to values.
+    pub fn is_unknown_value(&self) -> bool {
+        self.what.ends_with(UNKNOWN_VALUE)
+    }
+}
+
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "node `{}` ({}): {}", self.node, self.operator, self.what)

@@ -10,7 +10,7 @@ use crate::graph::{DType, Dims, TensorType};
 
 use super::checked::Made;
 use super::dtype::OnnxType;
-use super::error::{Fault, invalid, unsupported};
+use super::error::{Fault, UNKNOWN_VALUE, invalid, unsupported};
 use super::import::{Importer, Scope};
 use super::proto::{self, kind};
 use super::tensor::{TensorFault, to_array};
@@ -122,7 +122,7 @@ impl<'n, 'g> Node<'n, 'g> {
             Some(array) => Ok(array),
             None => {
                 let name = self.proto.input.get(i).map_or("", |name| name);
-                unsupported(format!("operand {i}, `{name}`, is not known before the program runs"))
+                unsupported(format!("operand {i}, `{name}`, is {UNKNOWN_VALUE}"))
             }
         }
     }
