@@ -135,7 +135,10 @@ fn what_does_not_fit_is_told_with_the_names_there_are() {
     let folder = with_model("misfits");
     folder.write("short.npy", &std::fs::read(folder.path("x.npy")).unwrap()[..130]).npy("d.npy", [[1.0f64; 3]; 2]);
     for (words, telling) in [
-        ("run model.cot", &["missing inputs: x (f32[2, 3]), y (i32[2])"][..]),
+        (
+            "run model.cot",
+            &["missing inputs: x (f32[2, 3]), y (i32[2]); parameters without a value: fc.weight (f32[3, 2])"][..],
+        ),
         ("run model.cot --input x=x.npy --input y=y.npy", &["parameters without a value: fc.weight"]),
         ("run model.cot --input x=w.npy", &["`x` is f32[2, 3], the array given is f32[3, 2]"]),
         ("run model.cot --input x=d.npy", &["`x` is f32[2, 3], the array given is f64[2, 3]", ".astype(np.float32)"]),

@@ -129,6 +129,11 @@ fn what_cannot_be_trained_is_told() {
     folder.npy("few.npy", [[0.0f32; 64]; 3]).npy("odd.npy", [[0.0f32; 7]; 1438]).npy("eleven.npy", vec![10i32; 1438]);
     let train = "train digits.onnx --quiet --epochs 1";
     for (words, status, telling) in [
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --output a.safetensors",
+            2,
+            &["--output a.safetensors: an ONNX model is written as ONNX"][..],
+        ),
         ("--data x=x.npy", 2, &["--loss <OUTPUT>|--loss-of <OUTPUT=LOSS>"][..]),
         ("--loss-of logits=mse --data x=x.npy --lr -1", 2, &["`-1` is not a finite number from 0 on"]),
         ("--loss-of logits=mse --data x=x.npy --batch 0", 2, &["`0` is not a whole number from 1 on"]),
@@ -152,6 +157,12 @@ fn what_cannot_be_trained_is_told() {
         ("--loss-of logits=cross_entropy --data z=x.npy --data y=y.npy", 1, &["y, z"]),
         ("--loss-of logits=cross_entropy --data y=y.npy", 1, &["x"]),
         ("--loss-of nothing=cross_entropy --data x=x.npy --data y=y.npy", 2, &["no output called `nothing`", "logits"]),
+        (
+            "--loss-of logits=mse --data x=x.npy --data y=y.npy --dim btach=4",
+            2,
+            &["there are: batch; did you mean `batch`?"],
+        ),
+        ("--loss logits --data x=x.npy --data z=y.npy", 1, &["found z; the inputs are: x"]),
         ("--loss logits --data x=x.npy", 1, &["the loss must be a scalar", "--loss-of OUTPUT=LOSS"]),
         (
             "--loss-of logits=cross_entropy --data x=odd.npy --data y=y.npy",
@@ -209,6 +220,8 @@ fn graphs_in_the_text_form_are_trained_too() {
     folder.cotangent(words).succeeds();
     let w = safetensors::read(folder.path("w.safetensors")).unwrap().remove("w").unwrap();
     assert!((w.get_f64(0) - 2.0).abs() < 1e-3 && (w.get_f64(1) + 3.0).abs() < 1e-3, "{w}");
+    let words = words.replace("--output w.safetensors", "--output w.onnx");
+    folder.cotangent(&words).fails(2, &["--output w.onnx: of a graph in the text form the parameters are written"]);
     folder
         .cotangent("train line.cot --loss-of y=mse --data x=x.npy --data t=t.npy --quiet")
         .fails(1, &["without a value: w"]);

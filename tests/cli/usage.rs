@@ -89,6 +89,9 @@ fn files_that_are_no_models_have_status_1() {
     folder.write("empty.onnx", "").write("broken.cot", "%0 = input {name=\"x\"} : f32[2\n");
     folder.cotangent("run missing.onnx").fails(1, &["missing.onnx: cannot read"]);
     folder.cotangent("run .").fails(1, &["cannot read"]);
+    folder.write("model.pt", b"PK\x03\x04rest");
+    folder.cotangent("info model.pt").fails(1, &["model.pt", "a zip archive", "export the model as ONNX"]);
+    folder.cotangent("info x.npy").fails(1, &["x.npy", "this is an array, npy"]);
     folder.cotangent("run empty.onnx").fails(1, &["empty.onnx", "the file is empty"]);
     folder.cotangent("info broken.cot").fails(1, &["broken.cot: line 1, column", "expected"]);
     for command in ["run", "info"] {

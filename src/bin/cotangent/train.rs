@@ -41,6 +41,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     let learner = Learner::read(&args.model.model, &Known { dims, arrays }, objective)?;
     let batch = args.batch.map(|b| b.get()).or(learner.fixed_batch()).unwrap_or(32);
     learner.expect_batch(batch)?;
+    if let Some(path) = &args.output {
+        learner.expect_output(path).map_err(|error| Failure::usage(format_args!("--output {error}")))?;
+    }
     let mut out = std::io::stdout().lock();
 
     let (train, validation) = data(args, &learner, batch, &mut out)?;

@@ -300,12 +300,13 @@ fn gradients(
         let agrees = distance <= allowed * along.abs().max(norm) + noise;
         let nonzero = gradient.iter().filter(|&&g| g != 0.0).count();
         if agrees && nonzero == 0 {
-            let count = gradient.len();
+            let entries = match gradient.len() {
+                1 => "its only entry is 0".to_owned(),
+                count => format!("all {count} entries are 0"),
+            };
             found(
                 Verdict::Skip,
-                format!(
-                    "all {count} entries are 0, and so are central differences: give arrays for which some are not"
-                ),
+                format!("{entries}, and so are central differences: give arrays for which some are not"),
             );
             continue;
         }

@@ -20,6 +20,14 @@ pub enum LoadError {
         /// The file.
         file: String,
     },
+    /// The file holds something else than a model.
+    #[error("{file}: expected an ONNX model or a graph in the text form; this is {found}")]
+    NoModel {
+        /// The file.
+        file: String,
+        /// What it is.
+        found: &'static str,
+    },
     /// The file's text is no graph.
     #[error("{file}: {error}")]
     Parse {
@@ -209,17 +217,19 @@ pub enum ModelError {
         /// The array's type.
         given: TensorType,
     },
-    /// Inputs without an array.
-    #[error("missing inputs: {}", List(&.inputs.iter().map(|(name, ty)| format!("{name} ({ty})")).collect::<Vec<_>>()))]
+    /// Inputs without an array, and parameters without a value where there are such too.
+    #[error("missing inputs: {}{}", List(&typed(.inputs)), also_unset(.params))]
     Missing {
-        /// Their names and types.
+        /// Names and types of the inputs.
         inputs: Vec<(String, TensorType)>,
+        /// Names and types of the parameters.
+        params: Vec<(String, TensorType)>,
     },
     /// Parameters without a value.
-    #[error("parameters without a value: {}; the text form holds none, so they must be given", List(.names))]
+    #[error("parameters without a value: {}; the text form holds none, so they must be given", List(&typed(.params)))]
     Unset {
-        /// Their names.
-        names: Vec<String>,
+        /// Their names and types.
+        params: Vec<(String, TensorType)>,
     },
     /// A loss that is not a scalar.
     #[error("the loss must be a scalar, but output `{name}` is {ty}; sum or average it in the model")]
@@ -279,6 +289,14 @@ impl ModelError {
     pub(super) fn unknown(what: &'static str, name: &str, known: impl Iterator<Item = Name>) -> ModelError {
         ModelError::Unknown { what, name: name.to_owned(), known: known.map(|k| k.to_string()).collect() }
     }
+}
+
+fn typed(list: &[(String, TensorType)]) -> Vec<String> {
+    list.iter().map(|(name, ty)| format!("{name} ({ty})")).collect()
+}
+
+fn also_unset(params: &[(String, TensorType)]) -> String {
+    if params.is_empty() { String::new() } else { format!("; parameters without a value: {}", List(&typed(params))) }
 }
 
 /// Prints a list, of many names only the first.

@@ -90,11 +90,25 @@ impl Model {
     }
 }
 
-/// The bytes of a file that is not empty.
+/// The bytes of a file that is not empty, and does not begin like one of another kind.
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
     let bytes = std::fs::read(path).map_err(|e| FileError::new(path, FileErrorKind::Read(e)))?;
-    if bytes.is_empty() { Err(LoadError::Empty { file: path.display().to_string() }) } else { Ok(bytes) }
+    let file = || path.display().to_string();
+    if bytes.is_empty() {
+        return Err(LoadError::Empty { file: file() });
+    }
+    match OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
+        Some((_, found)) => Err(LoadError::NoModel { file: file(), found }),
+        None => Ok(bytes),
+    }
 }
+
+/// How files begin that are given in the place of models. No model begins so: 0x93, 0x50 and 0x89 are no fields of one, nor do they begin a line of text that is a graph.
+const OTHERS: [(&[u8], &str); 3] = [
+    (super::super::npy::MAGIC, "an array, npy"),
+    (b"PK\x03\x04", "a zip archive, such as npz or what torch.save writes: export the model as ONNX"),
+    (b"\x89HDF", "an HDF5 file: export the model as ONNX"),
+];
 
 #[cfg(not(feature = "onnx"))]
 fn read_onnx(path: &Path, _: &Known) -> Result<Model, LoadError> {

@@ -293,12 +293,14 @@ impl Model {
         let needed = |name: &Name| program.graph.find(name).is_some_and(|id| live[id.index()]);
         let missing = self.inputs().into_iter().filter(|(name, _)| needed(name) && !arrays.contains_key(&**name));
         let inputs: Vec<(String, TensorType)> = missing.map(|(name, ty)| (name.to_string(), ty)).collect();
-        if !inputs.is_empty() {
-            return Err(ModelError::Missing { inputs });
+        let is_unset = |name: &Name| self.unset.contains(name) && !program.initial.contains_key(name);
+        let unset = self.params().into_iter().filter(|(name, _)| needed(name) && is_unset(name));
+        let params: Vec<(String, TensorType)> = unset.map(|(name, ty)| (name.to_string(), ty)).collect();
+        match (inputs.is_empty(), params.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(ModelError::Unset { params }),
+            (false, _) => Err(ModelError::Missing { inputs, params }),
         }
-        let unset = self.unset.iter().filter(|name| needed(name) && !program.initial.contains_key(*name));
-        let names: Vec<String> = unset.map(Name::to_string).collect();
-        if names.is_empty() { Ok(()) } else { Err(ModelError::Unset { names }) }
     }
 }
 
@@ -317,7 +319,7 @@ pub fn inputs_of<'a>(
             None => missing.push((name.to_string(), ty.clone())),
         }
     }
-    if missing.is_empty() { Ok(given) } else { Err(ModelError::Missing { inputs: missing }) }
+    if missing.is_empty() { Ok(given) } else { Err(ModelError::Missing { inputs: missing, params: Vec::new() }) }
 }
 
 /// How many nodes of each operation the outputs and updates of a graph need.

@@ -70,8 +70,13 @@ fn expect_names(source: &onnx::Model, known: &Known) -> Result<(), ModelError> {
     if let Some(name) = known.arrays.keys().find(|name| !leaves.contains(name)) {
         return Err(ModelError::Unknown { what: "input or parameter", name: name.clone(), known: leaves });
     }
+    expect_dims(source, known)
+}
+
+/// Checks that all extents that are known are called like some of the model's inputs.
+pub(super) fn expect_dims(source: &onnx::Model, known: &Known) -> Result<(), ModelError> {
     let mut symbols = Vec::new();
-    for symbol in inputs.iter().flat_map(symbols_of) {
+    for symbol in source.inputs().iter().flat_map(symbols_of) {
         if !symbols.contains(&symbol) {
             symbols.push(symbol);
         }

@@ -62,7 +62,7 @@ fn what_is_wrong_is_told_with_the_names_there_are() {
     };
     let of_run = |arrays| model.run(&options, &arrays).unwrap_err().to_string();
     assert_eq!(of_run(without("x")), "missing inputs: x (f32[2, 3])");
-    assert!(of_run(without("w")).starts_with("parameters without a value: w;"));
+    assert!(of_run(without("w")).starts_with("parameters without a value: w (f32[3]);"));
     assert_eq!(
         of_run(with("z", Array::scalar(1.0f32))),
         "there is no input or parameter called `z`; there are: x, n, unused, w"
@@ -73,7 +73,10 @@ fn what_is_wrong_is_told_with_the_names_there_are() {
         "`unused` is f32[1], the array given is i32[1]; in NumPy, .astype(np.float32) converts it"
     );
     let of_grad = |loss, wrt: &[&str]| model.grad(&options, loss, wrt, &arrays()).unwrap_err().to_string();
-    assert_eq!(of_grad("lost", &["w"]), "there is no output called `lost`; there are: p, loss, n");
+    assert_eq!(
+        of_grad("lost", &["w"]),
+        "there is no output called `lost`; there are: p, loss, n; did you mean `loss`?"
+    );
     assert!(of_grad("p", &["w"]).starts_with("the loss must be a scalar, but output `p` is f32[2, 3]"));
     assert!(of_grad("loss", &["v"]).ends_with("there are: x, unused, w"));
     assert!(of_grad("loss", &["n"]).starts_with("the input or parameter `n` is i32[2], and only f32 and f64"));

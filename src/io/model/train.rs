@@ -101,12 +101,18 @@ pub enum LearnError {
     #[error("no data for the inputs: {}", .0.join(", "))]
     Missing(Vec<String>),
     /// More or fewer arrays than one that are no inputs of the model.
-    #[error("expected {expected} that is no input of the model, found {}", if .found.is_empty() { "none".to_owned() } else { .found.join(", ") })]
+    #[error(
+        "expected {expected} that is no input of the model, found {}; the inputs are: {}",
+        if .found.is_empty() { "none".to_owned() } else { .found.join(", ") },
+        .inputs.join(", ")
+    )]
     Target {
         /// `one array, the target,` or `no array`.
         expected: &'static str,
         /// The arrays.
         found: Vec<String>,
+        /// The names of the inputs.
+        inputs: Vec<String>,
     },
     /// A model for batches of one size.
     #[error(
@@ -214,14 +220,19 @@ impl Learner {
             }
         }
         let names = |list: &[(String, Array)]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let inputs = || self.inputs.iter().map(|input| input.name.clone()).collect();
         match (&self.objective, targets.len()) {
             (Objective::Output(_), 0) => {}
             (Objective::Output(_), _) => {
-                return Err(LearnError::Target { expected: "no array", found: names(&targets) });
+                return Err(LearnError::Target { expected: "no array", found: names(&targets), inputs: inputs() });
             }
             (Objective::Of { .. }, 1) => {}
             (Objective::Of { .. }, _) => {
-                return Err(LearnError::Target { expected: "one array, the target,", found: names(&targets) });
+                return Err(LearnError::Target {
+                    expected: "one array, the target,",
+                    found: names(&targets),
+                    inputs: inputs(),
+                });
             }
         }
         if let (Objective::Of { output, loss }, Some((name, array))) = (&self.objective, targets.pop()) {
@@ -284,6 +295,25 @@ impl Learner {
             task.accuracy(logits, labels);
         }
         loss
+    }
+
+    /// Checks that a file of this name is called like what [`Learner::write`] writes.
+    ///
+    /// # Errors
+    /// If it ends in `.onnx` and is to hold parameters, or in `.safetensors` and is to hold a model.
+    pub fn expect_output(&self, path: impl AsRef<Path>) -> Result<(), LearnError> {
+        let path = path.as_ref();
+        let (other, what) = match &self.source {
+            Source::Text(_) => ("onnx", "of a graph in the text form the parameters are written, as safetensors"),
+            #[cfg(feature = "onnx")]
+            Source::Onnx { .. } => ("safetensors", "an ONNX model is written as ONNX"),
+        };
+        match path.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case(other) => {
+                Err(LearnError::Output(format!("{}: {what}", path.display())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes the model with these values of its parameters: as ONNX if it was read from that, else as a safetensors file of the parameters.
@@ -402,6 +432,7 @@ fn open_onnx(path: &Path, _: &Known) -> Result<(Source, Vec<Declared>), LoadErro
 fn open_onnx(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
     use crate::io::onnx::Dim;
     let model = super::onnx::source(path)?;
+    super::onnx::expect_dims(&model, known).map_err(|error| LoadError::Given(Box::new(error)))?;
     let extent = |dim: Dim| match dim {
         Dim::Extent(n) => Some(n),
         Dim::Symbol(name) => known.dims.get(&name).copied(),
@@ -456,7 +487,7 @@ fn embed<'g>(
             Op::Param(p) => {
                 let value = model.program().initial.get(&p.name).cloned();
                 let Some(value) = value.filter(|_| !model.unset.contains(&p.name)) else {
-                    return Err(ModelError::Unset { names: vec![p.name.to_string()] }.into());
+                    return Err(ModelError::Unset { params: vec![(p.name.to_string(), ty.clone())] }.into());
                 };
                 match p.kind {
                     ParamKind::Trainable => g.param(&p.name, Array::clone(&value)),
