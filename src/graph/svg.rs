@@ -31,6 +31,9 @@ pub enum SvgError {
     Placement,
 }
 
+/// The drawing of no nodes, which the crate cannot place.
+const EMPTY: &str = "<svg width=\"1\" height=\"1\" xmlns=\"http://www.w3.org/2000/svg\"></svg>\n";
+
 /// The most nodes that are drawn.
 const LIMIT: usize = 800;
 
@@ -44,6 +47,9 @@ impl Graph {
         let nodes = live.iter().filter(|&&l| l).count();
         if nodes + self.outputs().len() > LIMIT {
             return Err(SvgError::TooLarge { nodes, limit: LIMIT });
+        }
+        if nodes == 0 {
+            return Ok(EMPTY.to_owned());
         }
         // The crate panics where it cannot place something; the graph is not touched by that.
         catch_unwind(AssertUnwindSafe(|| self.draw(&live))).map_err(|_| SvgError::Placement)

@@ -85,6 +85,22 @@ fn a_benchmark_tells_times_and_limits() {
 }
 
 #[test]
+fn a_graph_without_outputs_has_nothing_to_run() {
+    let folder = Folder::new("no_outputs");
+    folder.write("model.cot", "%x = input {name=\"x\"} : f32[2]\n");
+    for command in ["run", "check", "bench"] {
+        folder.cotangent(&format!("{command} model.cot")).fails(1, &["the model has no outputs", "output \"NAME\""]);
+    }
+    let info = folder.cotangent("info model.cot").succeeds().out();
+    assert!(info.contains("outputs     none"), "{info}");
+    let svg = folder.cotangent("dump model.cot --format svg").succeeds().out();
+    assert!(svg.starts_with("<svg"), "{svg}");
+    folder.write("neg.cot", "%x = input {name=\"x\"} : f32[2]\n%y = neg %x : f32[2]\noutput \"y\" = %y\n");
+    let bench = folder.cotangent("bench neg.cot --time 0.01").succeeds().out();
+    assert!(bench.contains("work      0.000 GFLOP"), "{bench}");
+}
+
+#[test]
 fn what_gives_nothing_to_compare_is_skipped_and_said() {
     let folder = Folder::new("check_skips");
     let summed = |function: &str| {

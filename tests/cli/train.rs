@@ -78,9 +78,7 @@ fn labels_of_every_type_give_the_same_model() {
 #[test]
 fn a_run_that_is_resumed_goes_on_to_the_bit() {
     let folder = with_digits("train_resume");
-    let words = format!(
-        "train digits.onnx {WORDS} --data y=y.npy --batch 50 --validate 0.2 --momentum 0.5 --clip-norm 1 --metrics"
-    );
+    let words = format!("train digits.onnx {WORDS} --data y=y.npy --batch 50 --validate 0.2 --clip-norm 1 --metrics");
     folder
         .cotangent(&format!("{words} whole.csv --epochs 4 --checkpoint whole.safetensors --output whole.onnx"))
         .succeeds();
@@ -175,7 +173,26 @@ fn what_cannot_be_trained_is_told() {
             1,
             &["label 10 at position 0 is none of the 10 classes"],
         ),
-        ("--loss-of logits=mse --data x=x.npy --data y=y.npy", 1, &["an example has shape []", "[10]"]),
+        (
+            "--loss-of logits=mse --data x=x.npy --data y=y.npy",
+            1,
+            &["an example has shape [], output `logits` has [10]"],
+        ),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=odd.npy",
+            1,
+            &["an example has shape [7], expected numbers of classes, of shape [], or probabilities, of shape [10]"],
+        ),
+        (
+            "--loss-of logits=mse --data x=x.npy --data y=y.npy --momentum 0.9",
+            2,
+            &["--momentum is for the optimizers sgd"],
+        ),
+        (
+            "--loss-of logits=mse --data x=x.npy --data y=y.npy --weight-decay 0.1",
+            2,
+            &["--weight-decay is not for adam"],
+        ),
         (
             "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --output nowhere/a.onnx",
             1,
@@ -225,4 +242,16 @@ fn graphs_in_the_text_form_are_trained_too() {
     folder
         .cotangent("train line.cot --loss-of y=mse --data x=x.npy --data t=t.npy --quiet")
         .fails(1, &["without a value: w"]);
+}
+
+#[test]
+fn a_warm_up_longer_than_the_run_stays_as_slow_as_it_is() {
+    let folder = with_digits("train_warm_up");
+    let words = format!("train digits.onnx {WORDS} --data y=y.npy --batch 100 --epochs 2 --warmup 300 --metrics m.csv");
+    folder.cotangent(&words).succeeds();
+    let table = std::fs::read_to_string(folder.path("m.csv")).unwrap();
+    let rates: Vec<f64> = table.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse().unwrap()).collect();
+    // The last of the 15 and 30 steps follow 14 and 29 others.
+    let expected = [14.0, 29.0].map(|taken| 5e-3 * taken / 300.0);
+    assert!(rates.iter().zip(expected).all(|(rate, e)| (rate - e).abs() < 1e-12), "{rates:?}");
 }

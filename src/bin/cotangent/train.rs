@@ -33,6 +33,13 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
             return Err(Failure::usage(format_args!("{flag} gives `{name}` twice")));
         }
     }
+    let momentum = matches!(args.optimizer, Optimizers::Sgd | Optimizers::Nesterov | Optimizers::Rmsprop);
+    if args.momentum != 0.0 && !momentum {
+        return Err(Failure::usage("--momentum is for the optimizers sgd, nesterov and rmsprop"));
+    }
+    if args.weight_decay != 0.0 && args.optimizer == Optimizers::Adam {
+        return Err(Failure::usage("--weight-decay is not for adam; adamw is adam with it"));
+    }
     let objective = objective(args)?;
     let Known { dims, mut arrays } = model::known(&args.model)?;
     for file in &args.model.params {
@@ -185,15 +192,14 @@ fn whole(examples: &Examples, fixed: Option<usize>) -> Examples {
 /// The rate by the count of steps.
 fn schedule(args: &TrainArgs, steps_per_epoch: u64) -> Schedule {
     let steps = (steps_per_epoch * args.epochs).max(1);
-    let warm_up = args.warmup.min(steps);
-    let rest = (steps - warm_up).max(1);
+    let rest = steps.saturating_sub(args.warmup).max(1);
     let schedule = match args.schedule {
         Schedules::Constant => Schedule::constant(args.lr),
         Schedules::Cosine => Schedule::cosine(args.lr, 0.0, rest),
         Schedules::Linear => Schedule::linear(args.lr, 0.0, rest),
         Schedules::Step => Schedule::step(args.lr, 0.1, (rest / 3).max(1)),
     };
-    if warm_up > 0 { schedule.warm_up(warm_up, 0.0) } else { schedule }
+    if args.warmup > 0 { schedule.warm_up(args.warmup, 0.0) } else { schedule }
 }
 
 /// A step of the optimizer.

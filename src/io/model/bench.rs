@@ -156,5 +156,6 @@ fn flops(graph: &Graph) -> f64 {
         Op::Loop(l) if loops.contains_key(&id) => l.spec.trips as f64 * flops(l.spec.body.graph()),
         _ => 0.0,
     };
-    graph.ids().filter(|id| live[id.index()]).map(of).sum()
+    // The sum of no floats is -0.
+    graph.ids().filter(|id| live[id.index()]).map(of).fold(0.0, |sum, flops| sum + flops)
 }

@@ -81,13 +81,14 @@ impl Model {
     /// The same model with a value for each parameter and an array for each input: those given, and random ones where none is.
     ///
     /// # Errors
-    /// If an array that is given fits no input or parameter, or there is not memory enough for those that are not given.
+    /// If an array that is given fits no input or parameter, the model has no outputs, or there is not memory enough for those that are not given.
     pub fn with_random(
         &self,
         arrays: &BTreeMap<String, Array>,
         seed: u64,
     ) -> Result<(Model, BTreeMap<String, Array>), ModelError> {
         self.check_arrays(arrays)?;
+        self.expect_outputs()?;
         self.expect_room_for_random(arrays)?;
         let (mut model, mut all, mut draw) = (self.clone(), arrays.clone(), Draw::new(seed));
         for (name, ty) in self.params() {
@@ -176,7 +177,7 @@ fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Ch
             }
         }
         let (name, plural) = (name.to_owned(), if outputs.len() == 1 { "" } else { "s" });
-        if !expected.outputs.is_empty() && expected.outputs.iter().all(is_nan) {
+        if expected.outputs.iter().all(is_nan) {
             let detail = "all elements of all outputs are NaN: give arrays for which they are numbers".to_owned();
             return Check { name, verdict: Verdict::Skip, detail };
         }

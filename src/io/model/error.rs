@@ -231,6 +231,9 @@ pub enum ModelError {
         /// Their names and types.
         params: Vec<(String, TensorType)>,
     },
+    /// There is nothing to compute.
+    #[error("the model has no outputs; in the text form, a line `output \"NAME\" = %NODE` names one")]
+    NoOutputs,
     /// A loss that is not a scalar.
     #[error("the loss must be a scalar, but output `{name}` is {ty}; sum or average it in the model")]
     NotScalar {

@@ -250,6 +250,7 @@ impl Model {
         arrays: &BTreeMap<String, Array>,
     ) -> Result<Named, ModelError> {
         self.check_arrays(arrays)?;
+        self.expect_outputs()?;
         for (name, _) in self.params() {
             if let Some(value) = arrays.get(&*name) {
                 program.initial.insert(name, Arc::new(value.clone()));
@@ -260,6 +261,14 @@ impl Model {
         let inputs = inputs_of(&executable, arrays)?;
         let outputs = executable.run(&inputs)?;
         Ok(outputs.iter().map(|(name, array)| (name.clone(), array.clone())).collect())
+    }
+
+    /// Checks that there is something to compute.
+    ///
+    /// # Errors
+    /// If there are no outputs.
+    pub fn expect_outputs(&self) -> Result<(), ModelError> {
+        if self.program.graph.outputs().is_empty() { Err(ModelError::NoOutputs) } else { Ok(()) }
     }
 
     /// Checks that every array is called like an input or parameter and typed like it.

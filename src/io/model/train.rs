@@ -518,6 +518,11 @@ fn target(
     }
     let example = Shape::from(&ty.shape[1..]);
     if loss != LossKind::CrossEntropy {
+        let per_example: usize = array.shape()[1..].iter().product();
+        if per_example != example.numel() {
+            let given = Shape::from(&array.shape()[1..]);
+            return Err(misfit(name, format!("an example has shape {given}, output `{output}` has {example}")));
+        }
         return convert(name, array, Some(ty.dtype), Some(&example));
     }
     let Some((&classes, places)) = ty.shape[1..].split_last() else {
@@ -526,6 +531,13 @@ fn target(
     let per_example: usize = array.shape()[1..].iter().product();
     if array.dtype().is_float() && per_example == example.numel() && classes > 1 {
         return convert(name, array, Some(ty.dtype), Some(&example));
+    }
+    if per_example != places.iter().product::<usize>() {
+        let (given, places) = (Shape::from(&array.shape()[1..]), Shape::from(places));
+        let what = format!(
+            "an example has shape {given}, expected numbers of classes, of shape {places}, or probabilities, of shape {example}"
+        );
+        return Err(misfit(name, what));
     }
     // One type for all labels: what is trained does not depend on the type in the file.
     let labels = convert(name, array, Some(DType::I32), Some(&Shape::from(places)))?;
