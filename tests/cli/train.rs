@@ -255,3 +255,14 @@ fn a_warm_up_longer_than_the_run_stays_as_slow_as_it_is() {
     let expected = [14.0, 29.0].map(|taken| 5e-3 * taken / 300.0);
     assert!(rates.iter().zip(expected).all(|(rate, e)| (rate - e).abs() < 1e-12), "{rates:?}");
 }
+
+#[test]
+fn a_batch_beyond_the_examples_holds_all_of_them() {
+    let folder = with_digits("train_large_batch");
+    let words = format!("train digits.onnx {WORDS} --data y=y.npy --epochs 1");
+    for (batch, file) in [("1438", "all.onnx"), ("99999999999", "more.onnx")] {
+        folder.cotangent(&format!("{words} --batch {batch} --output {file}")).succeeds();
+    }
+    let read = |file: &str| std::fs::read(folder.path(file)).unwrap();
+    assert_eq!(read("all.onnx"), read("more.onnx"));
+}

@@ -54,10 +54,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
 
     let (train, validation) = data(args, &learner, batch, &mut out)?;
-    learner.check(&train, batch).map_err(|error| with_loss_of(args, error))?;
-    let rest = train.len() % batch;
-    if rest > 0 && learner.fixed_batch().is_none() {
-        learner.check(&train, rest)?;
+    learner.check_all(&train, batch).map_err(|error| with_loss_of(args, error))?;
+    if let Some(validation) = &validation {
+        learner.check_all(validation, batch)?;
     }
     let steps = if learner.fixed_batch().is_some() { train.len() / batch } else { train.len().div_ceil(batch) };
     let schedule = schedule(args, steps as u64);

@@ -281,6 +281,19 @@ impl Learner {
         Ok(())
     }
 
+    /// [`Learner::check`] for all batches of the examples: those of this size, or as many as there are, and the last one, which holds what is left.
+    ///
+    /// # Errors
+    /// As [`Learner::check`].
+    pub fn check_all(&self, examples: &Examples, batch: usize) -> Result<(), LearnError> {
+        let whole = if self.fixed_batch().is_some() { batch } else { batch.min(examples.len()) };
+        self.check(examples, whole)?;
+        match examples.len() % batch {
+            rest if rest > 0 && rest < whole && self.fixed_batch().is_none() => self.check(examples, rest),
+            _ => Ok(()),
+        }
+    }
+
     /// The loss for a trainer's task; of a classifier, the accuracy is measured too.
     ///
     /// # Panics
