@@ -86,8 +86,10 @@ fn what_does_not_fit_is_told() {
         folder.cotangent(&format!("{command} mlp.onnx")).fails(1, &["extent `batch`", "--dim batch=EXTENT"]);
     }
     folder.cotangent("info mlp.onnx --input x=double.npy").fails(1, &["declared as float32[batch, 6]"]);
-    let huge = "check mlp.onnx --dim batch=10000000000";
-    folder.cotangent(huge).fails(1, &["`x` : f32[10000000000, 6] takes 240000000000 bytes"]);
+    for command in ["info", "dump", "bench", "check"] {
+        let huge = format!("{command} mlp.onnx --dim batch=99999999999999");
+        folder.cotangent(&huge).fails(1, &["input `x`: ", "[99999999999999, 6] has too many elements"]);
+    }
     let bytes = std::fs::read(folder.path("mlp.onnx")).unwrap();
     folder.write("short.onnx", &bytes[..bytes.len() / 2]).write("noise.onnx", [0x08u8, 0xff, 0xff, 0xff]);
     for file in ["short.onnx", "noise.onnx"] {
