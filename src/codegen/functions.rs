@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
-use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
+use cranelift_codegen::settings::{self, Configurable, Flags};
+use cranelift_codegen::{CodegenError, Context};
 use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc};
 
 use super::Observer;
@@ -14,6 +15,8 @@ pub(super) struct Built {
     pub(super) id: FuncId,
     pub(super) name: String,
     pub(super) context: Context,
+    /// True if the function does little but call others: it is compiled in less time, to code that takes more.
+    pub(super) calls: bool,
 }
 
 /// From so many functions on, starting a thread for each processor is paid back.
@@ -31,7 +34,7 @@ pub(super) fn define(
     }
     let threads = if functions.len() < WORTH { 1 } else { threads.min(functions.len()) };
     compile(&mut functions, threads, module.isa())?;
-    for Built { id, name, context } in &functions {
+    for Built { id, name, context, .. } in &functions {
         let code = context.compiled_code().expect("the function has been compiled");
         let isa = module.isa();
         let smallest = u64::from(isa.function_alignment().minimum).max(isa.symbol_alignment());
@@ -46,11 +49,13 @@ pub(super) fn define(
 
 /// Compiles all functions. The threads take one after the other, so long ones do not hold up the rest; the last ones, which are the longest, go first.
 fn compile(functions: &mut [Built], threads: usize, isa: &dyn TargetIsa) -> Result<(), Box<ModuleError>> {
+    let hasty = hasty(isa).map_err(|error| Box::new(ModuleError::from(error)))?;
     let waiting = Mutex::new(functions.iter_mut().rev());
     let failed = Mutex::new(None);
     let next = || waiting.lock().expect("nobody panics while taking a function").next();
     let work = || {
         while let Some(function) = next() {
+            let isa = if function.calls { &*hasty } else { isa };
             if let Err(error) = function.context.compile(isa, &mut ControlPlane::default()) {
                 *failed.lock().expect("nobody panics while failing") = Some(Box::new(ModuleError::from(error)));
             }
@@ -61,4 +66,21 @@ fn compile(functions: &mut [Built], threads: usize, isa: &dyn TargetIsa) -> Resu
         work();
     });
     failed.into_inner().expect("nobody panics while failing").map_or(Ok(()), Err)
+}
+
+/// The same target, with the settings that compile fastest.
+fn hasty(isa: &dyn TargetIsa) -> Result<OwnedTargetIsa, CodegenError> {
+    let unknown = |what: &dyn std::fmt::Display| CodegenError::Unsupported(what.to_string());
+    let mut builder = isa::lookup(isa.triple().clone()).map_err(|error| unknown(&error))?;
+    for setting in isa.isa_flags() {
+        builder.set(setting.name, &setting.value_string()).map_err(|error| unknown(&error))?;
+    }
+    let mut flags = settings::builder();
+    let own = isa.flags().iter().map(|setting| (setting.name, setting.value_string()));
+    let fast =
+        [("opt_level", "none"), ("regalloc_algorithm", "single_pass")].map(|(name, value)| (name, value.to_owned()));
+    for (name, value) in own.chain(fast) {
+        flags.set(name, &value).map_err(|error| unknown(&error))?;
+    }
+    builder.finish(Flags::new(flags))
 }

@@ -209,7 +209,7 @@ pub(crate) fn define(
             module,
             symbols,
         )?;
-        functions.push(Built { id, name, context });
+        functions.push(Built { id, name, context, calls: true });
         nested.insert(std::ptr::from_ref(part), id);
         step = Some(id);
     }
@@ -247,7 +247,7 @@ fn define_kernel(
     let mut context = module.make_context();
     context.func.signature = signature;
     kernel::build(kernel, &dependencies, choice.vector, &mut context.func, builder, module, symbols);
-    functions.push(Built { id, name: name.to_owned(), context });
+    functions.push(Built { id, name: name.to_owned(), context, calls: false });
     Ok(Compiled { id, grain: share::grain(kernel, choice, settings.sharing) })
 }
 
