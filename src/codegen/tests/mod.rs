@@ -9,7 +9,7 @@ pub(super) use random::random_kernel;
 pub(super) use scalar::map_kernel;
 
 use crate::array::Array;
-use crate::codegen::{Settings, Sharing};
+use crate::codegen::{Settings, Sharing, Vectors};
 use crate::graph::{DType, TensorType};
 use crate::jit::Compiled;
 use crate::plan::testing::{Body, buffer, call};
@@ -63,18 +63,26 @@ fn run(plan: &Plan, inputs: &[Array], params: &[Array], settings: Settings) -> B
 /// Asserts that compiled code gives the same bits as the evaluator; one NaN is as good as another.
 #[track_caller]
 fn check(plan: &Plan, inputs: &[Array], params: &[Array]) {
-    // All vectors of this machine; which of them are shared by threads changes from plan to plan.
+    // Which vectors are shared by threads changes from plan to plan.
     let even = usize::from(plan.buffers.len().is_multiple_of(2));
-    for (i, &vectors) in crate::jit::vectors().iter().enumerate() {
+    for (i, vectors) in vectors().enumerate() {
         let sharing = if (i + even).is_multiple_of(2) { Sharing::WherePaid } else { Sharing::Always };
         check_with(plan, inputs, params, Settings { vectors, sharing });
     }
 }
 
+/// All vectors of this machine, or only those that `COTANGENT_ISA` names.
+fn vectors() -> impl Iterator<Item = Vectors> {
+    let only = std::env::var("COTANGENT_ISA").unwrap_or_default();
+    let named = move |v: &Vectors| only.is_empty() || v.name() == only;
+    assert!(crate::jit::vectors().iter().any(&named), "this machine has the vectors that are asked for");
+    crate::jit::vectors().iter().copied().filter(named)
+}
+
 /// Every kind of code that this machine runs.
 fn all_settings() -> impl Iterator<Item = Settings> {
     let sharing = [Sharing::WherePaid, Sharing::Always];
-    crate::jit::vectors().iter().flat_map(move |&vectors| sharing.map(|sharing| Settings { vectors, sharing }))
+    vectors().flat_map(move |vectors| sharing.map(|sharing| Settings { vectors, sharing }))
 }
 
 #[track_caller]

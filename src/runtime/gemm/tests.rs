@@ -264,14 +264,19 @@ fn random<T: Number>(seeds: Range<u64>) {
     }
 }
 
+/// Count of random products; `FUZZ=n` asks for another.
+fn cases(usual: u64) -> u64 {
+    std::env::var("FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
 #[test]
 fn random_products_f32() {
-    random::<f32>(0..if cfg!(miri) { 8 } else { 400 });
+    random::<f32>(0..cases(if cfg!(miri) { 8 } else { 400 }));
 }
 
 #[test]
 fn random_products_f64() {
-    random::<f64>(1000..if cfg!(miri) { 1004 } else { 1200 });
+    random::<f64>(1000..1000 + cases(if cfg!(miri) { 4 } else { 200 }));
 }
 
 #[test]
