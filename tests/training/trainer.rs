@@ -8,8 +8,8 @@ use cotangent::data::{self, Examples, Loader, Normalizer};
 use cotangent::nn::{BatchNorm, Dropout, Linear, Module};
 use cotangent::prelude::*;
 use cotangent::train::{
-    Checkpoint, EarlyStopping, EpochRecord, EpochReport, Fit, Goal, Observer, ReduceOnPlateau, StepReport, Stop, Task,
-    TrainError, TrainStep, Trainer,
+    Checkpoint, EarlyStopping, EpochRecord, Fit, Goal, ReduceOnPlateau, StepReport, Stop, Task, TrainError, TrainStep,
+    Trainer,
 };
 
 use crate::engines::engines;
@@ -361,6 +361,8 @@ fn a_checkpoint_is_restored_as_a_whole_or_not_at_all() {
 #[cfg(feature = "safetensors")]
 #[test]
 fn an_observer_that_fails_costs_no_checkpoint() {
+    use cotangent::train::{EpochReport, Observer};
+
     /// Fails when told of a step, or of the end of an epoch.
     struct Failing {
         at_step: bool,
