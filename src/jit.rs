@@ -151,11 +151,20 @@ pub(crate) fn vectors() -> &'static [Vectors] {
     &HERE
 }
 
-/// This machine, as Cranelift describes it.
+/// This machine, as Cranelift describes it, with settings that make fast code.
 fn isa() -> Result<OwnedTargetIsa, CompileError> {
+    isa_with(&[("opt_level", "speed")])
+}
+
+/// This machine, with settings that compile fast.
+fn hasty_isa() -> Result<OwnedTargetIsa, CompileError> {
+    isa_with(&[("opt_level", "none"), ("regalloc_algorithm", "single_pass")])
+}
+
+fn isa_with(settings: &[(&str, &str)]) -> Result<OwnedTargetIsa, CompileError> {
     let mut flags = settings::builder();
     let verify = if cfg!(debug_assertions) { "true" } else { "false" };
-    for (flag, value) in [("opt_level", "speed"), ("enable_verifier", verify), ("is_pic", "false")] {
+    for (flag, value) in settings.iter().chain(&[("enable_verifier", verify), ("is_pic", "false")]) {
         flags.set(flag, value).map_err(failed)?;
     }
     let host = cranelift_native::builder().map_err(|why| CompileError::Codegen(why.to_owned()))?;
@@ -181,8 +190,10 @@ fn define(
 ) -> Result<(JITModule, cranelift_module::FuncId), CompileError> {
     let shared = Arc::new(Mutex::new(Symbols::default()));
     let mut module = module(shared.clone())?;
+    let hasty = hasty_isa()?;
     stages.lap("setup");
     let mut symbols = Symbols::default();
+    let settings = (settings.0, settings.1, &*hasty);
     let result = codegen::define(plan, &mut module, &mut symbols, settings, stages, observer);
     *shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = symbols;
     match result {

@@ -126,3 +126,120 @@ fn scattered_sums() {
         1.0,
     );
 }
+
+#[test]
+fn what_cancels_leaves_what_is_left() {
+    for size in [1e4f32, 1e36] {
+        let half = MILLION / 2;
+        let mut values = vec![size; MILLION];
+        values[half..].fill(-size);
+        values[7] = 0.0;
+        let x = Array::new([MILLION], values).unwrap();
+        within(&format!("{size:e} and -{size:e}"), &x, |x| x.sum(), &[-f64::from(size)], 4096.0);
+    }
+}
+
+/// A number of a type.
+trait Number: cotangent::ArrayElement + std::fmt::Display {
+    const NAME: &'static str;
+    fn of(v: f64) -> Self;
+}
+
+macro_rules! number {
+    ($($t:ident)*) => {$(
+        impl Number for $t {
+            const NAME: &'static str = stringify!($t);
+            fn of(v: f64) -> $t {
+                v as $t
+            }
+        }
+    )*};
+}
+number!(f32 f64 i32 i64 u8 u32);
+
+/// Long folds of every kind agree with the interpreter's, in all digits: their elements are small integers, or there is a NaN in one place or another.
+fn folds<T: Number>() {
+    type Fold = for<'g> fn(Tensor<'g>, &[isize]) -> Tensor<'g>;
+    let kinds: [(&str, Fold); 4] = [
+        ("sum", |x, axes| x.sum_over(axes)),
+        ("max", |x, axes| x.max_over(axes)),
+        ("min", |x, axes| x.min_over(axes)),
+        ("prod", |x, axes| x.prod_over(axes)),
+    ];
+    let shapes: [(&[usize], &[isize]); 7] = [
+        (&[16_384], &[0]),
+        (&[128, 128], &[0, 1]),
+        (&[8, 6, 32, 32], &[0, 2, 3]),
+        (&[20_000, 3], &[0]),
+        (&[3, 5, 4096], &[1, 2]),
+        (&[2, 96, 2, 128], &[1, 3]),
+        (&[9973], &[0]),
+    ];
+    let is_float = matches!(T::NAME, "f32" | "f64");
+    for (shape, axes) in shapes {
+        let count: usize = shape.iter().product();
+        let nans: &[Option<usize>] =
+            if is_float { &[None, Some(0), Some(count / 2), Some(count - 1)] } else { &[None] };
+        for nan in nans {
+            for (kind, fold) in kinds {
+                // Products of ones and few twos are exact.
+                let value = |i: usize| match kind {
+                    "prod" => T::of(if i.is_multiple_of(1237) { 2.0 } else { 1.0 }),
+                    _ => T::of((i * 40_503 % 61) as f64),
+                };
+                let mut values: Vec<T> = (0..count).map(value).collect();
+                if let Some(nan) = *nan {
+                    values[nan] = T::of(f64::NAN);
+                }
+                let x = Array::new(shape, values).unwrap();
+                let g = Builder::new();
+                let y = fold(g.input("x", x.ty()), axes);
+                let program = g.program(&[("y", y)]);
+                let run = |engine, level| {
+                    let mut run = program.compile(&Options { engine, level, ..Options::default() }).unwrap();
+                    run.run(&[("x", &x)]).unwrap().first().to_f64_vec()
+                };
+                let expected = run(Engine::Interp, Level::O0);
+                for level in [Level::O0, Level::O2] {
+                    let actual = run(Engine::Jit, level);
+                    let same = |(a, b): (&f64, &f64)| a == b || a.is_nan() && b.is_nan();
+                    assert!(
+                        expected.iter().zip(&actual).all(same),
+                        "{kind} of {} {shape:?} over {axes:?}, NaN at {nan:?}: {actual:?} instead of {expected:?}",
+                        T::NAME
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn long_folds_are_what_short_ones_are() {
+    folds::<f32>();
+    folds::<f64>();
+    folds::<i32>();
+    folds::<i64>();
+    folds::<u8>();
+    folds::<u32>();
+}
+
+#[test]
+fn long_folds_of_truth_values() {
+    for place in [None, Some(0), Some(9000), Some(16_383)] {
+        let mut values = vec![false; 16_384];
+        if let Some(place) = place {
+            values[place] = true;
+        }
+        let x = Array::new([128, 128], values).unwrap();
+        let g = Builder::new();
+        let t = g.input("x", x.ty());
+        let program = g.program(&[("any", t.any()), ("none", (!t).all())]);
+        for engine in engines() {
+            let mut run = program.compile(&Options::engine(engine)).unwrap();
+            let outputs = run.run(&[("x", &x)]).unwrap();
+            let [any, none] = ["any", "none"].map(|name| outputs.get(name).unwrap().as_slice::<bool>().unwrap()[0]);
+            assert_eq!((any, none), (place.is_some(), place.is_none()), "{engine:?}");
+        }
+    }
+}

@@ -19,17 +19,17 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn gelu(self) -> Tensor<'g> {
         let _scope = self.builder.scope("gelu", &[self]);
-        let (from, x) = self.held(30.0);
-        from * (0.5 + 0.5 * (x * std::f64::consts::FRAC_1_SQRT_2).erf())
+        let (above, x) = self.held(30.0);
+        above.select(self, x * (0.5 + 0.5 * (x * std::f64::consts::FRAC_1_SQRT_2).erf()))
     }
 
     /// The approximation `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` of [`Tensor::gelu`] (Hendrycks and Gimpel 2016).
     #[track_caller]
     pub fn gelu_tanh(self) -> Tensor<'g> {
         let _scope = self.builder.scope("gelu_tanh", &[self]);
-        let (from, x) = self.held(30.0);
+        let (above, x) = self.held(30.0);
         let inner = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x * x * x);
-        from * (0.5 + 0.5 * inner.tanh())
+        above.select(self, x * (0.5 + 0.5 * inner.tanh()))
     }
 
     /// The element where it is positive, elsewhere `slope` times it (Maas, Hannun and Ng 2013). The derivative at 0 is `slope`.
@@ -84,16 +84,16 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn silu(self) -> Tensor<'g> {
         let _scope = self.builder.scope("silu", &[self]);
-        let (from, x) = self.held(800.0);
-        from * x.sigmoid()
+        let (above, x) = self.held(800.0);
+        above.select(self, x * x.sigmoid())
     }
 
     /// `x tanh(softplus(x))` (Misra 2019).
     #[track_caller]
     pub fn mish(self) -> Tensor<'g> {
         let _scope = self.builder.scope("mish", &[self]);
-        let (from, x) = self.held(800.0);
-        from * x.softplus().tanh()
+        let (above, x) = self.held(800.0);
+        above.select(self, x * x.softplus().tanh())
     }
 
     /// `x / 6 + 1/2`, held between 0 and 1. The derivative at -3 and 3, where that begins, is 1/6.
@@ -134,14 +134,14 @@ impl<'g> Tensor<'g> {
         held.gt(high).select(high, held)
     }
 
-    /// For the element times a gate of it that goes from 0 to 1 and has reached both, in all of its digits, at `bound` from 0: the element that is not
-    /// below `-bound`, which is the factor, and that is not above `bound` either, of which the gate is taken. So gate and derivatives are finite, and
-    /// infinite elements give the limits.
+    /// For the element times a gate of it that goes from 0 to 1 and has reached both, in all of its digits, at `bound` from 0: where the element exceeds
+    /// the bound, and so is the result itself, and the element held within the bound, of which the product is taken elsewhere. Gate and derivatives are
+    /// finite then, and infinite elements give the limits.
     #[track_caller]
     fn held(self, bound: f64) -> (Tensor<'g>, Tensor<'g>) {
         let (low, high) = (self.builder.number(self.ty(), -bound), self.builder.number(self.ty(), bound));
-        let from = self.lt(low).select(low, self);
-        (from, from.gt(high).select(high, from))
+        let above = self.gt(high);
+        (above, above.select(high, self.lt(low).select(low, self)))
     }
 
     /// Where the element is positive, and the element where it is not, elsewhere 0.

@@ -2,10 +2,9 @@
 
 use std::sync::Mutex;
 
+use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
-use cranelift_codegen::settings::{self, Configurable, Flags};
-use cranelift_codegen::{CodegenError, Context};
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc};
 
 use super::Observer;
@@ -15,17 +14,17 @@ pub(super) struct Built {
     pub(super) id: FuncId,
     pub(super) name: String,
     pub(super) context: Context,
-    /// True if the function does little but call others: it is compiled in less time, to code that takes more.
+    /// True if the function does little but call others, and is called once a run: it is compiled in less time, to code that takes more.
     pub(super) calls: bool,
 }
 
 /// From so many functions on, starting a thread for each processor is paid back.
 const WORTH: usize = 3;
 
-/// Compiles all functions, on up to `threads` threads, and defines them in the module.
+/// Compiles all functions, on up to `threads` threads, and defines them in the module. `hasty` is the module's target with settings that compile fast.
 pub(super) fn define(
     mut functions: Vec<Built>,
-    threads: usize,
+    (threads, hasty): (usize, &dyn TargetIsa),
     module: &mut dyn Module,
     observer: &mut dyn Observer,
 ) -> Result<(), Box<ModuleError>> {
@@ -33,7 +32,7 @@ pub(super) fn define(
         observer.before(&function.name, &mut function.context);
     }
     let threads = if functions.len() < WORTH { 1 } else { threads.min(functions.len()) };
-    compile(&mut functions, threads, module.isa())?;
+    compile(&mut functions, threads, [module.isa(), hasty])?;
     for Built { id, name, context, .. } in &functions {
         let code = context.compiled_code().expect("the function has been compiled");
         let isa = module.isa();
@@ -48,14 +47,13 @@ pub(super) fn define(
 }
 
 /// Compiles all functions. The threads take one after the other, so long ones do not hold up the rest; the last ones, which are the longest, go first.
-fn compile(functions: &mut [Built], threads: usize, isa: &dyn TargetIsa) -> Result<(), Box<ModuleError>> {
-    let hasty = hasty(isa).map_err(|error| Box::new(ModuleError::from(error)))?;
+fn compile(functions: &mut [Built], threads: usize, [isa, hasty]: [&dyn TargetIsa; 2]) -> Result<(), Box<ModuleError>> {
     let waiting = Mutex::new(functions.iter_mut().rev());
     let failed = Mutex::new(None);
     let next = || waiting.lock().expect("nobody panics while taking a function").next();
     let work = || {
         while let Some(function) = next() {
-            let isa = if function.calls { &*hasty } else { isa };
+            let isa = if function.calls { hasty } else { isa };
             if let Err(error) = function.context.compile(isa, &mut ControlPlane::default()) {
                 *failed.lock().expect("nobody panics while failing") = Some(Box::new(ModuleError::from(error)));
             }
@@ -66,21 +64,4 @@ fn compile(functions: &mut [Built], threads: usize, isa: &dyn TargetIsa) -> Resu
         work();
     });
     failed.into_inner().expect("nobody panics while failing").map_or(Ok(()), Err)
-}
-
-/// The same target, with the settings that compile fastest.
-fn hasty(isa: &dyn TargetIsa) -> Result<OwnedTargetIsa, CodegenError> {
-    let unknown = |what: &dyn std::fmt::Display| CodegenError::Unsupported(what.to_string());
-    let mut builder = isa::lookup(isa.triple().clone()).map_err(|error| unknown(&error))?;
-    for setting in isa.isa_flags() {
-        builder.set(setting.name, &setting.value_string()).map_err(|error| unknown(&error))?;
-    }
-    let mut flags = settings::builder();
-    let own = isa.flags().iter().map(|setting| (setting.name, setting.value_string()));
-    let fast =
-        [("opt_level", "none"), ("regalloc_algorithm", "single_pass")].map(|(name, value)| (name, value.to_owned()));
-    for (name, value) in own.chain(fast) {
-        flags.set(name, &value).map_err(|error| unknown(&error))?;
-    }
-    builder.finish(Flags::new(flags))
 }

@@ -153,12 +153,13 @@ pub(crate) trait Observer {
 
 /// Defines all functions of the plan in `module` and returns the step function.
 ///
-/// Functions that must be found when the module is linked are put in `symbols`. Cranelift's functions are compiled on up to `threads` threads.
+/// Functions that must be found when the module is linked are put in `symbols`. Cranelift's functions are compiled on up to `threads` threads; `hasty` is
+/// the module's target with settings that compile fast, for a function that is hardly worth better ones.
 pub(crate) fn define(
     plan: &Plan,
     module: &mut dyn Module,
     symbols: &mut Symbols,
-    (settings, threads): (Settings, usize),
+    (settings, threads, hasty): (Settings, usize, &dyn TargetIsa),
     stages: &mut Stages,
     observer: &mut dyn Observer,
 ) -> Result<FuncId, Box<ModuleError>> {
@@ -209,12 +210,12 @@ pub(crate) fn define(
             module,
             symbols,
         )?;
-        functions.push(Built { id, name, context, calls: true });
+        functions.push(Built { id, name, context, calls: number == 0 });
         nested.insert(std::ptr::from_ref(part), id);
         step = Some(id);
     }
     stages.lap("build");
-    functions::define(functions, threads, module, observer)?;
+    functions::define(functions, (threads, hasty), module, observer)?;
     stages.lap("compile");
     Ok(step.expect("the plan itself is the last"))
 }

@@ -42,7 +42,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "sum-of-sum",
         law: Law::Rounding,
-        doc: "Two sums or two products are one, if the inner has no other user.",
+        doc: "Two sums or two products are one, if the inner has no other user; but two long ones stay, as rows and their sum.",
         on: &["reduce"],
         apply: |r, op, x| reduce_of_reduce(r, op, x, true),
     },
@@ -94,6 +94,9 @@ pub const RULES: &[Rule] = &[
         apply: map_of_reshapes,
     },
 ];
+
+/// Sums of so many elements are long.
+const LONG: usize = 64;
 
 fn as_fold(op: &Op) -> Option<&Reduce> {
     match op {
@@ -175,8 +178,13 @@ fn reduce_of_reduce(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId], sums: bool) -> 
         return None;
     }
     let inner = inner.clone();
-    let rank = r.graph().shape(source).rank();
-    let kept: Dims = (0..rank).filter(|a| !inner.contains(a)).collect();
+    let shape = r.graph().shape(source);
+    let kept: Dims = (0..shape.rank()).filter(|a| !inner.contains(a)).collect();
+    let count = |axes: &mut dyn Iterator<Item = usize>| axes.map(|a| shape[a]).product::<usize>();
+    let [within, across] = [count(&mut inner.iter().copied()), count(&mut fold.axes.iter().map(|&a| kept[a]))];
+    if sums && within >= LONG && across >= LONG {
+        return None;
+    }
     let mut axes: Dims = fold.axes.iter().map(|&a| kept[a]).chain(inner).collect();
     axes.sort_unstable();
     Some(r.reduce(fold.reduction, source, axes))

@@ -61,7 +61,10 @@ fn expansion(graph: &Graph, op: &Op, operands: &[NodeId]) -> Option<Expansion> {
     let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| graph.ty(o)).collect();
     match op.lowering(&types, &op.infer(&types).ok()?) {
         Lowering::Expand => Some(Expansion::Own),
-        Lowering::Reduce { reduction, axes } => Some(Expansion::Pieces(reduction, Pieces::of(&types[0].shape, &axes)?)),
+        Lowering::Reduce { reduction, axes } => {
+            let TensorType { dtype, shape } = types[0];
+            Some(Expansion::Pieces(reduction, Pieces::of(reduction, *dtype, shape, &axes)?))
+        }
         _ => None,
     }
 }
@@ -81,17 +84,20 @@ impl Expander {
         let shape = old.shape(id);
         let mut from: Dims<isize> = Dims::from_elem(0, shape.rank());
         op.windows.axes.iter().zip(&op.low).for_each(|(&axis, &low)| from[axis] = low as isize);
-        let key = (Op::from(whole), Operands::from_slice(operands));
-        let sum = match self.parts.get(&key) {
-            Some(&sum) => sum,
-            None => {
-                let pushed = self.graph.push(key.0.clone(), operands, self.origin.clone());
-                let sum = pushed.unwrap_or_else(|error| panic!("an expansion is well typed: {error}"));
-                self.parts.insert(key, sum);
-                sum
-            }
-        };
+        let sum = self.keep(whole.into(), operands);
         self.frame(sum, &from, shape)
+    }
+
+    /// The operation as it is.
+    fn keep(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
+        let key = (op, Operands::from_slice(operands));
+        if let Some(&id) = self.parts.get(&key) {
+            return id;
+        }
+        let pushed = self.graph.push(key.0.clone(), operands, self.origin.clone());
+        let id = pushed.unwrap_or_else(|error| panic!("an expansion is well typed: {error}"));
+        self.parts.insert(key, id);
+        id
     }
 }
 
@@ -107,11 +113,10 @@ impl Emit for Expander {
         }
         let id = match expansion(&self.graph, &key.0, operands) {
             Some(Expansion::Own) => key.0.expand(self, operands),
-            Some(Expansion::Pieces(reduction, pieces)) => pieces.emit(self, reduction, operands[0]),
-            None => {
-                let pushed = self.graph.push(key.0.clone(), operands, self.origin.clone());
-                pushed.unwrap_or_else(|error| panic!("an expansion is well typed: {error}"))
+            Some(Expansion::Pieces(reduction, pieces)) => {
+                pieces.emit(self, reduction, operands[0], |this, op, x| this.keep(op, &[x]))
             }
+            None => return self.keep(key.0, operands),
         };
         self.parts.insert(key, id);
         id

@@ -2,15 +2,14 @@
 //!
 //! A fold of a whole tensor into one number, or into few, is one loop that nothing runs beside. Cut into pieces it is rows of a loop nest: threads share
 //! them, and the fold joins the kernel that computes its operand if that has the same rows, so the operand is never stored. Pieces follow from shapes
-//! alone, so results do not depend on the number of threads; and sums round less.
+//! alone, so results do not depend on the number of threads. Sums of `f32` pass from piece to piece in double precision, as they do within a long loop;
+//! products of floats stay whole, as one piece may overflow where another vanishes.
 
-use crate::graph::{Dims, NodeId, Shape};
-use crate::prim::{Emit, Reduction};
+use crate::graph::{DType, Dims, NodeId, Shape};
+use crate::prim::{Emit, Op, Reduce, Reduction};
 
-/// A piece folds at least this many elements into one, if the results are few.
+/// A piece folds at least this many elements into one.
 const PIECE: usize = 2048;
-/// A piece reads at least this many elements, if they are many.
-const READ: usize = 131_072;
 /// Whole axes are a piece from this many elements on, rather than part of an axis before them.
 const ROW: usize = 256;
 /// With this many results, threads and kernels have rows enough.
@@ -29,29 +28,23 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// How to fold `axes` of a tensor of this shape in two steps, if that pays.
-    pub(super) fn of(shape: &Shape, axes: &[usize]) -> Option<Pieces> {
+    /// How to fold `axes` of a tensor of this type in two steps, if that pays.
+    pub(super) fn of(reduction: Reduction, dtype: DType, shape: &Shape, axes: &[usize]) -> Option<Pieces> {
         let folded: usize = axes.iter().map(|&a| shape[a]).product();
         let results: usize = (0..shape.rank()).filter(|a| !axes.contains(a)).map(|a| shape[a]).product();
-        if folded < PIECES * 2 || results == 0 {
+        let grows = reduction == Reduction::Prod && dtype.is_float();
+        if folded < PIECES * ROW || results == 0 || results >= RESULTS || grows {
             return None;
         }
-        let outer: usize = (0..*axes.first()?).map(|a| shape[a]).product();
-        let last_kept = axes.last().is_some_and(|&a| a + 1 < shape.rank());
-        // Rows of the kernel as it is: what is kept, but for columns that vectors run along.
-        if outer >= RESULTS || (!last_kept && results >= RESULTS) {
-            return None;
-        }
-        let piece = if results < RESULTS { PIECE } else { (READ / results).max(2) };
         let (mut count, mut first) = (1, axes.len());
-        while first > 0 && count * shape[axes[first - 1]] <= piece {
+        while first > 0 && count * shape[axes[first - 1]] <= PIECE {
             first -= 1;
             count *= shape[axes[first]];
         }
         // The axis in front of the piece is cut, unless the piece is a row already.
         let cut = match first.checked_sub(1) {
-            Some(_) if count >= ROW.min(piece) => None,
-            Some(i) => Some((i, divisor(shape[axes[i]], piece.div_ceil(count))?)),
+            Some(_) if count >= ROW => None,
+            Some(i) => Some((i, divisor(shape[axes[i]], PIECE.div_ceil(count))?)),
             None => None,
         };
         let part = cut.map_or(1, |(_, part)| part);
@@ -85,11 +78,21 @@ impl Pieces {
         Some(Pieces { shape: dims.into_iter().collect(), within, across })
     }
 
-    /// Emits both steps.
-    pub(super) fn emit(self, e: &mut dyn Emit, reduction: Reduction, x: NodeId) -> NodeId {
+    /// Emits both steps. The folds are handed to `keep`, which does not take them apart again.
+    pub(super) fn emit<E: Emit>(
+        self,
+        e: &mut E,
+        reduction: Reduction,
+        x: NodeId,
+        keep: impl Fn(&mut E, Op, NodeId) -> NodeId,
+    ) -> NodeId {
+        let dtype = e.ty(x).dtype;
+        let wide = if reduction == Reduction::Sum && dtype == DType::F32 { DType::F64 } else { dtype };
         let x = e.reshape(x, self.shape);
-        let parts = e.reduce(reduction, x, self.within);
-        e.reduce(reduction, parts, self.across)
+        let x = e.cast(x, wide);
+        let parts = keep(e, Reduce { reduction, axes: self.within }.into(), x);
+        let result = keep(e, Reduce { reduction, axes: self.across }.into(), parts);
+        e.cast(result, dtype)
     }
 }
 
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
 
     fn cut(shape: &[usize], axes: &[usize]) -> Option<(Vec<usize>, Vec<usize>, Vec<usize>)> {
-        let pieces = Pieces::of(&Shape::from(shape), axes)?;
+        let pieces = Pieces::of(Reduction::Sum, DType::F32, &Shape::from(shape), axes)?;
         Some((pieces.shape.to_vec(), pieces.within.to_vec(), pieces.across.to_vec()))
     }
 
@@ -120,19 +123,28 @@ mod tests {
         assert_eq!(cut(&[32, 16, 28, 28], &[0, 2, 3]), Some((vec![32, 16, 28, 28], vec![2, 3], vec![0])));
         // Few columns.
         assert_eq!(cut(&[100_000, 10], &[0]), Some((vec![40, 2500, 10], vec![1], vec![0])));
-        // Many columns, which a loop over rows adds up.
-        assert_eq!(cut(&[65_536, 256], &[0]), Some((vec![128, 512, 256], vec![1], vec![0])));
+        // Few rows.
+        assert_eq!(cut(&[3, 5, 8192], &[1, 2]), Some((vec![3, 5, 4, 2048], vec![3], vec![1, 2])));
     }
 
     #[test]
-    fn short_folds_and_folds_of_many_rows_stay_whole() {
-        assert!(cut(&[4096], &[0]).is_none());
-        assert!(cut(&[1024, 1024], &[1]).is_none());
-        assert!(cut(&[128, 1000, 1000], &[1, 2]).is_none());
-        assert!(cut(&[128, 1024], &[0]).is_none());
-        assert!(cut(&[0, 5], &[0]).is_none());
-        assert!(cut(&[5, 0], &[0]).is_none());
+    fn short_folds_and_folds_of_many_results_stay_whole() {
+        assert_eq!(cut(&[4096], &[0]), None);
+        assert_eq!(cut(&[1024, 1024], &[1]), None);
+        assert_eq!(cut(&[128, 1000, 1000], &[1, 2]), None);
+        assert_eq!(cut(&[65_536, 256], &[0]), None);
+        assert_eq!(cut(&[32, 100_000], &[0]), None);
+        assert_eq!(cut(&[0, 5], &[0]), None);
+        assert_eq!(cut(&[5, 0], &[0]), None);
         // A prime number of elements has no pieces.
-        assert!(cut(&[1_000_003], &[0]).is_none());
+        assert_eq!(cut(&[1_000_003], &[0]), None);
+    }
+
+    #[test]
+    fn products_of_floats_stay_whole() {
+        let shape = Shape::from(vec![1 << 20]);
+        let of = |reduction, dtype| Pieces::of(reduction, dtype, &shape, &[0]).is_some();
+        assert!(!of(Reduction::Prod, DType::F32) && !of(Reduction::Prod, DType::F64));
+        assert!(of(Reduction::Prod, DType::I32) && of(Reduction::Max, DType::F32));
     }
 }

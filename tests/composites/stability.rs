@@ -343,3 +343,24 @@ fn second_derivatives_at_a_zero_residual_are_kept() {
         assert!((outputs["curvature"].get_f64(0) - 2f64.exp()).abs() < 1e-12, "{:?}", outputs["curvature"]);
     }
 }
+
+/// Forward mode agrees with the tables where elements are infinite or far out.
+#[test]
+fn gated_units_have_finite_tangents() {
+    let rows = methods();
+    let names = ["silu(x)", "mish(x)", "gelu(x)", "gelu_tanh(x)"];
+    for options in configurations() {
+        for row in rows.iter().filter(|row| names.contains(&row.formula)) {
+            let g = Builder::new();
+            let (x, ones) = (g.input("x", f64([row.at.len()])), g.full(f64([row.at.len()]), 1.0));
+            let y = (row.f)(x);
+            let [tangent] = g.jvp(&[y], &[(x, ones)])[..] else { panic!("one result has one tangent") };
+            let mut run = g.program(&[("tangent", tangent)]).compile(&options).unwrap();
+            let at = Array::new([row.at.len()], row.at.clone()).unwrap();
+            let actual = run.run(&[("x", &at)]).unwrap().first().clone();
+            let expected = Array::new([row.at.len()], row.expected.1.clone()).unwrap();
+            compare(&expected, &actual, Tolerance::of(DType::F64).times(20.0))
+                .unwrap_or_else(|e| panic!("{options:?} {}: {e}", row.formula));
+        }
+    }
+}

@@ -18,6 +18,9 @@ const MAX_SCRATCH_ROW: usize = 16 << 10;
 /// A phase of its own is worth the loop for rows of at least this many elements.
 const LEAST_PHASE: usize = 64;
 
+/// A kernel has at most this many such phases: each needs memory for a row.
+const MOST_PHASES: usize = 4;
+
 impl Lowerer<'_, '_> {
     /// Lowers a loop nest to a kernel.
     pub(super) fn loops(&mut self, id: GroupId, loops: &Loops, level: u32) {
@@ -155,8 +158,8 @@ struct When {
 
 /// When each member is computed: an inner value or fold in the first phase in which all that it reads is there, a row value likewise.
 ///
-/// A dear function of another's result waits for the next phase if rows are short: the processor has one such function of several elements at hand then,
-/// rather than several of one, which wait for each other.
+/// The first few dear functions of another's result wait for the next phase if rows are short: the processor has one such function of several elements at
+/// hand then, rather than several of one, which wait for each other.
 fn phases(
     fused: &Fused<'_>,
     id: GroupId,
@@ -167,6 +170,7 @@ fn phases(
     let mut when: Vec<When> = Vec::with_capacity(members.len());
     let inner: usize = loops.dims.iter().zip(&loops.inner).filter(|(_, inner)| **inner).map(|(&d, _)| d).product();
     let parts = loops.has_inner() && (LEAST_PHASE..=MAX_SCRATCH_ROW / DType::F64.size()).contains(&inner);
+    let mut phases_left = MOST_PHASES;
     // Whether a member's value is, in its phase, of a dear function or computed from one.
     let mut dear: Vec<bool> = Vec::with_capacity(members.len());
     for member in members {
@@ -182,7 +186,8 @@ fn phases(
         fused.exprs.leaves(member.body, &mut |source, _, _| {
             follows |= position.get(&source).is_some_and(|&s| dear[s] && when[s].at == At::Inner(phase));
         });
-        if own && follows && parts {
+        if own && follows && parts && phases_left > 0 {
+            phases_left -= 1;
             phase += 1;
             follows = false;
         }
