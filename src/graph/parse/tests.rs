@@ -148,7 +148,7 @@ fn the_source_of_a_built_node_is_read_back() {
     let line = line!() + 1;
     let id = graph.push(w, &[], Origin::caller()).unwrap();
     let read = round_trip(&graph.to_string());
-    assert_eq!(read.node(id).origin.source.file_line(), Some(("parse.rs", line)));
+    assert_eq!(read.node(id).origin.source.file_line(), Some(("tests.rs", line)));
 }
 
 #[test]
