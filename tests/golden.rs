@@ -1,7 +1,9 @@
-//! Every engine against NumPy and SciPy: values of each operation and the losses of a short training.
+//! Every engine against NumPy and SciPy: values of each operation and the losses of a short training; against PyTorch: derivatives.
 //!
 //! The files are written by the scripts beside them; `golden/cases.py` says what their format is.
 
+#[path = "golden/derivatives.rs"]
+mod derivatives;
 mod engines;
 #[path = "golden/routines.rs"]
 mod routines;
