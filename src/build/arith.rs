@@ -144,7 +144,7 @@ unary_methods! {
     softsign Softsign;
     /// `1 / (1 + e^-x)`.
     sigmoid Sigmoid;
-    /// `ln(x / (1 - x))`, the inverse of [`Tensor::sigmoid`], with relative accuracy around 1/2.
+    /// `ln(x / (1 - x))`, the inverse of [`Tensor::sigmoid`], with relative accuracy around 1/2. Largest error: 1.9 ulp in f32, 1.8 in f64.
     logit Logit;
     /// The square root.
     sqrt Sqrt;

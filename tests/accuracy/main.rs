@@ -12,8 +12,7 @@ mod page;
 
 use std::collections::BTreeMap;
 
-use cotangent::scalar::Plain;
-use cotangent::scalar::math;
+use cotangent::scalar::{Plain, ScalarFn, Value, math};
 
 /// A function of one argument, its f64 reference and its bounds in ulp.
 struct Unary {
@@ -35,8 +34,9 @@ struct Binary {
     bound64: f64,
 }
 
+/// Functions of `math`, then whole rows.
 macro_rules! unary {
-    ($($name:ident: $bound32:literal, $bound64:literal, $reference:expr;)*) => {
+    ($($name:ident: $bound32:literal, $bound64:literal, $reference:expr;)* $(=> $row:expr;)*) => {
         &[$(Unary {
             name: stringify!($name),
             f32: |x| math::$name(&mut Plain::<f32>::default(), x),
@@ -44,7 +44,7 @@ macro_rules! unary {
             reference: $reference,
             bound32: $bound32,
             bound64: $bound64,
-        }),*]
+        },)* $($row),*]
     };
 }
 
@@ -58,6 +58,13 @@ macro_rules! binary {
             bound32: $bound32,
             bound64: $bound64,
         }),*]
+    };
+}
+
+/// A function whose record in the table of scalar functions is all there is of it.
+macro_rules! recorded {
+    ($float:ident, $f:ident) => {
+        |x| ScalarFn::$f.apply(&mut Plain::<$float>::default(), &[Value::F(x)]).f()
     };
 }
 
@@ -99,6 +106,14 @@ const UNARY: &[Unary] = unary! {
     trigamma: 3.1, 3.3, own!(trigamma);
     erf_inv: 5.0, 3.0, own!(erf_inv);
     softsign: 1.5, 1.5, |x| if x.is_infinite() { x.signum() } else { x / (1.0 + x.abs()) };
+    => Unary {
+        name: "logit",
+        f32: recorded!(f32, Logit),
+        f64: recorded!(f64, Logit),
+        reference: recorded!(f64, Logit),
+        bound32: 1.9,
+        bound64: 1.8,
+    };
 };
 
 fn floored(x: f64, y: f64) -> f64 {

@@ -9,6 +9,8 @@
 use std::fmt::Write;
 use std::{env, fs};
 
+use cotangent::scalar::{ScalarFn, Signature};
+
 use super::{BINARY, UNARY, of_golden_f64, of_pairs, of_sweep, stride};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/accuracy.md");
@@ -71,6 +73,24 @@ fn the_page_states_the_bounds() {
                 row[column + 1].parse::<f64>().is_ok_and(|met| met <= bound) || row[column + 1] == "not compared",
                 "{name}"
             );
+        }
+    }
+}
+
+/// Every function that gives floats has a row, or is among those of which the text says that they are exact or rounded rightly.
+#[test]
+fn the_page_has_every_function() {
+    let exact = "add sub mul div neg sqrt floor ceil round trunc abs sign copysign max min stop_gradient";
+    let named: Vec<&str> = bounds().iter().map(|b| b.0).chain(exact.split(' ')).collect();
+    for f in ScalarFn::ALL {
+        // The library's remainders, by the names that the page has for them.
+        let name = match f.name() {
+            "rem" => "fmod",
+            "mod" => "floored_mod",
+            name => name,
+        };
+        if matches!(f.record().signature, Signature::Number | Signature::Float) {
+            assert!(named.contains(&name), "{name} has no row in src/accuracy.md");
         }
     }
 }

@@ -128,12 +128,14 @@ LATER = {
     "trigamma": (lambda x: mp.psi(1, x), (-40, 1e15), [(0, 1), (1, 5), (3.9, 4.1), (9.9, 10.1), (5, 50), (-10, 0)]),
     "erf_inv": (erf_inv, (-1, 1), [(-1, 1), (0.9, 1), (0.99, 1), (0.999, 1), (0.95, 0.98)]),
 }
+# And one later still.
+LATEST = {"logit": (lambda x: mp.log(x) - mp.log1p(-x), (0, 1), [(0, 1), (0.2, 0.3), (0.7, 0.8), (0.49, 0.51), (0.99, 1), (0, 1e-3)])}
 LATER_BINARY = {"polygamma": lambda n, x: mp.psi(int(n), x), "fmod": lambda x, y: mp.fmod(abs(x), abs(y)) * mp.sign(x)}
 
 
 def arguments(name, width, rng, count):
     """Arguments from the interesting ranges, and from all magnitudes."""
-    _, (lo, hi), ranges = {**UNARY, **LATER}[name]
+    _, (lo, hi), ranges = {**UNARY, **LATER, **LATEST}[name]
     top = 3.4e38 if width == 32 else BIG
     out = []
     for a, b in ranges:
@@ -229,6 +231,9 @@ def write(width, count, only=None):
         for name in LATER_BINARY:
             for x, y in pairs(name, width, rng, count):
                 line(name, [x, y], LATER_BINARY[name](mpf(x), mpf(y)))
+        for name in LATEST:
+            for x in arguments(name, width, rng, count):
+                line(name, [x], LATEST[name][0](mpf(x)))
 
 
 write(64, 120)
