@@ -64,6 +64,7 @@ fn cases() -> Vec<Case> {
         include_str!("golden/scalar.txt"),
         include_str!("golden/routines.txt"),
         include_str!("golden/shape.txt"),
+        include_str!("golden/integers.txt"),
     ];
     for line in files.into_iter().flat_map(str::lines) {
         let Some((word, rest)) = line.split_once(' ') else { continue };
@@ -164,6 +165,7 @@ fn apply<'g>(g: &'g Builder, name: &str, x: &[Tensor<'g>], arrays: &[Array]) -> 
         "hard_swish" => x[0].hard_swish(),
         "log_sigmoid" => x[0].log_sigmoid(),
         "clamp" => x[0].clamp(-1.0, 2.0),
+        "clamp_numbers" => x[0].clamp(3.0, 50.0),
         "square" => x[0].square(),
         "gelu" => x[0].gelu(),
         "gelu_tanh" => x[0].gelu_tanh(),
@@ -266,8 +268,8 @@ fn the_golden_file_has_every_operation_and_scalar_function_in_every_type() {
             }
         }
     }
-    // A parameter is a leaf as an input is; barriers and rules are their first operand; windows are compared with PyTorch, in windows.rs; loops are
-    // compared with themselves written out.
+    // A parameter is a leaf as an input is; barriers and rules are their first operand; windows are compared with PyTorch in windows.rs, loops in
+    // golden/derivatives.rs.
     kinds.extend([OpKind::Param, OpKind::Barrier, OpKind::Custom, OpKind::Window, OpKind::Unwindow, OpKind::Loop]);
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), OpKind::ALL);
     for &f in ScalarFn::ALL {
