@@ -97,6 +97,30 @@ fn ties_of_two_share() {
 }
 
 #[test]
+fn ties_so_far_are_of_the_first() {
+    point(&[1.0, 1.0, 0.0, 1.0, 2.0], |x| x.cummax(0), &[1.0, 1.0, 1.0, 1.0, 2.0], &[4.0, 0.0, 0.0, 0.0, 1.0]);
+    point(&[1.0, 1.0, 2.0, 1.0], |x| x.cummin(0), &[1.0; 4], &[4.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn ties_in_windows_share() {
+    let pool = Pool::new(2).strides(1);
+    point(&[2.0, 2.0, 1.0], |x| x.reshape([1, 1, 3]).max_pool(&pool).reshape([2]), &[2.0, 2.0], &[0.5, 1.5, 0.0]);
+}
+
+#[test]
+fn sorting_keeps_the_order_of_equals() {
+    run(
+        &[vector(&[2.0, NAN, 1.0, 2.0, NAN, 1.0])],
+        |_, x| vec![x[0].argsort(0, false), x[0].argsort(0, true), x[0].top_k(3, 0).1],
+        |on, r| {
+            let (up, down) = ([2.0, 5.0, 0.0, 3.0, 1.0, 4.0], [1.0, 4.0, 0.0, 3.0, 2.0, 5.0]);
+            assert_eq!(r, [up.to_vec(), down.to_vec(), down[..3].to_vec()], "{on}");
+        },
+    );
+}
+
+#[test]
 fn nan_is_an_extreme() {
     point(&[1.0, NAN, 3.0], |x| x.max(), &[NAN], &[0.0, 1.0, 0.0]);
     point(&[1.0, NAN, 3.0], |x| x.min(), &[NAN], &[0.0, 1.0, 0.0]);
@@ -192,6 +216,36 @@ fn clamped_at_the_bounds() {
         &[0.0, 0.0, 0.5, 1.0, 1.0],
         &[0.0, 0.5, 1.0, 0.5, 0.0],
     );
+}
+
+#[test]
+fn clamp_at_its_bounds() {
+    point(&[-1.0, 0.0, 0.5, 1.0, 2.0], |x| x.clamp(0.0, 1.0), &[0.0, 0.0, 0.5, 1.0, 1.0], &[0.0, 1.0, 1.0, 1.0, 0.0]);
+    let bounds = [vector(&[0.0, 1.0, 3.0]), vector(&[0.0; 3]), vector(&[1.0; 3])];
+    points(&bounds, |_, x| x[0].clamp(x[1], x[2]), &[0.0, 1.0, 1.0], &[&[1.0, 1.0, 0.0], &[0.0; 3], &[0.0, 0.0, 1.0]]);
+    point(&[-3.0, 3.0], |x| x.hard_sigmoid() * 6.0, &[0.0, 6.0], &[1.0, 1.0]);
+    point(&[-2.0, 0.5, 2.0], |x| x.clamp(1.0, 0.0), &[0.0; 3], &[0.0; 3]);
+}
+
+#[test]
+fn roots_at_zero() {
+    point(&[0.0, 4.0], |x| x.sqrt(), &[0.0, 2.0], &[INF, 0.25]);
+    point(&[0.0, -8.0], |x| x.cbrt() * 12.0, &[0.0, -24.0], &[INF, 1.0]);
+}
+
+#[test]
+fn angles_at_the_origin() {
+    let zeros = [vector(&[0.0]), vector(&[0.0])];
+    points(&zeros, |_, x| x[0].hypot(x[1]), &[0.0], &[&[0.0], &[0.0]]);
+    points(&zeros, |_, x| x[0].atan2(x[1]), &[0.0], &[&[0.0], &[0.0]]);
+}
+
+#[test]
+fn logaddexp_of_infinities() {
+    for end in [-INF, INF] {
+        let both = [vector(&[end]), vector(&[end])];
+        points(&both, |_, x| x[0].logaddexp(x[1]), &[end], &[&[0.5], &[0.5]]);
+    }
 }
 
 #[test]
@@ -370,6 +424,77 @@ fn extremes_of_nothing() {
         let message = outcome.expect_err("nothing has no extreme");
         assert!(message.downcast_ref::<String>().unwrap().contains("no elements"));
     }
+}
+
+#[test]
+fn determinants_of_singular_matrices() {
+    point(&[1.0, 2.0, 3.0, 4.0], |x| x.reshape([2, 2]).det(), &[-2.0], &[4.0, -3.0, -2.0, 1.0]);
+    run(
+        &[vector(&[1.0, 2.0, 2.0, 4.0])],
+        |_, x| vec![x[0].reshape([2, 2]).det()],
+        |on, r| assert!(r[0] == [0.0] && r[1].iter().all(|d| !d.is_finite()), "{on}: {r:?}"),
+    );
+}
+
+#[test]
+fn queries_that_see_nothing() {
+    let hidden = Array::new([1, 3], vec![false; 3]).unwrap();
+    point(
+        &[0.1, 0.2],
+        |x| {
+            let keys = x.builder().ones(f64([3, 2]));
+            let mask = x.builder().constant(hidden.clone());
+            x.reshape([1, 2]).attention(keys, keys, Attention::new().mask(mask)).reshape([2])
+        },
+        &[0.0, 0.0],
+        &[0.0, 0.0],
+    );
+    point(&[0.1, 0.2], |x| x.softmax_where(x.gt(1.0), 0), &[0.0, 0.0], &[0.0, 0.0]);
+}
+
+#[test]
+fn all_labels_ignored() {
+    let options = || CrossEntropy::new().ignore_index(-100);
+    let inputs = [Array::new([1, 2], vec![0.1, 0.2]).unwrap(), places(&[-100])];
+    points(&inputs, |_, x| x[0].cross_entropy_with(x[1], options()), &[0.0], &[&[0.0, 0.0]]);
+}
+
+#[test]
+fn targets_without_alignment() {
+    // Two labels in one step.
+    let inputs = [Array::new([1, 1, 3], vec![0.1, 0.2, 0.3]).unwrap(), Array::new([1, 2], vec![1i32, 2]).unwrap()];
+    let lengths = [places(&[1]), places(&[2])];
+    points(
+        &inputs,
+        |g, x| {
+            let [steps, labels] = lengths.clone().map(|l| g.constant(l));
+            x[0].log_softmax(-1).ctc(x[1], steps, labels, 0)
+        },
+        &[INF],
+        &[&[0.0; 3]],
+    );
+}
+
+#[test]
+fn signs_of_remainders() {
+    let (signed, moduli) = ([5.0, -5.0, 5.0, -5.0], [3.0, 3.0, -3.0, -3.0]);
+    let integers = |v: &[f64]| places(&v.iter().map(|&v| v as i32).collect::<Vec<i32>>());
+    for inputs in [[vector(&signed), vector(&moduli)], [integers(&signed), integers(&moduli)]] {
+        run(
+            &inputs,
+            |_, x| vec![x[0] % x[1], x[0].modulo(x[1])],
+            |on, r| assert_eq!(r[..2], [vec![2.0, -2.0, 2.0, -2.0], vec![2.0, 1.0, -1.0, -2.0]], "{on}"),
+        );
+    }
+}
+
+#[test]
+fn negative_powers_of_integers() {
+    run(
+        &[places(&[2, 1, -1, -1]), places(&[-1, -3, -1, -2])],
+        |_, x| vec![x[0].pow(x[1])],
+        |on, r| assert_eq!(r, [vec![0.0, 1.0, -1.0, 1.0]], "{on}"),
+    );
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl<'g> Tensor<'g> {
     }
 
     /// The element held between `low` and `high`, numbers or tensors that broadcast; `high` where `low` exceeds it. NaN stays. At its bounds the element
-    /// itself receives the cotangent, as in PyTorch.
+    /// itself receives the cotangent.
     ///
     /// # Panics
     /// If shapes or element types do not fit.

@@ -89,6 +89,12 @@ fn methods() -> Vec<Row> {
         row("gelu_tanh(x)", &ENDS, |x| x.gelu_tanh(), &GATED.0, &GATED.1),
         row("abs(x)", &[0.0, -1e30], |x| x.abs(), &[0.0, 1e30], &[0.0, -1.0]),
         row("relu(x)", &[0.0, -1e30], |x| x.relu(), &[0.0, 0.0], &[0.0, 0.0]),
+        row("norm(x)", &[0.0, 0.0], |x| x.norm(1.0), &[0.0], &[0.0, 0.0]),
+        row("norm(x)", &[0.0, 0.0], |x| x.norm(1.5), &[0.0], &[0.0, 0.0]),
+        row("norm(x)", &[0.0, 0.0], |x| x.norm(2.0), &[0.0], &[0.0, 0.0]),
+        row("norm(x)", &[0.0, 0.0], |x| x.norm(INF), &[0.0], &[0.0, 0.0]),
+        row("norm(x)", &[3e30, -4e30], |x| x.norm(2.0), &[5e30], &[0.6, -0.8]),
+        row("norm(x)", &[3e-30, -4e-30], |x| x.norm(2.0), &[5e-30], &[0.6, -0.8]),
     ]
 }
 
@@ -318,12 +324,24 @@ fn what_is_undefined_stays_undefined() {
 }
 
 #[test]
-fn the_documentation_has_every_formula() {
+fn the_documentation_has_every_formula_and_no_other() {
     let page = include_str!("../../src/stability.md");
-    let rows =
-        methods().into_iter().chain(hidden()).chain(hidden_behind_operations()).chain(naive()).chain(undefined());
-    for row in rows {
+    let rows: Vec<Row> =
+        [methods(), hidden(), hidden_behind_operations(), naive(), undefined()].into_iter().flatten().collect();
+    for row in &rows {
         assert!(page.contains(&format!("`{}", row.formula)), "{} is not in src/stability.md", row.formula);
+    }
+    // The formulas in the first column of the tables, and those that stay undefined.
+    let tables = page.lines().filter(|l| l.starts_with("| `")).map(|l| l[2..].split(" | ").next().expect("a column"));
+    let undefined = page.split("# What is undefined stays undefined").nth(1).expect("the last section");
+    let undefined = undefined.split("(use").next().expect("what comes before the advice");
+    for text in tables.chain([undefined]) {
+        for formula in text.split('`').skip(1).step_by(2) {
+            // Names within a sentence are no formulas.
+            let is_name = ["f", "b", "x ln x"].contains(&formula);
+            let tested = rows.iter().any(|r| formula.starts_with(r.formula) || r.formula.starts_with(formula));
+            assert!(is_name || tested, "`{formula}` of src/stability.md is not tested");
+        }
     }
 }
 
