@@ -1,7 +1,8 @@
 //! First and second derivatives against finite differences, in several shapes.
 
+use cotangent::interp;
 use cotangent::prelude::*;
-use cotangent::testing::{Draw, check_gradient};
+use cotangent::testing::{Draw, Tolerance, check_gradient, compare};
 
 type Function = Box<dyn for<'g> Fn(&'g Builder, &[Tensor<'g>]) -> Tensor<'g>>;
 
@@ -148,6 +149,10 @@ fn losses() -> Vec<Row> {
         row("triplet_margin", &[x(&[3, 4]), pair[1].clone(), between(&[3, 4], 1.0, 2.0)], |_, x| {
             x[0].triplet_margin(x[1], x[2], 4.0)
         }),
+        row("ctc", &[x(&[5, 2, 3]), Array::new([2, 2], vec![1i64, 2, 2, 2]).unwrap()], |g, x| {
+            let lengths = [[5, 4], [2, 1]].map(|l| g.constant(Array::from(l.map(i64::from))));
+            x[0].log_softmax(-1).ctc(x[1], lengths[0], lengths[1], 0)
+        }),
     ]
 }
 
@@ -156,9 +161,13 @@ fn sigmoid(x: &Array) -> Array {
     Array::new(x.shape().clone(), values).unwrap()
 }
 
+fn rows() -> Vec<Row> {
+    normalization().into_iter().chain(attention()).chain(losses()).collect()
+}
+
 #[test]
 fn derivatives_are_those_of_finite_differences() {
-    let rows: Vec<Row> = normalization().into_iter().chain(attention()).chain(losses()).collect();
+    let rows = rows();
     let (mut first, mut second, mut worst) = (0, 0, 0.0f64);
     let mut failures = Vec::new();
     for row in &rows {
@@ -171,5 +180,88 @@ fn derivatives_are_those_of_finite_differences() {
         }
     }
     println!("{} rows, {first} first and {second} second derivatives, the worst at {worst:.3}", rows.len());
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Values at these values of the inputs `x0`, `x1` ...
+fn values(g: &Builder, tensors: &[Tensor<'_>], inputs: &[Array]) -> Vec<Array> {
+    let names: Vec<String> = (0..tensors.len()).map(|i| i.to_string()).collect();
+    let outputs: Vec<(&str, Tensor<'_>)> = names.iter().map(String::as_str).zip(tensors.iter().copied()).collect();
+    let program = g.program(&outputs);
+    // The parameters of a batch norm come with their values.
+    let at =
+        |name: &str| program.initial.get(name).map_or_else(|| &inputs[name[1..].parse::<usize>().unwrap()], |a| &**a);
+    interp::run(&program.graph, |_, name| at(name)).outputs
+}
+
+fn declare<'g>(g: &'g Builder, inputs: &[Array]) -> Vec<Tensor<'g>> {
+    inputs.iter().enumerate().map(|(i, a)| g.input(&format!("x{i}"), a.ty())).collect()
+}
+
+/// `u (J v) = (u J) v`, and the same for the Jacobian of the gradient.
+#[test]
+fn forward_mode_agrees_with_reverse_mode() {
+    let mut failures = Vec::new();
+    for row in rows() {
+        let g = Builder::new();
+        let x = declare(&g, &row.inputs);
+        let wrt: Vec<Tensor<'_>> = x.iter().copied().filter(|t| t.dtype().is_float()).collect();
+        let draw = |seed: usize, ty: &TensorType| g.constant(Draw::new(seed as u64).uniform(ty, 0.5, 1.5));
+        let pairs: Vec<_> = wrt.iter().enumerate().map(|(i, &x)| (x, draw(20 + i, &x.ty()))).collect();
+        let y = (row.f)(&g, &x);
+        let weights = draw(7, &y.ty());
+        let loss = (weights * y).sum();
+        let slope = (weights * g.jvp(&[y], &pairs)[0]).sum();
+        let along =
+            g.grad_all(loss, &wrt).iter().zip(&pairs).map(|(&d, p)| (d * p.1).sum()).reduce(|a, b| a + b).unwrap();
+        let forward = values(&g, &[&[slope][..], &g.hvp(loss, &pairs)].concat(), &row.inputs);
+        let reverse = values(&g, &[&[along][..], &g.grad_all(along, &wrt)].concat(), &row.inputs);
+        let tolerance = Tolerance { absolute: 1e-10, ..Tolerance::of(DType::F64).times(1e4) };
+        for (order, (forward, reverse)) in forward.iter().zip(&reverse).enumerate() {
+            if let Err(e) = compare(reverse, forward, tolerance) {
+                failures.push(format!("{} ({order}): {e}", row.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// A batch of three examples, which differ in the first input and share the others, gives what each gives by itself: values and gradients.
+#[test]
+fn batches_agree_with_single_examples() {
+    let mut failures = Vec::new();
+    for row in rows() {
+        // Example `n` is the first input, made smaller.
+        let scaled = |n: usize| -> Array {
+            let values = row.inputs[0].to_f64_vec().iter().map(|v| v * (1.0 - 0.05 * n as f64)).collect::<Vec<f64>>();
+            Array::new(row.inputs[0].shape().clone(), values).unwrap()
+        };
+        let all: Vec<Array> = (1..3).map(scaled).chain(row.inputs.iter().cloned()).collect();
+        let g = Builder::new();
+        let x = declare(&g, &all);
+        let stacked = g.stack(&[x[2], x[0], x[1]], 0);
+        let batch = g.vmap([stacked], |[first]| {
+            let inputs: Vec<Tensor<'_>> = std::iter::once(first).chain(x[3..].iter().copied()).collect();
+            let y = (row.f)(&g, &inputs);
+            [y, g.grad(y.square().sum(), [first])[0]]
+        });
+        let actual = values(&g, &batch, &all);
+        for n in 0..3 {
+            let inputs: Vec<Array> = std::iter::once(scaled(n)).chain(row.inputs[1..].iter().cloned()).collect();
+            let one = Builder::new();
+            let x = declare(&one, &inputs);
+            let y = (row.f)(&one, &x);
+            let expected = values(&one, &[y, one.grad(y.square().sum(), [x[0]])[0]], &inputs);
+            for (what, (expected, actual)) in ["value", "gradient"].iter().zip(expected.iter().zip(&actual)) {
+                let len = expected.shape().numel();
+                let part = actual.as_slice::<f64>().unwrap()[n * len..(n + 1) * len].to_vec();
+                let part = Array::new(expected.shape().clone(), part).unwrap();
+                let tolerance = Tolerance { absolute: 1e-12, ..Tolerance::of(DType::F64).times(100.0) };
+                if let Err(e) = compare(expected, &part, tolerance) {
+                    failures.push(format!("{} (example {n}, {what}): {e}", row.name));
+                }
+            }
+        }
+    }
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
 }
