@@ -7,6 +7,7 @@
 //! standard library in f64, or the f64 version of the function itself, which the golden values hold to a few f64 ulps.
 //! The page `src/accuracy.md` is made of all this (see `page.rs`).
 
+mod activations;
 mod exact;
 mod page;
 

@@ -128,8 +128,40 @@ LATER = {
     "trigamma": (lambda x: mp.psi(1, x), (-40, 1e15), [(0, 1), (1, 5), (3.9, 4.1), (9.9, 10.1), (5, 50), (-10, 0)]),
     "erf_inv": (erf_inv, (-1, 1), [(-1, 1), (0.9, 1), (0.99, 1), (0.999, 1), (0.95, 0.98)]),
 }
-# And one later still.
-LATEST = {"logit": (lambda x: mp.log(x) - mp.log1p(-x), (0, 1), [(0, 1), (0.2, 0.3), (0.7, 0.8), (0.49, 0.51), (0.99, 1), (0, 1e-3)])}
+# And later still: the logit, and activations, which have fewer points and are swept in f32.
+def tanh_gate(x):
+    return 1 / (1 + mp.exp(-2 * mp.sqrt(2 / mp.pi) * (x + mpf("0.044715") * x**3)))
+
+
+def elu(x, alpha):
+    return x if x > 0 else alpha * mp.expm1(x / alpha)
+
+
+SELU = mpf("1.6732632423543772848170429916717"), mpf("1.0507009873554804934193349852946")
+GATES = [(-1, 1), (-6, 0), (0, 6), (-30, -5)]
+LATEST = {
+    "logit": (lambda x: mp.log(x) - mp.log1p(-x), (0, 1), [(0, 1), (0.2, 0.3), (0.7, 0.8), (0.49, 0.51), (0.99, 1), (0, 1e-3)]),
+    "gelu": (lambda x: x * mp.erfc(-x / mp.sqrt(2)) / 2, (-30, BIG), GATES),
+    "gelu_tanh": (lambda x: x * tanh_gate(x), (-30, BIG), GATES),
+    "silu": (lambda x: x * sigmoid(x), (-700, BIG), GATES),
+    "mish": (lambda x: x * mp.tanh(softplus(x)), (-700, BIG), GATES),
+    "elu": (lambda x: elu(x, 1), (-BIG, BIG), GATES),
+    "celu": (lambda x: elu(x, mpf(1.5)), (-BIG, BIG), GATES),
+    "selu": (lambda x: SELU[1] * (x if x > 0 else SELU[0] * mp.expm1(x)), (-BIG, BIG), GATES),
+    "log_sigmoid": (lambda x: -softplus(-x), (-BIG, 700), GATES),
+    "hard_sigmoid": (lambda x: min(max(x / 6 + mpf(0.5), 0), 1), (-BIG, BIG), GATES),
+    "hard_swish": (lambda x: x * min(max(x / 6 + mpf(0.5), 0), 1), (-BIG, BIG), GATES),
+    "leaky_relu": (lambda x: x if x > 0 else x * mpf("0.01"), (-BIG, BIG), GATES),
+    "softsign": (lambda x: x / (1 + abs(x)), (-BIG, BIG), GATES),
+}
+
+
+def floored_mod(x, y):
+    r = mp.fmod(abs(x), abs(y)) * mp.sign(x)
+    return r + y if r * y < 0 else r
+
+
+LATEST_BINARY = {"floored_mod": floored_mod}
 LATER_BINARY = {"polygamma": lambda n, x: mp.psi(int(n), x), "fmod": lambda x, y: mp.fmod(abs(x), abs(y)) * mp.sign(x)}
 
 
@@ -231,9 +263,12 @@ def write(width, count, only=None):
         for name in LATER_BINARY:
             for x, y in pairs(name, width, rng, count):
                 line(name, [x, y], LATER_BINARY[name](mpf(x), mpf(y)))
-        for name in LATEST:
-            for x in arguments(name, width, rng, count):
-                line(name, [x], LATEST[name][0](mpf(x)))
+        for name in LATEST if width == 64 else ["logit"]:
+            for x in arguments(name, width, rng, count if name == "logit" else count // 4):
+                line(name, [x], mpf(LATEST[name][0](mpf(x))))
+        for name in LATEST_BINARY if width == 64 else []:
+            for x, y in pairs(name, width, rng, count // 4):
+                line(name, [x, y], LATEST_BINARY[name](mpf(x), mpf(y)))
 
 
 write(64, 120)
