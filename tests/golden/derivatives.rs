@@ -119,6 +119,8 @@ fn windowed<'g>(name: &str, x: &[Tensor<'g>]) -> Option<Tensor<'g>> {
         "max_pool" => x[0].max_pool(&Pool::new(2).strides(1)),
         "avg_pool" => x[0].avg_pool(&Pool::new(2).padding(1).count_include_pad(false)),
         "lp_pool" => x[0].lp_pool(3.0, &Pool::new(3).strides(2)),
+        "global_max_pool" => x[0].global_max_pool(Layout::ChannelsFirst),
+        "global_avg_pool" => x[0].global_avg_pool(Layout::ChannelsFirst),
         "resize_linear" => resized(Interpolation::Linear),
         "resize_nearest" => resized(Interpolation::Nearest),
         _ => return None,

@@ -349,6 +349,8 @@ def windows():
     case("square max_pool", lambda a: F.max_pool2d(a, 2, 1).square(), apart(1, 2, 3, 4))
     case("square avg_pool", lambda a: F.avg_pool2d(a, 2, 2, 1, count_include_pad=False).square(), x(1, 1, 4, 4))
     case("lp_pool", lambda a: F.lp_pool1d(a.abs(), 3.0, 3, 2), apart(1, 2, 7) + 0.03)
+    case("square global_max_pool", lambda a: F.adaptive_max_pool2d(a, 1).square(), apart(2, 2, 3, 2))
+    case("square global_avg_pool", lambda a: F.adaptive_avg_pool2d(a, 1).square(), x(2, 2, 3, 2))
     case("square resize_linear", lambda a: F.interpolate(a, size=(5, 2), mode="bilinear").square(), x(1, 1, 3, 4))
     case("square resize_nearest", lambda a: F.interpolate(a, size=(5, 2), mode="nearest").square(), x(1, 1, 3, 4))
 

@@ -11,7 +11,7 @@ mod shape;
 use std::collections::BTreeSet;
 
 use cotangent::build::{CumulativeOptions, TriangularOptions};
-use cotangent::graph::Dims;
+use cotangent::graph::{Dims, parse, verify};
 use cotangent::interp;
 use cotangent::prelude::*;
 use cotangent::prim::{Barrier, Combine, Gather, Map, Op, OpKind, Pad, Reduction, Scatter, Unwindow, Window, Windows};
@@ -241,6 +241,27 @@ fn the_table_covers_every_operation_and_scalar_function() {
     assert!(missing.is_empty(), "no row has {missing:?}");
     let missing: Vec<_> = ScalarFn::ALL.iter().filter(|f| !functions.contains(f)).collect();
     assert!(missing.is_empty(), "no row has {missing:?}");
+}
+
+/// The text of every function with its first derivatives is read back as the same graph, which gives the same bits.
+#[test]
+fn texts_of_the_table_are_read_back() {
+    for row in table() {
+        let g = Builder::new();
+        let x = declare(&g, &row.inputs);
+        let results = with_gradients(&g, &row.f, &x);
+        let names: Vec<String> = (0..results.len()).map(|i| format!("r{i}")).collect();
+        let outputs: Vec<(&str, Tensor<'_>)> = names.iter().map(String::as_str).zip(results).collect();
+        let graph = g.program(&outputs).graph;
+        let text = graph.to_string();
+        let again = parse(&text).unwrap_or_else(|e| panic!("{}: {e}\n{text}", row.name));
+        assert_eq!(again.to_string(), text, "{}", row.name);
+        assert_eq!(verify(&again), Ok(()), "{}", row.name);
+        let run = |graph| interp::run(graph, |_, name| &row.inputs[name[1..].parse::<usize>().unwrap()]).outputs;
+        for (a, b) in run(&graph).iter().zip(&run(&again)) {
+            compare(a, b, Tolerance::EXACT).unwrap_or_else(|e| panic!("{}: {e}", row.name));
+        }
+    }
 }
 
 /// Every function and its first derivatives, on every engine.

@@ -377,6 +377,11 @@ pub fn composites() -> Vec<Row> {
         row("attention", &[x(&[2, 3, 4]), x(&[2, 5, 4]), between(&[2, 5, 4], 0.0, 1.0)], |_, x| {
             (x[0].dot(x[1].t()) * 0.5).softmax(-1).dot(x[2])
         }),
+        // Draws have no derivative; what is made of them has.
+        unary("dropout", &x(&[3, 4]), |x| x.dropout(0.4, x.builder().key(3)).exp()),
+        row("a draw with a mean and a deviation", &[x(&[2, 1]), x(&[3])], |g, x| {
+            (g.key(5).normal(f64([2, 3])) * x[1] + x[0]).sin()
+        }),
         row("a node used many times", &[x(&[3])], |_, x| x[0] * x[0] * x[0] + x[0].exp() * x[0] / (x[0] * x[0] + 1.0)),
     ]
 }
