@@ -170,6 +170,7 @@ pub fn of_sweep() -> Worst {
     for activation in ACTIVATIONS {
         let mut run = compiled(activation, f32([CHUNK]));
         let mut patterns = (0..=u32::MAX).step_by(stride() as usize);
+        let (mut top, mut points) = ((0.0, 0.0f32), 0);
         loop {
             let mut x: Vec<f32> = patterns.by_ref().take(CHUNK).map(f32::from_bits).collect();
             let count = x.len();
@@ -182,11 +183,16 @@ pub fn of_sweep() -> Worst {
             let outputs = run.run(&[("x", &x)]).unwrap();
             let (x, y) = (x.as_slice::<f32>().unwrap(), outputs.first().as_slice::<f32>().unwrap());
             for (&x, &y) in x[..count].iter().zip(y) {
-                let (near, scale) =
-                    ((activation.reference)(x.wide()), (activation.scale)(x.wide(), f32::MIN_POSITIVE.into()));
-                worst.note(activation.name, activation.bound32, error(y, near, 0.0, scale), || format!("{x:e}"));
+                let scale = (activation.scale)(x.wide(), f32::MIN_POSITIVE.into());
+                let e = error(y, (activation.reference)(x.wide()), 0.0, scale);
+                if e > top.0 {
+                    top = (e, x);
+                }
             }
+            points += count;
         }
+        worst.note(activation.name, activation.bound32, top.0, || format!("{:e}", top.1));
+        worst.0.get_mut(activation.name).expect("was just put in").3 = points;
     }
     worst.report("f32, sweep of activations")
 }
