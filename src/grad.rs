@@ -148,6 +148,9 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
             operands_taken: SmallVec::new(),
         };
         let condition = cx.taken.clone().filter(|_| !matches!(op, Op::Map(_)));
+        if let Some(condition) = &condition {
+            condition.shelter(&op, cx.emit, &mut cx.operands, &mut cx.output);
+        }
         let mut parts = op.vjp(&mut cx);
         let mut operands_taken = cx.operands_taken;
         if let Some(condition) = condition {

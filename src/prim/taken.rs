@@ -206,6 +206,22 @@ impl Taken {
         conditions
     }
 
+    /// The operands and the result of `op` as its rule shall see them: if it is about whole matrices, with ones in place of those that do not count. The
+    /// rule multiplies them with each other, and products end the condition: so nothing of a matrix that is hidden is in derivatives of higher orders either.
+    pub(crate) fn shelter(&self, op: &Op, e: &mut dyn Emit, operands: &mut Operands, output: &mut NodeId) {
+        if !matches!(Passage::of(op), Passage::Matrices) {
+            return;
+        }
+        let kept = e.ty(*output).shape.rank() - 2;
+        let condition = any(e, self, kept);
+        for matrices in operands.iter_mut().chain([output]) {
+            let (ty, rank) = (e.ty(*matrices), e.ty(condition).shape.rank());
+            let counts = e.broadcast(condition, ty.shape.clone(), (rank..ty.shape.rank()).collect());
+            let one = e.full(&ty, 1.0);
+            *matrices = e.select(counts, *matrices, one);
+        }
+    }
+
     /// Whether anything counts of several cotangents: a scalar.
     pub(crate) fn anything(e: &mut dyn Emit, of: &[Taken]) -> NodeId {
         let mut all = of.iter();

@@ -233,6 +233,24 @@ fn hidden_behind_operations() -> Vec<Row> {
             &[0.0, 0.0, 0.0, 0.0, -0.25, -0.125, -0.125, -0.0625],
         ),
     ];
+    type Function = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
+    let of_matrices: [Function; 6] = [
+        |m| m.det(),
+        |m| m.slogdet().1,
+        |m| m.logdet(),
+        |m| m.cholesky().sum(),
+        |m| m.solve(m + 1.0).sum(),
+        |m| m.triangular_solve(m + 1.0, Default::default()).sum(),
+    ];
+    for f in of_matrices {
+        rows.push(row(
+            "select(x > 0, inverse(x), 0)",
+            &[0.0; 4],
+            move |x| x.max().gt(0.0).select(f(x.reshape([2, 2])), 0.0),
+            &[0.0],
+            &[0.0; 4],
+        ));
+    }
     // Far behind: steps become nodes.
     rows.push(hidden_row(
         |x| {
@@ -381,4 +399,39 @@ fn gated_units_have_finite_tangents() {
                 .unwrap_or_else(|e| panic!("{options:?} {}: {e}", row.formula));
         }
     }
+}
+
+/// What is hidden stays hidden in forward mode and in second derivatives, forward over reverse and reverse over reverse.
+#[test]
+fn what_is_hidden_stays_so_in_forward_mode_and_second_order() {
+    let mut failures = Vec::new();
+    for options in configurations() {
+        for row in hidden().into_iter().chain(hidden_behind_operations()) {
+            let g = Builder::new();
+            let x = g.input("x", f64([row.at.len()]));
+            let loss = (row.f)(x).sum();
+            let [gradient] = g.grad(loss, [x]);
+            let ones = g.ones(x.ty());
+            let slope = g.jvp(&[loss], &[(x, ones)])[0];
+            let forward = g.hvp(loss, &[(x, ones)])[0];
+            let [reverse] = g.grad(gradient.sum(), [x]);
+            let outputs = [("slope", slope), ("forward", forward), ("reverse", reverse)];
+            let mut run = g.program(&outputs).compile(&options).unwrap();
+            let at = Array::from(row.at.clone());
+            let given: &[(&str, &Array)] = if run.inputs().next().is_some() { &[("x", &at)] } else { &[] };
+            let outputs = run.run(given).unwrap();
+            let expected: f64 = row.expected.1.iter().sum();
+            let (slope, forward, reverse) = (&outputs["slope"], &outputs["forward"], &outputs["reverse"]);
+            let near = |a: f64, b: f64| (a - b).abs() <= 1e-12 * a.abs().max(1.0);
+            let finite = forward.to_f64_vec().iter().zip(reverse.to_f64_vec()).all(|(a, b)| near(*a, b));
+            if !near(slope.get_f64(0), expected) || !finite {
+                let (engine, level) = (options.engine, options.level);
+                failures.push(format!(
+                    "{engine:?} {level:?} {} at {:?}: {slope:?} instead of {expected}, {forward:?} and {reverse:?}",
+                    row.formula, row.at
+                ));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
 }
