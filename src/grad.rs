@@ -216,7 +216,12 @@ fn receive(
 ) {
     let so_far = taken[node.index()].take();
     let is_first = cotangents[node.index()].is_none();
-    taken[node.index()] = if is_first { of_part } else { Taken::or(so_far, of_part) };
+    taken[node.index()] = if is_first {
+        of_part
+    } else {
+        let origin = graph.node(node).origin.with_vjp("sum", node);
+        Taken::or(&mut Appender::new(graph, origin), so_far, of_part)
+    };
     accumulate(graph, cotangents, node, part, "sum");
 }
 

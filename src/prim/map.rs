@@ -49,7 +49,7 @@ impl Primitive for Map {
         let mut parts = self.f.vjp(cx);
         if self.f == ScalarFn::Select {
             let (condition, outer) = (cx.operands[0], &cx.taken);
-            let branch = |holds: bool| Some(Taken::and(outer, condition, holds));
+            let mut branch = |holds: bool| Some(Taken::and(cx.emit, outer, condition, holds));
             cx.operands_taken = [None, branch(true), branch(false)].into_iter().collect();
             return parts;
         }

@@ -107,19 +107,21 @@ impl Taken {
         Taken { any: SmallVec::from_elem(SmallVec::from_elem(literal, 1), 1), depth }
     }
 
-    /// What of `outer` (`None`: everything) is left where the condition is as stated. Conditions beyond a few are left out, which leaves more.
-    pub(super) fn and(outer: &Option<Taken>, condition: NodeId, holds: bool) -> Taken {
+    /// What of `outer` (`None`: everything) is left where the condition is as stated. Many conditions become one node.
+    pub(super) fn and(e: &mut dyn Emit, outer: &Option<Taken>, condition: NodeId, holds: bool) -> Taken {
         let literal = Literal::Node(condition, holds);
-        let everything = || Taken { any: SmallVec::from_elem(SmallVec::new(), 1), depth: 0 };
-        let mut taken = outer.clone().unwrap_or_else(everything);
-        for all in taken.any.iter_mut().filter(|all| all.len() < MOST && !all.contains(&literal)) {
+        let Some(mut taken) = outer.clone() else { return Taken::literal(literal, 0) };
+        if taken.any.iter().any(|all| all.len() >= MOST && !all.contains(&literal)) {
+            taken = Taken::literal(Literal::Node(taken.emit(e), true), 0);
+        }
+        for all in taken.any.iter_mut().filter(|all| !all.contains(&literal)) {
             all.push(literal.clone());
         }
         taken
     }
 
-    /// Where one of two cotangents, which are added, can differ from 0; `None` for everywhere.
-    pub(crate) fn or(a: Option<Taken>, b: Option<Taken>) -> Option<Taken> {
+    /// Where one of two cotangents, which are added, can differ from 0; `None` for everywhere. Many conditions become one node.
+    pub(crate) fn or(e: &mut dyn Emit, a: Option<Taken>, b: Option<Taken>) -> Option<Taken> {
         let (mut a, b) = (a?, b?);
         for all in b.any {
             if !a.any.contains(&all) {
@@ -127,7 +129,7 @@ impl Taken {
             }
         }
         a.depth = a.depth.max(b.depth);
-        (a.any.len() <= MOST).then_some(a)
+        Some(if a.any.len() <= MOST { a } else { Taken::literal(Literal::Node(a.emit(e), true), 0) })
     }
 
     /// The condition as a node.

@@ -251,6 +251,32 @@ fn hidden_behind_operations() -> Vec<Row> {
             &[0.0; 4],
         ));
     }
+    // Several of two inputs: conditions of many paths become one node.
+    rows.push(row(
+        "select(x > 0, f(sqrt(x)), 0)",
+        &[0.0, 0.0, 1.0, 4.0],
+        |x| {
+            let rows = x.reshape([2, 2]);
+            rows.min_over(1).gt(0.0).select((rows.sqrt().softmax(-1) * rows.sqrt()).sum_over(1), 0.0)
+        },
+        &[0.0, (1.0 + 2.0 * 1f64.exp()) / (1.0 + 1f64.exp())],
+        &{
+            let share = 1.0 / (1.0 + 1f64.exp());
+            let slope = share * (1.0 - share);
+            [0.0, 0.0, 0.5 * (share - slope), 0.25 * (1.0 - share + slope)]
+        },
+    ));
+    // Far behind many selections.
+    rows.push(row(
+        "select(x > 0, sqrt(x), 0)",
+        &[0.0, 4.0],
+        |x| {
+            let inner = x.gt(0.0).select(x.sqrt(), 0.0);
+            (5..12).fold(inner, |y, bound| x.lt(f64::from(bound)).select(y, x))
+        },
+        &[0.0, 2.0],
+        &[0.0, 0.25],
+    ));
     // Far behind: steps become nodes.
     rows.push(hidden_row(
         |x| {
