@@ -208,6 +208,39 @@ fn labels_behind_conversions_and_selections_are_checked_too() {
     }
 }
 
+/// The table of `cotangent::build::indexing`: a mask behind the choice comes too late.
+#[test]
+fn labels_are_masked_before_they_choose() {
+    for engine in engines() {
+        let run = |early: bool, labels: [i32; 3]| {
+            let g = Builder::new();
+            let (table, y) = (g.constant([0.5f32, 1.5, 2.5]), g.input("y", i32([3])));
+            let index = if early { y.maximum(0) } else { y };
+            let chosen = y.ge(0).select(table.take(index.cast(DType::I64), 0), 0.0);
+            let mut f = g.program(&[("chosen", chosen)]).compile(&Options::engine(engine)).unwrap();
+            f.run(&[("y", &Array::from(labels))]).map(|outputs| outputs[0].clone())
+        };
+        assert_eq!(run(true, [2, -1, 0]).unwrap(), Array::from([2.5f32, 0.0, 0.5]));
+        for (early, labels, bad) in [(false, [2, -1, 0], -1), (true, [2, -1, 3], 3)] {
+            let error = run(early, labels).unwrap_err();
+            assert!(matches!(error, RunError::Index { value, .. } if value == bad), "{error}");
+        }
+    }
+}
+
+/// Where an index has no elements, nothing is chosen.
+#[test]
+fn an_index_that_is_repeated_no_times_may_hold_anything() {
+    for engine in engines() {
+        let g = Builder::new();
+        let (table, y) = (g.constant([0.5f32, 1.5, 2.5]), g.input("y", i32([1])));
+        let chosen = table.take(y.broadcast_to([0, 1]), 0);
+        let mut f = g.program(&[("chosen", chosen)]).compile(&Options::engine(engine)).unwrap();
+        let outputs = f.run(&[("y", &Array::from([7i32]))]).unwrap();
+        assert_eq!(outputs[0].shape()[..], [0, 1]);
+    }
+}
+
 /// What is not known lets all numbers through.
 #[test]
 fn indices_that_are_computed_are_not_looked_at() {

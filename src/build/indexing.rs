@@ -8,6 +8,7 @@
 //! | | where the index is out of range |
 //! |---|---|
 //! | [`take`](Tensor::take), [`take_along_axis`](Tensor::take_along_axis), [`gather_nd`](Tensor::gather_nd), [`pick`](Tensor::pick), [`embedding`](Tensor::embedding) | the result is NaN, 0 for integers, false for `bool`; nothing gets a gradient |
+//! | one of these, run by an executable, where the index is an input, or is computed from one as told below | the run is refused, also where the result is masked afterwards; `index.maximum(0)` before the choice lets -1 through |
 //! | [`scatter`](Tensor::scatter), [`scatter_along_axis`](Tensor::scatter_along_axis), [`scatter_nd`](Tensor::scatter_nd), [`index_add`](Tensor::index_add) and their shorthands | the update is dropped and its gradient is 0 |
 //! | [`one_hot`](Tensor::one_hot) | all places are 0 |
 //! | [`dynamic_slice`](Tensor::dynamic_slice), [`dynamic_update_slice`](Tensor::dynamic_update_slice) | the start is moved to the nearest that fits |
@@ -15,7 +16,8 @@
 //!
 //! An executable refuses an input that is the index of a choice and holds numbers out of range: these are labels, and mistakes in the data. Between the two
 //! there may be movement, conversions of integers, and selections that put a number in the place of some, as where negative indices count from the end or a
-//! label is ignored. Indices that are computed otherwise are not looked at.
+//! label is ignored. Indices that are computed otherwise are not looked at. What becomes of the result does not count: labels of -1 are refused by
+//! `y.ge(0).select(table.take(y, 0), 0)`, which masks too late, and taken by `y.ge(0).select(table.take(y.maximum(0), 0), 0)`.
 
 use crate::graph::{DType, Dims, OpErrorKind, Shape, TensorType};
 use crate::prim::{Combine, Gather, Iota, Scatter};

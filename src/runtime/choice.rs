@@ -10,6 +10,8 @@
 //! The walk goes from the index back to inputs, through movement, conversions and selections, with the set of numbers that lead into the range. Where it
 //! does not know an operation, all numbers are let through, so a run refuses nothing that is in range.
 
+use std::collections::BTreeMap;
+
 use smallvec::SmallVec;
 
 use crate::graph::{DType, Graph, NodeId, Origin};
@@ -18,6 +20,9 @@ use crate::scalar::ScalarFn;
 
 /// How many nodes are looked at for one selection.
 const BUDGET: usize = 256;
+
+/// How many are for one choice. What lies behind them is let through.
+const WALK: usize = 1 << 14;
 
 /// Numbers that an input may hold for one of the choices that it makes.
 #[derive(Clone, Debug)]
@@ -32,21 +37,36 @@ pub(super) struct Choice {
 /// The inputs whose numbers choose elements of `gather`'s operand, each with what it may hold.
 pub(super) fn choices(graph: &Graph, gather: &Gather, id: NodeId) -> Vec<(NodeId, Choice)> {
     let operands = graph.operands(id);
+    // Without indices nothing is chosen, whatever numbers they were repeated from.
+    if graph.shape(operands[1]).numel() == 0 {
+        return Vec::new();
+    }
     let extent = graph.shape(operands[0])[gather.batch];
-    let mut found = Vec::new();
-    let mut open = vec![(operands[1], Set::range(0, extent as i64 - 1))];
-    while let Some((node, allowed)) = open.pop() {
+    let (mut found, mut steps) = (Vec::new(), 0);
+    // Operands have smaller numbers than their users, so the largest is reached from all of its users when it is looked at.
+    let mut open = BTreeMap::from([(operands[1], Set::range(0, extent as i64 - 1))]);
+    while let Some((node, allowed)) = open.pop_last() {
+        steps += 1;
+        if steps > WALK {
+            break;
+        }
+        let mut restrict = |operand: NodeId, numbers: Set| {
+            let both = open.get(&operand).map(|other| other.and(&numbers));
+            open.insert(operand, both.unwrap_or(numbers));
+        };
         match graph.op(node) {
             Op::Input(_) => {
                 let origin = graph.node(id).origin.clone();
                 found.push((node, Choice { allowed, extent, origin }));
             }
-            op if is_movement(op) => open.push((graph.operands(node)[0], allowed)),
+            op if is_movement(op) => restrict(graph.operands(node)[0], allowed),
             Op::Cast(_) | Op::Map(Map { f: ScalarFn::Select }) => {
-                for leaf in leaves(graph, node) {
-                    let numbers = preimage(graph, node, leaf, &allowed, &mut 0);
+                for leaf in leaves(graph, node, &mut steps) {
+                    let mut own = 0;
+                    let numbers = preimage(graph, node, leaf, &allowed, &mut own);
+                    steps += own;
                     if graph.ty(leaf).dtype.is_int() && !numbers.is_all() {
-                        open.push((leaf, numbers));
+                        restrict(leaf, numbers);
                     }
                 }
             }
@@ -56,19 +76,20 @@ pub(super) fn choices(graph: &Graph, gather: &Gather, id: NodeId) -> Vec<(NodeId
     found
 }
 
-/// True for operations whose result holds all of the operand's elements, and no others.
+/// True for operations whose result, if it has elements, holds all of the operand's, and no others.
 fn is_movement(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_))
 }
 
 /// The nodes whose elements a tree of elementwise operations computes with, each element with those in the same place; none if the tree is large.
-fn leaves(graph: &Graph, root: NodeId) -> Vec<NodeId> {
+fn leaves(graph: &Graph, root: NodeId, steps: &mut usize) -> Vec<NodeId> {
     let (mut seen, mut leaves, mut open) = (Vec::new(), Vec::new(), vec![root]);
     while let Some(node) = open.pop() {
         if seen.contains(&node) || constant(graph, node).is_some() {
             continue;
         }
         seen.push(node);
+        *steps += 1;
         if seen.len() > BUDGET {
             return Vec::new();
         }
@@ -297,7 +318,78 @@ impl Set {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::array::Array;
+    use crate::graph::{Dims, Shape, TensorType};
+    use crate::prim::{Broadcast, Const, Input, Reshape, Transpose};
+
+    /// A graph with the input `x` of this shape.
+    fn with_input(shape: &[usize]) -> (Graph, NodeId) {
+        let mut graph = Graph::default();
+        let x = push(&mut graph, Input { name: "x".into(), ty: TensorType::new(DType::I32, shape) }, &[]);
+        (graph, x)
+    }
+
+    fn push(graph: &mut Graph, op: impl Into<Op>, operands: &[NodeId]) -> NodeId {
+        graph.push(op, operands, Origin::default()).unwrap()
+    }
+
+    /// What is found of an index that chooses among `extent` elements.
+    fn found(mut graph: Graph, index: NodeId, extent: usize) -> Vec<(NodeId, Choice)> {
+        let table = push(&mut graph, Input { name: "t".into(), ty: TensorType::new(DType::F32, [extent]) }, &[]);
+        let gather = Gather::new(0);
+        let id = push(&mut graph, gather.clone(), &[table, index]);
+        choices(&graph, &gather, id)
+    }
+
+    #[test]
+    fn what_is_reached_on_many_paths_is_looked_at_once() {
+        let (mut graph, x) = with_input(&[2, 2]);
+        let filled = |graph: &mut Graph, n: i32| {
+            let scalar = push(graph, Const { value: Arc::new(Array::scalar(n)) }, &[]);
+            let axes = [0, 1].into_iter().collect();
+            push(graph, Broadcast { shape: Shape::from([2, 2]), axes }, &[scalar])
+        };
+        let (seven, large) = (filled(&mut graph, 7), filled(&mut graph, 1000));
+        let mut index = x;
+        for _ in 0..14 {
+            let mut is_seven = || {
+                let permutation: Dims = [1, 0].into_iter().collect();
+                let moved = push(&mut graph, Transpose { permutation }, &[index]);
+                push(&mut graph, Map { f: ScalarFn::Eq }, &[moved, seven])
+            };
+            let (a, b) = (is_seven(), is_seven());
+            let both = push(&mut graph, Map { f: ScalarFn::And }, &[a, b]);
+            index = push(&mut graph, Map { f: ScalarFn::Select }, &[both, seven, large]);
+        }
+        let found = found(graph, index, 10);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].0, &found[0].1.allowed), (x, &Set::range(7, 7)));
+    }
+
+    #[test]
+    fn a_walk_ends_where_it_is_too_long() {
+        for (levels, inputs) in [(100, 1), (WALK, 0)] {
+            let (mut graph, mut index) = with_input(&[4]);
+            for level in 0..levels {
+                let shape = if level % 2 == 0 { Shape::from([2, 2]) } else { Shape::from([4]) };
+                index = push(&mut graph, Reshape { shape }, &[index]);
+            }
+            assert_eq!(found(graph, index, 10).len(), inputs, "{levels} levels");
+        }
+    }
+
+    #[test]
+    fn without_indices_nothing_is_chosen() {
+        for rows in [0, 3] {
+            let (mut graph, x) = with_input(&[1]);
+            let axes = [0].into_iter().collect();
+            let index = push(&mut graph, Broadcast { shape: Shape::from([rows, 1]), axes }, &[x]);
+            assert_eq!(found(graph, index, 2).len(), rows.min(1), "{rows} rows");
+        }
+    }
 
     #[test]
     fn sets_are_what_their_members_say() {

@@ -102,13 +102,21 @@ impl Needs {
         if self.total > machine() {
             return Err(self.exceed(Limit::Machine(machine())));
         }
-        let granted = || Vec::<u8>::new().try_reserve_exact(self.total).is_ok();
-        if self.total >= SMALL && !granted() { Err(self.exceed(Limit::System)) } else { Ok(()) }
+        if self.total >= SMALL && !granted(self.total) { Err(self.exceed(Limit::System)) } else { Ok(()) }
     }
 
     fn exceed(&self, limit: Limit) -> Shortage {
         Shortage { what: self.what.clone(), bytes: self.largest, total: self.total, limit }
     }
+}
+
+/// True if the system gives so many bytes at once. They are given back untouched.
+fn granted(bytes: usize) -> bool {
+    let mut probe = Vec::<u8>::new();
+    let granted = probe.try_reserve_exact(bytes).is_ok();
+    // An allocation that nobody sees may be optimized away.
+    std::hint::black_box(&probe);
+    granted
 }
 
 /// Checks that the bytes of all values of a graph can be numbered, as everything that plans a run of it takes for granted.
@@ -184,15 +192,54 @@ pub(crate) fn named(graph: &Graph, id: NodeId) -> String {
 /// The bytes of memory and swap space that this process may use; where the system does not tell, as many as there are addresses.
 fn machine() -> usize {
     static BYTES: LazyLock<usize> = LazyLock::new(|| {
-        let Ok(info) = std::fs::read_to_string("/proc/meminfo") else { return isize::MAX as usize };
-        let (Some(memory), swap) = (entry(&info, "MemTotal:"), entry(&info, "SwapTotal:").unwrap_or(0)) else {
-            return isize::MAX as usize;
-        };
-        let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-        let limits = groups.iter().filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok());
-        limits.fold(memory, usize::min).saturating_add(swap)
+        let read = |path: &str| std::fs::read_to_string(path).ok();
+        let info = read("/proc/meminfo").unwrap_or_default();
+        usable(&info, &read("/proc/self/cgroup").unwrap_or_default(), read).unwrap_or(isize::MAX as usize)
     });
     *BYTES
+}
+
+/// What the machine has by `/proc/meminfo`, and its control groups leave of that. `read` reads a file.
+fn usable(info: &str, cgroup: &str, read: impl Fn(&str) -> Option<String>) -> Option<usize> {
+    let (mut memory, mut swap) = (entry(info, "MemTotal:")?, entry(info, "SwapTotal:").unwrap_or(0));
+    let mut both = usize::MAX;
+    // A file that holds `max` limits nothing.
+    let limit = |group: &str, file: &str| -> usize {
+        let number = read(&format!("{group}/{file}")).and_then(|text| text.trim().parse().ok());
+        number.unwrap_or(usize::MAX)
+    };
+    for group in groups(cgroup) {
+        memory = memory.min(limit(&group, "memory.max")).min(limit(&group, "memory.limit_in_bytes"));
+        swap = swap.min(limit(&group, "memory.swap.max"));
+        both = both.min(limit(&group, "memory.memsw.limit_in_bytes"));
+    }
+    Some(memory.saturating_add(swap).min(both))
+}
+
+/// The folders of the control groups for memory that `/proc/self/cgroup` tells: of both versions, each group and all that it is inside of.
+///
+/// In a container the group may be told by a path that is not seen there; the outermost is.
+fn groups(cgroup: &str) -> Vec<String> {
+    let mut groups = Vec::new();
+    for line in cgroup.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let roots: &[&str] = match controllers {
+            "" => &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"],
+            list if list.split(',').any(|name| name == "memory") => &["/sys/fs/cgroup/memory"],
+            _ => continue,
+        };
+        let mut path = path.trim_end_matches('/');
+        if path.split('/').any(|part| part == "..") {
+            path = "";
+        }
+        loop {
+            groups.extend(roots.iter().map(|root| format!("{root}{path}")));
+            let Some((around, _)) = path.rsplit_once('/') else { break };
+            path = around;
+        }
+    }
+    groups
 }
 
 /// The bytes of an entry of `/proc/meminfo`, which counts KiB.
@@ -228,6 +275,46 @@ mod tests {
                 .starts_with("`y` : bool[4611686018427387904] takes 4611686018427387904 bytes (4.0 EiB)"),
             "{shortage}"
         );
+    }
+
+    #[test]
+    fn what_no_system_gives_is_not_granted() {
+        assert!(granted(1 << 20));
+        assert!(!granted(isize::MAX as usize));
+    }
+
+    #[test]
+    fn every_control_group_around_limits() {
+        assert_eq!(
+            groups("0::/user/job/\n"),
+            ["/user/job", "/user", ""]
+                .map(|path| ["", "/unified"].map(|root| format!("/sys/fs/cgroup{root}{path}")))
+                .concat()
+        );
+        assert_eq!(
+            groups("5:cpu,cpuacct:/a\n4:hugetlb,memory:/a:b\nnonsense\n1:name=memory:/c\n"),
+            ["/sys/fs/cgroup/memory/a:b", "/sys/fs/cgroup/memory"]
+        );
+        assert_eq!(groups("4:memory:/../host/job"), ["/sys/fs/cgroup/memory"]);
+
+        let info = "MemTotal:  1000 kB\nMemFree: 3 kB\nSwapTotal:  500 kB\n";
+        let with = |cgroup: &str, files: &[(&str, &str)]| {
+            let read = |path: &str| files.iter().find(|file| file.0 == path).map(|file| file.1.to_owned());
+            usable(info, cgroup, read)
+        };
+        let (own, outer) = ("/sys/fs/cgroup/user/job", "/sys/fs/cgroup/user");
+        let file = |group: &str, name: &str| format!("{group}/{name}");
+        let (max, outer_max, swap) = (file(own, "memory.max"), file(outer, "memory.max"), file(own, "memory.swap.max"));
+        let cgroup = "0::/user/job\n";
+        assert_eq!(with(cgroup, &[]), Some(1500 << 10));
+        assert_eq!(with("", &[(&max, "4096\n")]), Some(1500 << 10));
+        assert_eq!(with(cgroup, &[(&max, "max\n"), (&swap, "max\n")]), Some(1500 << 10));
+        assert_eq!(with(cgroup, &[(&max, "4096\n")]), Some(4096 + (500 << 10)));
+        assert_eq!(with(cgroup, &[(&max, "max\n"), (&outer_max, "8192\n"), (&swap, "0\n")]), Some(8192));
+        let (limit, both) =
+            ("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes");
+        assert_eq!(with("4:memory:/a\n", &[(limit, "4096"), (both, "6000")]), Some(6000));
+        assert_eq!(usable("", cgroup, |_| None), None);
     }
 
     #[test]
