@@ -136,6 +136,74 @@ fn what_is_no_checkpoint_is_told() {
     assert_eq!(error, "not a checkpoint of a trainer: it has no entry `cotangent.checkpoint`");
 }
 
+/// Numbers in a checkpoint's file that no run wrote are errors of the restore, not of the steps after it.
+#[test]
+fn a_position_that_no_run_is_at_is_told() {
+    use cotangent::io::safetensors;
+    use std::ops::ControlFlow;
+    fn counted<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+        let (x, y) = (task.input("x"), task.input("y"));
+        let logits = Linear::new(&task.at("fc"), 2, 3).forward(x, task.context());
+        task.confusion(logits, y);
+        logits.cross_entropy(y).mean()
+    }
+    let y = Array::from((0..23).map(|i| i % 3).collect::<Vec<i32>>());
+    let x = data().column("x").unwrap().clone();
+    let examples = || cotangent::data::Examples::new([("x", x.clone()), ("y", y.clone())]).unwrap();
+    let trainer = || Trainer::new(counted, adam).batch(5).epochs(2);
+    let folder = Folder::new("no-position");
+    let (ended, middle) = (folder.0.join("ended.safetensors"), folder.0.join("middle.safetensors"));
+    trainer().epochs(1).save_to(&ended).fit(examples()).unwrap();
+    trainer().save_every(1, &middle).on_step(|_| ControlFlow::Break(())).fit(examples()).unwrap();
+
+    type Texts = [(&'static str, &'static str)];
+    // The file with other entries and, if there are such, other counts; what is made of it.
+    let changed = |from: &std::path::Path, texts: &Texts, counts: Option<Array>| {
+        let bytes = std::fs::read(from).unwrap();
+        let (mut arrays, mut entries) = (safetensors::parse(&bytes).unwrap(), safetensors::metadata(&bytes).unwrap());
+        entries.extend(texts.iter().map(|(key, text)| (key.to_string(), text.to_string())));
+        if let Some(counts) = counts {
+            entries.insert("sum.counts.confusion".to_owned(), "counts".to_owned());
+            arrays.insert("counts".to_owned(), counts);
+        }
+        let bytes = safetensors::to_bytes(arrays.iter().map(|(n, a)| (&**n, a)), &entries).unwrap();
+        let path = folder.0.join("changed.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        let mut trainer = trainer();
+        trainer.restore(&Checkpoint::read(&path)?)?;
+        trainer.fit(examples())
+    };
+    assert!(changed(&ended, &[], None).is_ok());
+    assert!(changed(&middle, &[], None).is_ok());
+
+    let sums = "not a checkpoint of a trainer: it is before the first batch of an epoch, and holds sums over batches";
+    let cases: [(&std::path::Path, &Texts, Option<Array>, &str); 8] = [
+        (&ended, &[], Some(Array::from([[1.0f64, 2.0]])), sums),
+        (&ended, &[], Some(Array::from([1i32])), sums),
+        (&ended, &[("sum.value.loss", "3ff0000000000000")], None, sums),
+        (&ended, &[("sum.examples", "3ff0000000000000")], None, sums),
+        (
+            &middle,
+            &[],
+            Some(Array::from([1i32])),
+            "not a checkpoint of a trainer: the counts of `confusion` are i32[1], not f64",
+        ),
+        (&middle, &[("batch", "6")], None, "not a checkpoint of a trainer: it is after batch 6 of an epoch of 5"),
+        (&middle, &[("batch_size", "0")], None, "not a checkpoint of a trainer: it is after batch 1 of an epoch of 0"),
+        (
+            &ended,
+            &[("step", "18446744073709551615")],
+            None,
+            "not a checkpoint of a trainer: it has made as many steps as can be counted",
+        ),
+    ];
+    for (from, texts, counts, told) in cases {
+        assert_eq!(changed(from, texts, counts).unwrap_err().to_string(), told, "{texts:?}");
+    }
+    let shape = changed(&middle, &[], Some(Array::from([[1.0f64, 2.0]]))).unwrap_err().to_string();
+    assert!(shape.contains("confusion f64[1, 2]") && shape.contains("confusion f64[3, 3]"), "{shape}");
+}
+
 #[test]
 fn a_state_dict_of_pytorch_loads_by_name() {
     use cotangent::nn::{BatchNorm, Context, Conv, Path, Sequential, load_state_dict};

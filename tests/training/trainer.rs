@@ -416,6 +416,50 @@ fn the_rest_of_an_epoch_has_the_same_measures() {
     );
 }
 
+/// What is restored and not yet compared with a model is what a checkpoint holds, whatever was compiled before.
+#[test]
+fn a_checkpoint_after_a_restore_is_the_one_restored() {
+    let points = |wide: bool| {
+        let x: Vec<f32> = (0..20).map(|i| i as f32 / 10.0).collect();
+        let y = x.iter().map(|x| 3.0 * x).collect();
+        let shape = if wide { vec![20, 1, 1] } else { vec![20, 1] };
+        Examples::new([("x", Array::new(&shape[..], x).unwrap()), ("y", Array::new(&shape[..], y).unwrap())]).unwrap()
+    };
+    let trainer = || Trainer::new(slope, adam).batch(5).epochs(1);
+    let mut wide = trainer().seed(3);
+    wide.fit(points(true)).unwrap();
+    let saved = wide.checkpoint();
+    let mut other = trainer().seed(4).epochs(2);
+    other.fit(points(false)).unwrap();
+    assert_ne!(other.checkpoint(), saved);
+    other.restore(&saved).unwrap();
+    assert_eq!(other.checkpoint(), saved);
+    other.evaluate(points(true)).unwrap();
+    assert_eq!(other.checkpoint(), saved);
+}
+
+fn slope<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+    let (x, y) = (task.input("x"), task.input("y"));
+    let w = Linear::new(&task.at("w"), 1, 1);
+    (w.forward(x.flatten(1..), task.context()) - y.flatten(1..)).square().mean()
+}
+
+#[test]
+fn an_epoch_of_other_batches_does_not_go_on() {
+    let trainer = || Trainer::new(net, adam).batch(50).epochs(1);
+    let mut whole = trainer().whole_batches().on_step(|_| ControlFlow::Break(()));
+    whole.fit(digits()).unwrap();
+    let mut other = trainer();
+    other.restore(&whole.checkpoint()).unwrap();
+    assert_eq!(
+        other.fit(digits()).unwrap_err().to_string(),
+        "the run stopped in the middle of an epoch with batches per epoch: 4, this one has 5: it cannot go on exactly"
+    );
+    let mut same = trainer().whole_batches();
+    same.restore(&whole.checkpoint()).unwrap();
+    assert_eq!(same.fit(digits()).unwrap().epochs.len(), 1);
+}
+
 #[test]
 #[should_panic(expected = "Task::input: the data has no column `features`; there are: x, y")]
 fn a_column_that_there_is_not_is_told() {

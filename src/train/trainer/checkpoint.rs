@@ -41,6 +41,19 @@ pub(super) struct Course {
     pub(super) batch: usize,
     /// `None` if batches come in order.
     pub(super) seed: Option<u64>,
+    /// A smaller last batch is left out.
+    pub(super) whole_batches: bool,
+}
+
+impl Course {
+    /// Batches of an epoch, 0 if batches have no examples.
+    pub(super) fn batches(&self) -> usize {
+        match self.whole_batches && self.examples >= self.batch {
+            _ if self.batch == 0 => 0,
+            true => self.examples / self.batch,
+            false => self.examples.div_ceil(self.batch),
+        }
+    }
 }
 
 const FORMAT: &str = "cotangent.checkpoint";
@@ -142,6 +155,9 @@ impl Checkpoint {
         if let Some(seed) = course.seed {
             self.put("seed", seed);
         }
+        if course.whole_batches {
+            self.put("whole_batches", true);
+        }
     }
 
     pub(super) fn position(&self) -> Result<(Position, Course), TrainError> {
@@ -149,7 +165,21 @@ impl Checkpoint {
         let position =
             Position { epoch: self.parsed("epoch")?, batch: self.parsed("batch")?, step: self.parsed("step")?, sums };
         let seed = if self.texts.contains_key("seed") { Some(self.parsed("seed")?) } else { None };
-        Ok((position, Course { examples: self.parsed("examples")?, batch: self.parsed("batch_size")?, seed }))
+        let whole_batches = self.texts.contains_key("whole_batches") && self.parsed("whole_batches")?;
+        let course =
+            Course { examples: self.parsed("examples")?, batch: self.parsed("batch_size")?, seed, whole_batches };
+        if position.batch > course.batches() {
+            let (batch, batches) = (position.batch, course.batches());
+            return Err(TrainError::Checkpoint(format!("it is after batch {batch} of an epoch of {batches}")));
+        }
+        if position.batch == 0 && position.sums != Sums::default() {
+            let what = "it is before the first batch of an epoch, and holds sums over batches";
+            return Err(TrainError::Checkpoint(what.to_owned()));
+        }
+        if let Some((measure, counts)) = self.counts.iter().find(|(_, counts)| counts.dtype() != DType::F64) {
+            return Err(TrainError::Checkpoint(format!("the counts of `{measure}` are {}, not f64", counts.ty())));
+        }
+        Ok((position, course))
     }
 
     pub(super) fn put_types(&mut self, types: &[(String, TensorType)]) {

@@ -380,6 +380,8 @@ where
     /// One step, and what observers say to it.
     fn step_with(&mut self, batch: &Batch, batches: usize) -> Result<ControlFlow<()>, TrainError> {
         self.prepare_step(batch.len())?;
+        let most = || TrainError::Checkpoint("it has made as many steps as can be counted".to_owned());
+        let next = self.position.step.checked_add(1).ok_or_else(most)?;
         let step = self.steps.get_mut(&batch.len()).expect("it is prepared");
         let inputs = inputs_of(step, batch);
         let outputs = step.run(&inputs)?;
@@ -388,7 +390,7 @@ where
         let Position { epoch, batch: number, step: taken, .. } = self.position;
         self.position.sums.add(batch.len(), &self.step_folds, result);
         self.position.batch += 1;
-        self.position.step += 1;
+        self.position.step = next;
         if !loss.is_finite() {
             return Err(TrainError::Diverged { epoch, batch: number, loss });
         }
@@ -468,7 +470,9 @@ where
     /// The state of the run: parameters, the optimizer's state, random keys, and the position in the data. A run that is restored from it goes on exactly
     /// as this one does, to the bit.
     pub fn checkpoint(&self) -> Checkpoint {
-        let names = self.params.names();
+        // Until all of a restored checkpoint is taken, parameters that have not got their values hold those of another run.
+        let mut names = self.params.names();
+        names.retain(|name| self.pending.is_empty() || self.taken.contains(&**name));
         let arrays = names.iter().filter_map(|name| Some((name.to_string(), self.params.get(name).ok()?)));
         let mut checkpoint = Checkpoint::new(self.pending.clone().into_iter().chain(arrays).collect());
         checkpoint.put_position(&self.position, self.restored.as_ref().unwrap_or(&self.course));
@@ -533,7 +537,12 @@ where
 
     /// Compares the middle of an epoch, where a run stopped or was restored, with the run that is to begin there.
     fn take_course(&mut self, train: &Examples) -> Result<(), TrainError> {
-        let course = Course { examples: train.len(), batch: self.batch, seed: self.shuffle.then_some(self.seed) };
+        let course = Course {
+            examples: train.len(),
+            batch: self.batch,
+            seed: self.shuffle.then_some(self.seed),
+            whole_batches: self.whole_batches,
+        };
         if self.position.batch > 0 {
             let stopped = self.restored.as_ref().unwrap_or(&self.course);
             let differs = |what, saved: String, given: String| Err(TrainError::Position { what, saved, given });
@@ -552,6 +561,9 @@ where
             }
             if stopped.batch != course.batch {
                 return differs("batches of", stopped.batch.to_string(), course.batch.to_string());
+            }
+            if stopped.batches() != course.batches() {
+                return differs("batches per epoch:", stopped.batches().to_string(), course.batches().to_string());
             }
             if stopped.seed != course.seed {
                 return differs("the seed", order(stopped.seed), order(course.seed));
