@@ -213,4 +213,41 @@ fn an_input_whose_value_decides_shapes_is_missing_rather_than_not_supported() {
     let info = folder.cotangent("info model.onnx").succeeds().out();
     assert!(info.contains("not known: shapes that depend on the value of `target` are not known"), "{info}");
     folder.cotangent("run model.onnx --input x=x.npy --input target=target.npy").succeeds();
+
+    // Of several inputs without an array, those on which the value does not depend are not told to decide.
+    let graph = [
+        (1, node("Reshape", &["x", "target"], "y")),
+        (2, b"deciding".to_vec()),
+        (11, declared("x", 1, 4)),
+        (11, declared("target", 7, 1)),
+        (11, declared("other", 7, 1)),
+        (12, declared("y", 1, 4)),
+    ];
+    folder.write("others.onnx", model(&graph));
+    let info = folder.cotangent("info others.onnx").succeeds().out();
+    assert!(info.contains("not known: shapes that depend on the value of `target` are not known"), "{info}");
+}
+
+/// A value that stays unknown whatever else is given is not supported, also if inputs are missing on which it does not depend.
+#[test]
+fn a_value_that_no_array_makes_known_is_not_supported() {
+    let folder = Folder::new("onnx_never_known");
+    // The number of elements that are not 0 of a product too large to be made at import.
+    let large = |name: &str| {
+        let shape = message(&[(1, number(1, 1)), (1, [vec![1 << 3], vec![0x81, 0x80, 0x40]].concat())]);
+        let tensor = [number(1, 7), message(&[(2, shape)])].concat();
+        message(&[(1, name.into()), (2, message(&[(1, tensor)]))])
+    };
+    let graph = [
+        (1, node("NonZero", &["wide"], "y")),
+        (2, b"never".to_vec()),
+        (11, large("wide")),
+        (11, declared("missing", 7, 1)),
+        (12, declared("y", 7, 1)),
+    ];
+    folder.write("model.onnx", model(&graph));
+    let told = "operand 0, `wide`, is not known before the program runs";
+    folder.cotangent("run model.onnx").fails(3, &[told]);
+    let info = folder.cotangent("info model.onnx").succeeds().out();
+    assert!(info.contains(told), "{info}");
 }

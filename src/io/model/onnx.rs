@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::build::Program;
 use crate::graph::{DType, Name, Origin, Shape};
-use crate::io::onnx::{self, Bindings, Dim, ImportError};
+use crate::io::onnx::{self, Bindings, Dim, ImportError, Reason};
 use crate::prim::{Param, ParamKind};
 
 use super::describe::compiled_memory;
@@ -102,18 +102,15 @@ fn opened(source: &onnx::Model, known: &Known, error: LoadError) -> LoadError {
             let inputs = missing.iter().map(typed).collect();
             LoadError::Open { file, inputs, open: open_extents(&missing, source, known) }
         }
-        ImportError::Unsupported(list) if list.iter().all(onnx::Unsupported::is_unknown_value) => {
-            let missing: Vec<_> =
-                source.inputs().into_iter().filter(|input| !known.arrays.contains_key(&input.name)).collect();
-            let is_int = |input: &&onnx::Declared| input.element.and_then(|e| e.dtype()).is_some_and(DType::is_int);
-            // Values that decide shapes are integers as a rule.
-            let ints: Vec<_> = missing.iter().filter(is_int).map(|input| input.name.clone()).collect();
-            let deciding = if ints.is_empty() { missing.iter().map(|i| i.name.clone()).collect() } else { ints };
-            if missing.is_empty() {
-                return LoadError::Import { file, error };
-            }
-            let open = OpenExtents { values: deciding, ..OpenExtents::default() };
-            LoadError::Open { file, inputs: missing.iter().map(typed).collect(), open }
+        ImportError::Unsupported(list) if list.iter().all(|item| item.reason != Reason::Never) => {
+            let decides = |name: &String| {
+                list.iter().any(|item| matches!(&item.reason, Reason::Unbound(inputs) if inputs.contains(name)))
+            };
+            let inputs = source.inputs();
+            let missing = inputs.iter().filter(|input| !known.arrays.contains_key(&input.name));
+            let values = inputs.iter().map(|input| input.name.clone()).filter(decides).collect();
+            let open = OpenExtents { values, ..OpenExtents::default() };
+            LoadError::Open { file, inputs: missing.map(typed).collect(), open }
         }
         ImportError::Symbol { symbol, .. } if known.dims.contains_key(symbol) => LoadError::Extents { file, error },
         _ => LoadError::Import { file, error },
@@ -125,7 +122,7 @@ fn unsupported_anyway(source: &onnx::Model, known: &Known, open: &OpenExtents) -
     let bindings = open.symbols.iter().fold(bindings(source, known), |bindings, symbol| bindings.dim(symbol, 2));
     match source.import(&bindings) {
         Err(ImportError::Unsupported(list)) => {
-            list.iter().filter(|u| !u.is_unknown_value()).map(|u| u.to_string()).collect()
+            list.iter().filter(|u| u.reason == Reason::Never).map(|u| u.to_string()).collect()
         }
         _ => Vec::new(),
     }

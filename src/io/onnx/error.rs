@@ -48,16 +48,17 @@ pub struct Unsupported {
     pub operator: String,
     /// What of it is not supported.
     pub what: String,
+    /// What would help.
+    pub reason: Reason,
 }
 
-/// How what is not supported ends where a value has to be known.
-pub(super) const UNKNOWN_VALUE: &str = "not known before the program runs";
-
-impl Unsupported {
-    /// True if it is a value that has to be known when the model is imported, and may be if more inputs are bound to values.
-    pub fn is_unknown_value(&self) -> bool {
-        self.what.ends_with(UNKNOWN_VALUE)
-    }
+/// Why something is not supported.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It is not supported, whatever inputs are bound to.
+    Never,
+    /// A value has to be known when the model is imported. It depends on these inputs, at least one, that are bound to no value.
+    Unbound(Vec<String>),
 }
 
 impl fmt::Display for Unsupported {
@@ -151,7 +152,7 @@ impl fmt::Display for Lines<'_> {
 #[derive(Debug)]
 pub(super) enum Fault {
     /// It is not supported.
-    Unsupported(String),
+    Unsupported(String, Reason),
     /// It is malformed.
     Invalid(String),
     /// An operand is the result of a node that failed, which has been told.
@@ -179,5 +180,5 @@ pub(super) fn invalid<T>(what: impl Into<String>) -> Result<T, Fault> {
 
 /// A node that is not supported.
 pub(super) fn unsupported<T>(what: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Unsupported(what.into()))
+    Err(Fault::Unsupported(what.into(), Reason::Never))
 }

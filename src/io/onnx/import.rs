@@ -20,8 +20,8 @@ use crate::build::{Builder, Init, Program, Tensor};
 use crate::graph::NodeId;
 
 use super::bindings::Bindings;
-use super::error::{Fault, ImportError, Unsupported, invalid, unsupported};
-use super::known::Known;
+use super::error::{Fault, ImportError, Reason, Unsupported, invalid, unsupported};
+use super::known::{self, Known};
 use super::model::{Model, domain, operator_name};
 use super::node::{Node, Results, Value};
 use super::ops;
@@ -319,8 +319,8 @@ impl<'n, 'g> Importer<'n, 'g> {
         let failed = || std::iter::repeat_n(Value::Failed, proto.output.len()).collect();
         let values: Vec<Value<'g>> = match results {
             Ok(values) => values,
-            Err(Fault::Unsupported(what)) => {
-                self.fault(node_name(proto), &operator_name(proto), what);
+            Err(Fault::Unsupported(what, reason)) => {
+                self.note(node_name(proto), &operator_name(proto), what, reason);
                 failed()
             }
             Err(Fault::Follows) => failed(),
@@ -551,8 +551,22 @@ impl<'n, 'g> Importer<'n, 'g> {
         }
     }
 
+    /// The inputs without a value that a tensor depends on, if it can be evaluated where they have one.
+    pub fn unbound(&self, tensor: Tensor<'g>) -> Vec<String> {
+        let mut names = known::leaves(tensor).unwrap_or_default();
+        names.retain(|name| !self.leaves.borrow().contains_key(name));
+        // In the bodies of loops there are inputs that are none of the model.
+        let inputs: HashSet<String> = self.model.inputs().into_iter().map(|input| input.name).collect();
+        names.retain(|name| self.g.frame() == tensor.key().0 && inputs.contains(name));
+        names
+    }
+
     fn fault(&self, node: &str, operator: &str, what: String) {
-        let fault = Unsupported { node: node.to_owned(), operator: operator.to_owned(), what };
+        self.note(node, operator, what, Reason::Never);
+    }
+
+    fn note(&self, node: &str, operator: &str, what: String, reason: Reason) {
+        let fault = Unsupported { node: node.to_owned(), operator: operator.to_owned(), what, reason };
         let mut faults = self.faults.borrow_mut();
         if faults.len() < 1000 && !faults.contains(&fault) {
             faults.push(fault);

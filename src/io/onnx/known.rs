@@ -23,6 +23,28 @@ const LARGEST: usize = 1 << 20;
 /// The most elements of all values together, and the most multiplications of a product.
 const ALL: usize = 1 << 24;
 
+/// True for what is evaluated where the operands are known.
+fn is_possible(graph: &Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    !matches!(&node.op, Op::Loop(_) | Op::Custom(_)) && node.ty.shape.numel() <= LARGEST
+}
+
+/// The names of the inputs and parameters that a tensor depends on; none if it also depends on what is never evaluated.
+pub(super) fn leaves(tensor: Tensor<'_>) -> Option<Vec<String>> {
+    tensor.in_graph(|graph| {
+        let (mut seen, mut stack) = (BTreeSet::new(), vec![tensor.id()]);
+        while let Some(id) = stack.pop() {
+            if !is_possible(graph, id) {
+                return None;
+            }
+            if seen.insert(id) {
+                stack.extend(graph.operands(id));
+            }
+        }
+        Some(seen.into_iter().filter_map(|id| graph.op(id).leaf_name().map(|name| name.to_string())).collect())
+    })
+}
+
 /// What has been evaluated.
 #[derive(Default)]
 pub(super) struct Known {
@@ -55,13 +77,7 @@ impl Known {
                 Some(None) => return self.unknown(frame, of),
                 None => {}
             }
-            let node = graph.node(id);
-            let possible = match &node.op {
-                Op::Input(_) | Op::Param(_) => true,
-                Op::Loop(_) | Op::Custom(_) => false,
-                _ => true,
-            };
-            if !possible || node.ty.shape.numel() > LARGEST {
+            if !is_possible(graph, id) {
                 self.unknown(frame, id);
                 return self.unknown(frame, of);
             }

@@ -31,7 +31,7 @@ mod tensor;
 
 pub use bindings::Bindings;
 pub use dtype::OnnxType;
-pub use error::{ImportError, ModelError, Unsupported};
+pub use error::{ImportError, ModelError, Reason, Unsupported};
 pub use export::{EXPORTED, ExportError};
 pub use import::Imported;
 pub use model::{Declared, Dim, Model};

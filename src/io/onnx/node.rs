@@ -10,7 +10,7 @@ use crate::graph::{DType, Dims, TensorType};
 
 use super::checked::Made;
 use super::dtype::OnnxType;
-use super::error::{Fault, UNKNOWN_VALUE, invalid, unsupported};
+use super::error::{Fault, Reason, invalid, unsupported};
 use super::import::{Importer, Scope};
 use super::proto::{self, kind};
 use super::tensor::{TensorFault, to_array};
@@ -122,9 +122,16 @@ impl<'n, 'g> Node<'n, 'g> {
             Some(array) => Ok(array),
             None => {
                 let name = self.proto.input.get(i).map_or("", |name| name);
-                unsupported(format!("operand {i}, `{name}`, is {UNKNOWN_VALUE}"))
+                Err(self.unknown(tensor, &format!("operand {i}, `{name}`,")))
             }
         }
+    }
+
+    /// That a tensor, which `what` says, has a value that has to be known and is not.
+    pub fn unknown(&self, tensor: Tensor<'g>, what: &str) -> Fault {
+        let inputs = self.importer.unbound(tensor);
+        let reason = if inputs.is_empty() { Reason::Never } else { Reason::Unbound(inputs) };
+        Fault::Unsupported(format!("{what} is not known before the program runs"), reason)
     }
 
     /// The integers of operand `i`, which must be known.
@@ -223,7 +230,7 @@ impl<'n, 'g> Node<'n, 'g> {
         let Some(tensor) = &attribute.t else { return invalid(format!("attribute `{name}` has no tensor")) };
         let array = to_array(tensor, &self.importer.model.external, &mut self.importer.budget.borrow_mut());
         array.map(Some).map_err(|fault| match fault {
-            TensorFault::ElementType(code) => Fault::Unsupported(format!("element type {code}")),
+            TensorFault::ElementType(code) => Fault::Unsupported(format!("element type {code}"), Reason::Never),
             fault => Fault::Invalid(fault.into_error(name).to_string()),
         })
     }

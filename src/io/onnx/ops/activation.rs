@@ -4,7 +4,7 @@ use crate::build::Tensor;
 use crate::scalar::ScalarFn;
 
 use super::super::checked::{Checked, Made, joined};
-use super::super::error::{Fault, invalid};
+use super::super::error::{invalid, unsupported};
 use super::super::node::{Node, Results, one};
 use super::{Operator, op};
 
@@ -101,7 +101,7 @@ fn shrink<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let x = node.input(0)?;
     let (bias, lambd) = (node.float("bias", 0.0)?, node.float("lambd", 0.5)?);
     if !x.dtype().is_float() && (bias.fract() != 0.0 || lambd.fract() != 0.0) {
-        return Err(Fault::Unsupported("fractions for integers".to_owned()));
+        return unsupported("fractions for integers");
     }
     let (low, high) = (x.with(ScalarFn::Add, bias)?, x.with(ScalarFn::Sub, bias)?);
     let beyond = x.with(ScalarFn::Gt, lambd)?.choose(high, x.number(0.0))?;

@@ -13,7 +13,7 @@ use crate::prim::MAX_DEPTH;
 use crate::scalar::ScalarFn;
 
 use super::super::checked::{Checked, Made, concat};
-use super::super::error::{Fault, invalid, unsupported};
+use super::super::error::{Fault, Reason, invalid, unsupported};
 use super::super::node::{Node, Results, Value, axis_of, count_of};
 use super::super::proto;
 use super::shape::places;
@@ -111,7 +111,10 @@ fn both_branches<'g>(
             }
             let error = match branch(otherwise) {
                 Ok(list) if types(&list) == *expected.borrow() => return list,
-                Ok(_) => Fault::Unsupported("branches of different types, of which the input chooses".to_owned()),
+                Ok(_) => Fault::Unsupported(
+                    "branches of different types, of which the input chooses".to_owned(),
+                    Reason::Never,
+                ),
                 Err(error) => error,
             };
             *fault.borrow_mut() = Some(error);

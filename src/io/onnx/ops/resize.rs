@@ -374,7 +374,7 @@ fn pad_constant<'g>(node: &Node<'_, 'g>, x: Tensor<'g>, widths: &[(isize, isize)
     let fill = match &known {
         Some(array) if array.get_f64(0).fract() == 0.0 || x.dtype().is_float() => array.get_f64(0),
         Some(_) => 0.0,
-        None => return unsupported("a padding value that is not known before the program runs"),
+        None => return Err(node.unknown(value, "a padding value")),
     };
     let mut y = x;
     let mut around: Vec<(usize, usize)> = Vec::new();
