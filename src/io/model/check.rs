@@ -8,7 +8,7 @@
 //! | `gradient by NAME` | differentiation with central differences along a random direction, in double precision where the graph can be so computed |
 //!
 //! A check is skipped where these arrays give nothing to compare: where all outputs are NaN, or for a gradient where the loss does not depend on the name, is not
-//! a finite number, or has the gradient 0 in all entries.
+//! a finite number, has the gradient 0 in all entries, or is so large or bends so much that its differences do not tell a right gradient from a wrong one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::array::{Array, ArrayView};
 use crate::build::Program;
 use crate::compile::{Engine, Options};
-use crate::graph::{DType, Graph, Name, NodeId, OpError, TensorType};
+use crate::graph::{DType, Graph, Name, NodeId, TensorType};
 use crate::interp;
 use crate::opt::{Level, OptOptions, optimize};
 use crate::plan::{self, Plan};
@@ -240,8 +240,8 @@ fn gradients(
     values.extend(arrays.iter().map(|(name, array)| (Name::from(&**name), array.clone())));
     let source = model.program.graph.without_results();
     let (mut graph, double) = match in_double(&source) {
-        Ok(graph) => (graph, true),
-        Err(_) => (source, false),
+        Some(graph) => (graph, true),
+        None => (source, false),
     };
     if double {
         values.values_mut().filter(|v| v.dtype() == DType::F32).for_each(|v| *v = doubled(v));
@@ -286,9 +286,15 @@ fn gradients(
             *value = shifted(value, &direction, t);
             evaluate(loss_node, &moved)[0]
         };
-        let differences = steps.map(|h| (h, (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h)));
-        let finite = differences.into_iter().filter(|(_, difference)| difference.is_finite());
-        let Some((h, best)) = finite.min_by(|(_, a), (_, b)| (a - along).abs().total_cmp(&(b - along).abs())) else {
+        let differences = steps.map(|h| {
+            let (near, far) = ((at(h) - at(-h)) / (2.0 * h), (at(2.0 * h) - at(-2.0 * h)) / (4.0 * h));
+            let best = (4.0 * near - far) / 3.0;
+            // Rounding of the loss alone makes differences of the first size; the second bounds what higher derivatives make.
+            (best, 16.0 * rounding * value.abs() / h, (best - near).abs())
+        });
+        let finite = differences.into_iter().filter(|(difference, ..)| difference.is_finite());
+        // The length is chosen by what is known without the gradient: the nearest difference would be near to wrong ones too.
+        let Some((best, noise, bend)) = finite.min_by(|a, b| (a.1 + a.2).total_cmp(&(b.1 + b.2))) else {
             found(
                 Verdict::Skip,
                 "the loss is no number beside these arrays: give others, around which it is one".to_owned(),
@@ -296,9 +302,8 @@ fn gradients(
             continue;
         };
         let distance = (best - along).abs();
-        // Rounding of the loss alone makes differences of this size.
-        let noise = 16.0 * rounding * value.abs() / h;
-        let agrees = distance <= allowed * along.abs().max(norm) + noise;
+        let size = along.abs().max(norm);
+        let agrees = distance <= allowed * size + noise;
         let nonzero = gradient.iter().filter(|&&g| g != 0.0).count();
         if agrees && nonzero == 0 {
             let entries = match gradient.len() {
@@ -308,6 +313,20 @@ fn gradients(
             found(
                 Verdict::Skip,
                 format!("{entries}, and so are central differences: give arrays for which some are not"),
+            );
+            continue;
+        }
+        let hidden = match (noise > allowed * size.max(best.abs()), agrees) {
+            (true, _) => Some("rounding of the loss hides it"),
+            (false, false) if distance <= allowed * size + noise + bend => Some("the loss bends too much to tell it"),
+            _ => None,
+        };
+        if let Some(why) = hidden {
+            found(
+                Verdict::Skip,
+                format!(
+                    "{why}: {along:e} along a random direction, {best:e} by central differences {precision}, loss {value:e}"
+                ),
             );
             continue;
         }
@@ -346,11 +365,9 @@ fn doubled(array: &Array) -> Array {
     Array::new(array.shape(), array.to_f64_vec()).expect("as many elements as before")
 }
 
-/// The same graph with `f64` in the place of `f32`; nodes keep their numbers.
-///
-/// # Errors
-/// At the first operation that is not for `f64`, such as one on the bits of `f32`, or a rule of a program's own.
-fn in_double(graph: &Graph) -> Result<Graph, OpError> {
+/// The same graph with `f64` in the place of `f32`; nodes keep their numbers. None if there is an operation that is not for `f64`, such as a rule of a program's
+/// own, which is written in the types that it has.
+fn in_double(graph: &Graph) -> Option<Graph> {
     let wide = |ty: &TensorType| if ty.dtype == DType::F32 { ty.with_dtype(DType::F64) } else { ty.clone() };
     let mut double = Graph::default();
     for id in graph.ids() {
@@ -362,17 +379,17 @@ fn in_double(graph: &Graph) -> Result<Graph, OpError> {
             Op::Iota(i) => Iota { ty: wide(&i.ty), ..i.clone() }.into(),
             Op::Cast(c) if c.dtype == DType::F32 => Cast { dtype: DType::F64 }.into(),
             Op::Loop(l) => {
-                let body = Body::new(&in_double(l.spec.body.graph())?);
-                let body = body.map_err(|kind| OpError::new("loop", &[], kind))?;
+                let body = Body::new(&in_double(l.spec.body.graph())?).ok()?;
                 let spec = LoopSpec { body: Arc::new(body), ..LoopSpec::clone(&l.spec) };
                 Op::from(Loop { spec: Arc::new(spec), ..l.clone() })
             }
+            Op::Custom(_) => return None,
             op => op.clone(),
         };
-        double.push(op, &graph.operands(id), node.origin.clone())?;
+        double.push(op, &graph.operands(id), node.origin.clone()).ok()?;
     }
     for update in graph.updates() {
         double.add_update(update.param, update.value).expect("both are as wide as each other");
     }
-    Ok(double)
+    Some(double)
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::array::Array;
+use crate::build::Builder;
 use crate::compile::{Engine, Options};
+use crate::graph::{DType, TensorType};
 
-use super::{Format, Model};
+use super::{Format, Model, Verdict};
 
 const TEXT: &str = r#"
 %x = input {name="x"} : f32[2, 3]
@@ -89,5 +91,31 @@ fn text_is_told_from_onnx() {
     }
     for bytes in [&b"\x08\x07\x12\x07pytorch"[..], b"\x3a\x05", b"\xff%", b"\x93NUMPY"] {
         assert_eq!(Format::of(bytes), Format::Onnx, "{bytes:?}");
+    }
+}
+
+/// A rule of a program's own keeps the check in single precision, in which a large loss has no digits left for its differences.
+#[test]
+fn differences_that_rounding_hides_settle_nothing() {
+    for (offset, factor, expected) in [
+        (0.0, 1.0, Verdict::Pass),
+        (0.0, 1.1, Verdict::Fail),
+        (0.0, -1.0, Verdict::Fail),
+        (1e6, 1.0, Verdict::Skip),
+        (1e6, -3.0, Verdict::Skip),
+        (1e6, 0.0, Verdict::Skip),
+    ] {
+        let g = Builder::new();
+        let x = g.input("x", TensorType::new(DType::F32, [4]));
+        let y = g.custom_vjp("scaled", &[x], |x| x[0].sin(), |x, _, u| vec![u * x[0].cos() * factor]);
+        let program = g.program(&[("loss", y.sum() + offset)]);
+        let model = Model { program, format: Format::Text, fixed: BTreeMap::new(), unset: Default::default() };
+        let checks = model.check(None, &BTreeMap::new()).unwrap();
+        let check = checks.iter().find(|check| check.name == "gradient by x").expect("there is one input");
+        assert_eq!(check.verdict, expected, "{offset}, {factor}: {check}");
+        if offset > 0.0 && factor != 0.0 {
+            assert!(check.detail.starts_with("rounding of the loss hides it"), "{check}");
+        }
+        assert!(factor == 0.0 || check.detail.contains("in the graph's own precision"), "{check}");
     }
 }
