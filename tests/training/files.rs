@@ -163,8 +163,9 @@ fn a_position_that_no_run_is_at_is_told() {
         let (mut arrays, mut entries) = (safetensors::parse(&bytes).unwrap(), safetensors::metadata(&bytes).unwrap());
         entries.extend(texts.iter().map(|(key, text)| (key.to_string(), text.to_string())));
         if let Some(counts) = counts {
-            entries.insert("sum.counts.confusion".to_owned(), "counts".to_owned());
-            arrays.insert("counts".to_owned(), counts);
+            let name = "sum.counts.confusion".to_owned();
+            entries.insert(name.clone(), name.clone());
+            arrays.insert(name, counts);
         }
         let bytes = safetensors::to_bytes(arrays.iter().map(|(n, a)| (&**n, a)), &entries).unwrap();
         let path = folder.0.join("changed.safetensors");
