@@ -1,6 +1,6 @@
 //! What reacts to how learning goes: a rate that falls where a measure stops improving, and a stop.
 //!
-//! Both watch one number, usually the loss on validation data, are told it after each epoch,.
+//! Both watch one number, usually the loss on validation data, and are told it after each epoch.
 
 /// Which way a measure improves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -148,6 +148,7 @@ pub struct EarlyStopping {
     patience: u64,
     min_delta: f64,
     goal: Goal,
+    pub(super) restores: bool,
     pub(super) best: f64,
     pub(super) bad: u64,
 }
@@ -155,7 +156,7 @@ pub struct EarlyStopping {
 impl EarlyStopping {
     /// Stops after `patience` epochs in a row without improvement.
     pub fn new(patience: u64) -> EarlyStopping {
-        EarlyStopping { patience, min_delta: 0.0, goal: Goal::Min, best: Goal::Min.worst(), bad: 0 }
+        EarlyStopping { patience, min_delta: 0.0, goal: Goal::Min, restores: false, best: Goal::Min.worst(), bad: 0 }
     }
 
     /// By how much a value must be better to count as an improvement; 0 unless set.
@@ -166,6 +167,12 @@ impl EarlyStopping {
     /// Which way the measure improves; [`Goal::Min`] unless set.
     pub fn goal(self, goal: Goal) -> EarlyStopping {
         EarlyStopping { goal, best: goal.worst(), ..self }
+    }
+
+    /// Lets a [`Trainer`](super::Trainer) take back all parameters and states as they were after the best epoch, when a fit ends because nothing improves any
+    /// more or because all epochs were run; a later fit goes on from there. A copy of them is kept meanwhile, and is part of checkpoints.
+    pub fn restore_best(self) -> EarlyStopping {
+        EarlyStopping { restores: true, ..self }
     }
 
     /// The best value so far, `None` before the first.
@@ -180,6 +187,11 @@ impl EarlyStopping {
         } else {
             self.bad += 1;
         }
+        self.stops()
+    }
+
+    /// True if it is time to stop.
+    pub fn stops(&self) -> bool {
         self.bad >= self.patience.max(1)
     }
 }

@@ -203,6 +203,103 @@ fn training_stops_where_nothing_improves() {
     assert!(fit.epochs.last().unwrap().validation.as_ref().unwrap().get("mae").unwrap() < 0.01);
 }
 
+/// A trainer whose loss rises again after some epochs: the parameter goes past the data's mean at a steady pace.
+fn overshooting(
+    epochs: u64,
+    stop: EarlyStopping,
+) -> Trainer<impl for<'g> Fn(&mut Task<'g>) -> Tensor<'g>, impl for<'g> Fn(Tensor<'g>) -> TrainStep<'g>> {
+    fn model<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+        let y = task.input("y");
+        let w = task.builder().param("w", Array::scalar(0.0f32));
+        task.output("w", w.broadcast_to([task.batch()]));
+        (y - w).abs().mean()
+    }
+    Trainer::new(model, |loss| Sgd::new(0.25).momentum(0.9).minimize(loss))
+        .batch(4)
+        .epochs(epochs)
+        .early_stopping("loss", stop)
+}
+
+/// Four times 2.
+fn twos() -> Examples {
+    Examples::new([("y", Array::from([2.0f32; 4]))]).unwrap()
+}
+
+#[test]
+fn a_run_that_stopped_early_stays_stopped() {
+    let mut trainer = overshooting(50, EarlyStopping::new(2));
+    let fit = trainer.fit_validated(twos(), twos()).unwrap();
+    assert_eq!(fit.stop, Stop::Early);
+    let end = trainer.checkpoint();
+    let again = trainer.fit_validated(twos(), twos()).unwrap();
+    assert_eq!((again.epochs.len(), again.stop), (0, Stop::Early));
+    assert_eq!(trainer.checkpoint(), end);
+
+    // So does a resumed one, unless it is more patient.
+    let mut resumed = overshooting(50, EarlyStopping::new(2));
+    resumed.restore(&end).unwrap();
+    let again = resumed.fit_validated(twos(), twos()).unwrap();
+    assert_eq!((again.epochs.len(), again.stop), (0, Stop::Early));
+    assert_eq!(resumed.checkpoint(), end);
+    let mut patient = overshooting(50, EarlyStopping::new(4));
+    patient.restore(&end).unwrap();
+    let more = patient.fit_validated(twos(), twos()).unwrap();
+    let mut whole = overshooting(50, EarlyStopping::new(4));
+    let all = whole.fit_validated(twos(), twos()).unwrap();
+    assert_eq!([fit.epochs, more.epochs].concat(), all.epochs);
+}
+
+#[test]
+fn the_best_epoch_is_restored() {
+    let loss = |epoch: &EpochRecord| epoch.validation.as_ref().unwrap().loss();
+    let least = |fit: &Fit| fit.epochs.iter().map(loss).fold(f64::INFINITY, f64::min);
+    // Both where nothing improves any more and where the epochs are over.
+    for (epochs, stop) in [(50, Stop::Early), (6, Stop::Done)] {
+        let mut plain = overshooting(epochs, EarlyStopping::new(3));
+        let want = plain.fit_validated(twos(), twos()).unwrap();
+        assert_eq!(want.stop, stop);
+        assert!(plain.evaluate(twos()).unwrap().loss() > least(&want), "the last epoch is not the best one");
+
+        let mut trainer = overshooting(epochs, EarlyStopping::new(3).restore_best());
+        let fit = trainer.fit_validated(twos(), twos()).unwrap();
+        assert_eq!(fit, want);
+        assert_eq!(trainer.evaluate(twos()).unwrap().loss(), least(&fit));
+        // The momentum is of the same epoch.
+        let best = fit.epochs.iter().position(|epoch| loss(epoch) == least(&fit)).unwrap() as u64;
+        let mut until = overshooting(best + 1, EarlyStopping::new(3));
+        until.fit_validated(twos(), twos()).unwrap();
+        assert_eq!(trainer.params().values(), until.params().values());
+    }
+}
+
+#[test]
+fn a_resumed_run_knows_the_best_epoch() {
+    let stop = || EarlyStopping::new(3).restore_best();
+    let mut whole = overshooting(50, stop());
+    let all = whole.fit_validated(twos(), twos()).unwrap();
+    // Behind the best epoch, where the copy is all that is left of it.
+    let behind = all.epochs.len() as u64 - 1;
+    let mut first = overshooting(50, stop()).on_epoch(move |report| {
+        if report.epoch + 1 == behind { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!(first.fit_validated(twos(), twos()).unwrap().stop, Stop::Observer);
+    let checkpoint = first.checkpoint();
+    #[cfg(feature = "safetensors")]
+    let checkpoint = {
+        let folder = crate::logs::Folder::new("best");
+        let path = folder.0.join("run.safetensors");
+        checkpoint.write(&path).unwrap();
+        let read = Checkpoint::read(&path).unwrap();
+        assert_eq!(read, checkpoint);
+        read
+    };
+    let mut second = overshooting(50, stop());
+    second.restore(&checkpoint).unwrap();
+    let rest = second.fit_validated(twos(), twos()).unwrap();
+    assert_eq!((rest.epochs.len(), rest.stop), (1, Stop::Early));
+    assert_eq!(second.checkpoint(), whole.checkpoint());
+}
+
 #[test]
 fn a_plateau_lowers_the_adjustable_rate() {
     let rates = Rc::new(RefCell::new(Vec::new()));

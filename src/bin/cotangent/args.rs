@@ -272,7 +272,8 @@ pub(crate) struct TrainArgs {
     /// Passes over the examples, those of a resumed run included.
     #[arg(long, value_name = "COUNT", default_value_t = 10, allow_negative_numbers = true, value_parser = whole)]
     pub(crate) epochs: u64,
-    /// Stops where the loss, on the examples to validate with if there are any, has not become smaller for so many epochs.
+    /// Stops where the loss, on the examples to validate with if there are any, has not become smaller for so many epochs. The parameters are then those of the
+    /// best epoch, as they are where all epochs were run.
     #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true, value_parser = count)]
     pub(crate) early_stop: Option<NonZero<usize>>,
     /// Chooses the order of the examples and those to validate with.

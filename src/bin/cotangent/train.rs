@@ -75,7 +75,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         trainer = trainer.whole_batches();
     }
     if let Some(patience) = args.early_stop {
-        trainer = trainer.early_stopping("loss", EarlyStopping::new(patience.get() as u64));
+        trainer = trainer.early_stopping("loss", EarlyStopping::new(patience.get() as u64).restore_best());
     }
     if let Some(path) = &args.metrics {
         let log = if args.resume.is_some() { CsvLog::append(path) } else { CsvLog::create(path) };

@@ -18,6 +18,8 @@ pub struct Checkpoint {
     pub(super) arrays: BTreeMap<String, Array>,
     /// Sums of the epoch so far that are arrays, by measure.
     counts: BTreeMap<String, Array>,
+    /// The parameters and states after the best epoch, if early stopping restores them.
+    pub(super) best: BTreeMap<String, Array>,
     pub(super) texts: BTreeMap<String, String>,
 }
 
@@ -62,6 +64,10 @@ const FORMAT: &str = "cotangent.checkpoint";
 #[cfg(feature = "safetensors")]
 const COUNTS: &str = "sum.counts.";
 
+/// The same for the parameters after the best epoch.
+#[cfg(feature = "safetensors")]
+const BEST: &str = "best.";
+
 impl Checkpoint {
     /// The parameters and states by name.
     pub fn arrays(&self) -> &BTreeMap<String, Array> {
@@ -76,14 +82,16 @@ impl Checkpoint {
     pub fn write(&self, path: impl AsRef<std::path::Path>) -> Result<(), TrainError> {
         let path = path.as_ref();
         let (mut arrays, mut texts) = (self.arrays.clone(), self.texts.clone());
-        for (measure, counts) in &self.counts {
-            let key = format!("{COUNTS}{measure}");
-            let mut name = key.clone();
-            while arrays.contains_key(&name) {
-                name.push('\'');
+        for (prefix, others) in [(COUNTS, &self.counts), (BEST, &self.best)] {
+            for (of, array) in others {
+                let key = format!("{prefix}{of}");
+                let mut name = key.clone();
+                while arrays.contains_key(&name) {
+                    name.push('\'');
+                }
+                texts.insert(key, name.clone());
+                arrays.insert(name, array.clone());
             }
-            texts.insert(key, name.clone());
-            arrays.insert(name, counts.clone());
         }
         let bytes = crate::io::safetensors::to_bytes(arrays.iter().map(|(n, a)| (&**n, a)), &texts)
             .map_err(|kind| crate::io::FileError::new(path, kind))?;
@@ -103,19 +111,24 @@ impl Checkpoint {
         let fail = |kind| crate::io::FileError::new(path, kind);
         let mut arrays = crate::io::safetensors::parse(&bytes).map_err(fail)?;
         let mut texts = crate::io::safetensors::metadata(&bytes).map_err(fail)?;
-        let mut counts = BTreeMap::new();
-        for (key, name) in texts.extract_if(.., |key, _| key.starts_with(COUNTS)) {
-            let lacks = || TrainError::Checkpoint(format!("entry `{key}` is `{name}`, and there is no such array"));
-            counts.insert(key[COUNTS.len()..].to_owned(), arrays.remove(&name).ok_or_else(lacks)?);
+        let [mut counts, mut best] = [BTreeMap::new(), BTreeMap::new()];
+        for (prefix, others) in [(COUNTS, &mut counts), (BEST, &mut best)] {
+            for (key, name) in texts.extract_if(.., |key, _| key.starts_with(prefix)) {
+                let lacks = || TrainError::Checkpoint(format!("entry `{key}` is `{name}`, and there is no such array"));
+                others.insert(key[prefix.len()..].to_owned(), arrays.remove(&name).ok_or_else(lacks)?);
+            }
         }
-        let checkpoint = Checkpoint { arrays, counts, texts };
-        checkpoint.expect_format()?;
-        Ok(checkpoint)
+        let checkpoint = Checkpoint { arrays, counts, best, texts };
+        match checkpoint.expect_format() {
+            Ok(()) => Ok(checkpoint),
+            Err(TrainError::Checkpoint(what)) => Err(TrainError::Checkpoint(format!("{}: {what}", path.display()))),
+            Err(other) => Err(other),
+        }
     }
 
     pub(super) fn new(arrays: BTreeMap<String, Array>) -> Checkpoint {
         let texts = BTreeMap::from([(FORMAT.to_owned(), "1".to_owned())]);
-        Checkpoint { arrays, counts: BTreeMap::new(), texts }
+        Checkpoint { arrays, counts: BTreeMap::new(), best: BTreeMap::new(), texts }
     }
 
     fn put(&mut self, key: &str, value: impl ToString) {
@@ -158,6 +171,23 @@ impl Checkpoint {
         if course.whole_batches {
             self.put("whole_batches", true);
         }
+    }
+
+    /// The copy of the best epoch is of the same parameters.
+    pub(super) fn expect_best(&self) -> Result<(), TrainError> {
+        for (name, best) in &self.best {
+            match self.arrays.get(name) {
+                Some(array) if array.ty() == best.ty() => {}
+                Some(array) => {
+                    let (ty, best) = (array.ty(), best.ty());
+                    return Err(TrainError::Checkpoint(format!(
+                        "`{name}` is {ty}, and was {best} after the best epoch"
+                    )));
+                }
+                None => return Err(TrainError::Checkpoint(format!("`{name}` is there of the best epoch only"))),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn position(&self) -> Result<(Position, Course), TrainError> {

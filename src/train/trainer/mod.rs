@@ -76,6 +76,8 @@ pub struct Trainer<M, O> {
     whole_batches: bool,
     prefetch: usize,
     early: Option<(String, EarlyStopping)>,
+    /// Parameters and states after the best epoch, if early stopping is to restore them.
+    best: BTreeMap<String, Array>,
     plateau: Option<(String, ReduceOnPlateau)>,
     observers: Vec<Box<dyn Observer>>,
     params: Params,
@@ -152,6 +154,7 @@ where
             whole_batches: false,
             prefetch: 0,
             early: None,
+            best: BTreeMap::new(),
             plateau: None,
             observers: Vec::new(),
             params: Params::new(),
@@ -211,7 +214,8 @@ where
         Trainer { prefetch: ahead, ..self }
     }
 
-    /// Stops where a measure does not improve: that of the validation data, if there is any, else that of the training data. `"loss"` is always there.
+    /// Stops where a measure does not improve: that of the validation data, if there is any, else that of the training data. `"loss"` is always there. With
+    /// [`EarlyStopping::restore_best`] the parameters are then those of the best epoch.
     pub fn early_stopping(self, measure: &str, stop: EarlyStopping) -> Self {
         Trainer { early: Some((measure.to_owned(), stop)), ..self }
     }
@@ -282,7 +286,7 @@ where
     }
 
     /// Trains until the epochs are run or something stops it. A second call goes on where the first ended; if that was in the middle of an epoch, with the
-    /// rest of it.
+    /// rest of it. Of a run that has stopped early, it trains no more, until [`Trainer::early_stopping`] is set anew.
     ///
     /// # Errors
     /// Before the first step: if there are no examples, the step cannot be compiled, a measure that is watched does not exist, a restored checkpoint does not
@@ -326,6 +330,10 @@ where
         self.set_rate()?;
 
         let mut fit = Fit { epochs: Vec::new(), stop: Stop::Done };
+        if self.position.batch == 0 && self.early.as_ref().is_some_and(|(_, stop)| stop.stops()) {
+            fit.stop = Stop::Early;
+            return Ok(fit);
+        }
         while self.position.epoch < self.epochs {
             let begin = Instant::now();
             let first = self.position.batch;
@@ -358,13 +366,19 @@ where
             if let Some((measure, plateau)) = &mut self.plateau {
                 plateau.observe(value_of(watched, measure)?);
             }
-            if let Some((measure, stop)) = &mut self.early
-                && stop.observe(value_of(watched, measure)?)
-            {
-                fit.stop = Stop::Early;
+            if let Some((measure, stop)) = &mut self.early {
+                if stop.observe(value_of(watched, measure)?) {
+                    fit.stop = Stop::Early;
+                }
+                if stop.restores && stop.bad == 0 {
+                    self.best = all_of(&self.params);
+                }
             }
             let told = told(&mut self.observers, |observer| observer.on_epoch(&report));
             self.set_rate()?;
+            if fit.stop == Stop::Early || self.position.epoch == self.epochs {
+                self.restore_best()?;
+            }
             self.save(true)?;
             if told?.is_break() {
                 fit.stop = Stop::Observer;
@@ -375,6 +389,16 @@ where
             }
         }
         Ok(fit)
+    }
+
+    /// Takes back what the parameters were after the best epoch, if that is wanted and known.
+    fn restore_best(&self) -> Result<(), TrainError> {
+        if self.early.as_ref().is_some_and(|(_, stop)| stop.restores) {
+            for (name, value) in &self.best {
+                self.params.set(name, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// One step, and what observers say to it.
@@ -475,6 +499,7 @@ where
         names.retain(|name| self.pending.is_empty() || self.taken.contains(&**name));
         let arrays = names.iter().filter_map(|name| Some((name.to_string(), self.params.get(name).ok()?)));
         let mut checkpoint = Checkpoint::new(self.pending.clone().into_iter().chain(arrays).collect());
+        checkpoint.best = self.best.clone();
         checkpoint.put_position(&self.position, self.restored.as_ref().unwrap_or(&self.course));
         checkpoint.put_types(&self.types);
         if let Some((_, stop)) = &self.early {
@@ -493,6 +518,7 @@ where
     /// been compiled of is an error of the next fit, evaluation or prediction.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         checkpoint.expect_format()?;
+        checkpoint.expect_best()?;
         let (position, course) = checkpoint.position()?;
         let types = checkpoint.types()?;
         let (mut early, mut plateau) = (self.early.clone(), self.plateau.clone());
@@ -517,6 +543,7 @@ where
         }
         (self.position, self.restored, self.types) = (position, Some(course), types);
         (self.early, self.plateau) = (early, plateau);
+        self.best = checkpoint.best.clone();
         Ok(())
     }
 
@@ -616,7 +643,7 @@ where
         let loss = (self.model)(&mut task);
         assert!(
             loss.rank() == 0 && loss.dtype().is_float(),
-            "Trainer: the model gives a float scalar, not {}",
+            "Trainer: the model gives the loss as a float scalar, such as the mean over the examples, not {}",
             loss.ty()
         );
         let mut step = (self.optimizer)(loss).update_all(task.context().updates()).output(&output_name("loss"), loss);
@@ -701,6 +728,11 @@ where
         let rate = Array::scalar(plateau.rate() as f32);
         self.params.set("learning_rate", &rate).map_err(|_| TrainError::NoRate)
     }
+}
+
+/// Copies of all parameters and states.
+fn all_of(params: &Params) -> BTreeMap<String, Array> {
+    params.values().into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }
 
 /// Tells all observers, and whether one of them stops the run or fails.
