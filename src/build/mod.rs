@@ -69,6 +69,7 @@ pub use resize::Interpolation;
 pub use slicing::PadMode;
 pub use tensor::Tensor;
 pub use tensors::Tensors;
+pub(crate) use transform::Function;
 pub use window::{Layout, Padding, PerAxis};
 
 /// A graph under construction.

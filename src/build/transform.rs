@@ -1,13 +1,53 @@
 //! Transformations of what has been built: [forward mode](Builder::jvp), [batching](Builder::vmap), [Jacobians](Builder::jacobian) and what they compose
 //! to. The formulas are in [`transform`](crate::transform).
 
-use crate::graph::{DType, Dims, NodeId, OpError, OpErrorKind, Shape, TensorType};
+use crate::grad::Appender;
+use crate::graph::{DType, Dims, NodeId, OpError, OpErrorKind, Origin, Shape, TensorType};
 use crate::prim::{Transpose, moved_axis};
-use crate::transform;
+use crate::transform::{self, SubGraph};
 
 use super::{Builder, Tensor};
 
+/// A result of a graph as a function of some of its tensors, to be called with others, in the bodies of loops too.
+pub(crate) struct Function<'g> {
+    part: SubGraph,
+    /// What the result depends on besides the arguments.
+    outside: Vec<Tensor<'g>>,
+}
+
+impl<'g> Function<'g> {
+    /// Makes the nodes that depend on the arguments again, for these arguments.
+    ///
+    /// # Panics
+    /// If there is not one argument of each type.
+    #[track_caller]
+    pub(crate) fn call(&self, arguments: &[Tensor<'g>]) -> Tensor<'g> {
+        let builder = arguments.first().or(self.outside.first()).expect("a result depends on something").builder();
+        let all: Vec<Tensor<'g>> = arguments.iter().chain(&self.outside).copied().collect();
+        let ids = builder.own_all(&all);
+        let mut graph = builder.graph.borrow_mut();
+        let result = self.part.emit(&mut Appender::new(&mut graph, Origin::caller()), &ids)[0];
+        drop(graph);
+        builder.handle(result)
+    }
+}
+
 impl Builder {
+    /// `result` as a function of these tensors.
+    #[track_caller]
+    pub(crate) fn function<'g>(&'g self, arguments: &[Tensor<'g>], result: Tensor<'g>) -> Function<'g> {
+        let (arguments, result) = (self.own_all(arguments), self.own(result));
+        let graph = self.graph.borrow();
+        let mut depends = vec![false; graph.len()];
+        arguments.iter().for_each(|a| depends[a.index()] = true);
+        for id in graph.ids() {
+            depends[id.index()] |= graph.operands(id).iter().any(|o| depends[o.index()]);
+        }
+        let (part, outside) = SubGraph::cut(&graph, &arguments, &[result], |id| depends[id.index()]);
+        drop(graph);
+        Function { part, outside: outside.into_iter().map(|id| self.handle(id)).collect() }
+    }
+
     /// Appends the Jacobian-vector product: the derivative of each of `results` in the direction in which each of `wrt` moves along its tangent. Typed
     /// like `results`; zeros for those that do not depend on `wrt`.
     ///

@@ -2,6 +2,7 @@
 
 use crate::build::Tensor;
 
+use super::rate::Resolved;
 use super::{Optimizer, Rate, StepBuilder};
 
 /// Adam (Kingma and Ba 2015, algorithm 1).
@@ -35,7 +36,7 @@ pub struct AdamW<'g>(Settings<'g>);
 #[derive(Clone, Debug)]
 struct Settings<'g> {
     rate: Rate<'g>,
-    beta1: f64,
+    beta1: Rate<'g>,
     beta2: f64,
     eps: f64,
     /// Weight decay that shrinks parameters.
@@ -50,7 +51,7 @@ impl<'g> Settings<'g> {
     fn new(rate: Rate<'g>, decay: f64) -> Settings<'g> {
         Settings {
             rate,
-            beta1: 0.9,
+            beta1: 0.9.into(),
             beta2: 0.999,
             eps: 1e-8,
             decay,
@@ -64,17 +65,18 @@ impl<'g> Settings<'g> {
     fn betas(self, beta1: f64, beta2: f64) -> Settings<'g> {
         let valid = |b| (0.0..1.0).contains(&b);
         assert!(valid(beta1) && valid(beta2), "Adam: betas are in 0 <= beta < 1, not {beta1} and {beta2}");
-        Settings { beta1, beta2, ..self }
+        Settings { beta1: beta1.into(), beta2, ..self }
     }
 
     #[track_caller]
     fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
         let rate = self.rate.resolve(step, &self.prefix);
+        let beta1 = self.beta1.resolve_number(step, &self.prefix, "beta1");
         let t = step.count_steps(&format!("{}adam.t", self.prefix)) + 1;
         for &(p, g) in gradients {
             let g = if self.penalty == 0.0 { g } else { g + self.penalty * p };
             let (m, v) = (step.state_of(p, &self.prefix, "adam_m"), step.state_of(p, &self.prefix, "adam_v"));
-            let new_m = self.beta1 * m + (1.0 - self.beta1) * g;
+            let new_m = beta1.times(m) + beta1.rest_times(g);
             let new_v = self.beta2 * v + (1.0 - self.beta2) * (g * g);
             step.update(m, new_m);
             step.update(v, new_v);
@@ -90,8 +92,8 @@ impl<'g> Settings<'g> {
             // The corrections are scalars, so that each element costs one square root and one division.
             let t = t.cast(p.dtype());
             let rate = rate.like(step, p);
-            let size = rate / correction(step, self.beta1, t);
-            let root = correction(step, self.beta2, t).rsqrt();
+            let size = rate / correction(step, beta1, t);
+            let root = correction(step, Resolved::Number(self.beta2), t).rsqrt();
             let denominator = second.sqrt() * root + self.eps;
             let shrunk = if self.decay == 0.0 { p } else { p * (1.0 - rate * self.decay) };
             step.update(p, shrunk - size * (new_m / denominator));
@@ -101,8 +103,13 @@ impl<'g> Settings<'g> {
 
 /// `1 - beta^t`.
 #[track_caller]
-fn correction<'g>(step: &StepBuilder<'g>, beta: f64, t: Tensor<'g>) -> Tensor<'g> {
-    if beta == 0.0 { step.number(t.dtype(), 1.0) } else { -(t * beta.ln()).expm1() }
+fn correction<'g>(step: &StepBuilder<'g>, beta: Resolved<'g>, t: Tensor<'g>) -> Tensor<'g> {
+    match beta {
+        Resolved::Number(0.0) => step.number(t.dtype(), 1.0),
+        Resolved::Number(beta) => -(t * beta.ln()).expm1(),
+        // Where beta is 0, the logarithm is -inf and the correction 1.
+        Resolved::Tensor(beta) => -(t * beta.log().cast(t.dtype())).expm1(),
+    }
 }
 
 macro_rules! adam {
@@ -115,6 +122,12 @@ macro_rules! adam {
             #[track_caller]
             pub fn betas(self, beta1: f64, beta2: f64) -> $name<'g> {
                 $name(self.0.betas(beta1, beta2))
+            }
+
+            /// The decay rate of the first moment, as the first of the betas, or a schedule of it, such as
+            /// [`OneCycle::momentum`](super::OneCycle::momentum), whose count of steps is the state `beta1.t`.
+            pub fn beta1(self, beta1: impl Into<Rate<'g>>) -> $name<'g> {
+                $name(Settings { beta1: beta1.into(), ..self.0 })
             }
 
             /// What keeps the denominator from 0; 1e-8 unless set.

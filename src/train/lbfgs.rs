@@ -1,9 +1,12 @@
 //! L-BFGS.
 
+mod search;
+
 use crate::build::{Init, Scan, Tensor, init};
 use crate::graph::TensorType;
 
-use super::{Optimizer, Rate, StepBuilder};
+use super::{Optimizer, Rate, StepBuilder, TrainStep, minimize_wrt};
+use search::LineSearch;
 
 /// L-BFGS (Nocedal 1980; Nocedal and Wright 2006, algorithm 7.4): the direction is the gradient times an estimate of the inverse Hessian, made of how the last
 /// gradients changed with the last moves.
@@ -18,8 +21,9 @@ use super::{Optimizer, Rate, StepBuilder};
 ///   p = p + lr q                        in the first step lr min(1, 1 / |g|_1)
 /// ```
 ///
-/// There is one evaluation of the loss in a step and no line search: this is PyTorch's `LBFGS` without one, of which a step of `max_iter` iterations is as many
-/// steps here. As there, nothing moves where no element of the gradient is above [`Lbfgs::tolerance`] in magnitude, or the direction does not go down.
+/// Without a line search there is one evaluation of the loss in a step; [`Lbfgs::strong_wolfe`] searches along `q` in place of the fixed `lr q`. This is
+/// PyTorch's `LBFGS`, of which a step of `max_iter` iterations is as many steps here. As there, nothing moves where no element of the gradient is above
+/// [`Lbfgs::tolerance`] in magnitude, or the direction does not go down.
 ///
 /// It is for full batches: a pair from gradients of different examples says little of the curvature. All parameters have one element type. The history is in the
 /// states `lbfgs.s` and `lbfgs.y`, `[history, elements]`, and takes twice `history` times the memory of the parameters.
@@ -28,6 +32,9 @@ pub struct Lbfgs<'g> {
     rate: Rate<'g>,
     history: usize,
     tolerance: f64,
+    search: bool,
+    /// What the line search evaluates.
+    loss: Option<Tensor<'g>>,
     prefix: String,
 }
 
@@ -38,7 +45,7 @@ const DESCENT: f64 = 1e-9;
 impl<'g> Lbfgs<'g> {
     /// L-BFGS with this learning rate, usually 1, and a history of 100.
     pub fn new(rate: impl Into<Rate<'g>>) -> Lbfgs<'g> {
-        Lbfgs { rate: rate.into(), history: 100, tolerance: 1e-7, prefix: String::new() }
+        Lbfgs { rate: rate.into(), history: 100, tolerance: 1e-7, search: false, loss: None, prefix: String::new() }
     }
 
     /// How many pairs are kept; 100 unless set.
@@ -56,6 +63,23 @@ impl<'g> Lbfgs<'g> {
         Lbfgs { tolerance, ..self }
     }
 
+    /// Searches along each direction for a step that meets the strong Wolfe conditions, beginning with the rate: with the loss `f` and its slope `f'`, both
+    /// along the direction,
+    ///
+    /// ```text
+    ///   f(t) <= f(0) + 1e-4 t f'(0)        |f'(t)| <= 0.9 |f'(0)|
+    /// ```
+    ///
+    /// The search is a loop inside the step and evaluates the loss and its gradient once a trip, up to 26 times, most often once or twice: PyTorch's
+    /// `line_search_fn="strong_wolfe"`. A loss that is not a number counts as infinite. Random keys are those of the step, so that all evaluations see the
+    /// same numbers.
+    ///
+    /// Only [`Optimizer::minimize`] and [`Optimizer::minimize_wrt`] know the loss: the search goes with neither clipping, accumulation, groups nor
+    /// [`Optimizer::apply`].
+    pub fn strong_wolfe(self) -> Lbfgs<'g> {
+        Lbfgs { search: true, ..self }
+    }
+
     /// Puts `prefix` and a dot before the names of the optimizer's state.
     pub fn prefix(self, prefix: &str) -> Lbfgs<'g> {
         Lbfgs { prefix: format!("{prefix}."), ..self }
@@ -63,8 +87,13 @@ impl<'g> Lbfgs<'g> {
 }
 
 impl<'g> Optimizer<'g> for Lbfgs<'g> {
+    #[track_caller]
+    fn minimize_wrt(self, loss: Tensor<'g>, params: &[Tensor<'g>]) -> TrainStep<'g> {
+        minimize_wrt(Lbfgs { loss: Some(loss), ..self }, loss, params)
+    }
+
     /// # Panics
-    /// If the parameters are not all of one element type.
+    /// If the parameters are not all of one element type, or a line search is not told the loss.
     #[track_caller]
     fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
         let Some(&(first, _)) = gradients.first() else { return };
@@ -115,9 +144,23 @@ impl<'g> Optimizer<'g> for Lbfgs<'g> {
         let rate = self.rate.resolve(step, &self.prefix).like(step, gradient);
         let shortened = rate * (1.0 / gradient.abs().sum()).minimum(1.0);
         let rate = taken.eq(0).select(shortened, rate);
-        let moves = gradient.abs().max().gt(self.tolerance) & gradient.vdot(direction).le(-DESCENT);
+        let slope = gradient.vdot(direction);
+        let moves = gradient.abs().max().gt(self.tolerance) & slope.le(-DESCENT);
+        let length = match self.loss.filter(|_| self.search) {
+            Some(loss) => {
+                let params: Vec<Tensor<'g>> = gradients.iter().map(|pair| pair.0).collect();
+                LineSearch::new(loss, &params, direction, slope).run(rate, moves)
+            }
+            None => {
+                assert!(
+                    !self.search,
+                    "Lbfgs: a line search evaluates the loss, which only `minimize` of the optimizer itself knows, without clipping, accumulation or groups"
+                );
+                rate
+            }
+        };
         let still = builder.zeros(gradient.ty());
-        let moved = moves.select(rate * direction, still);
+        let moved = moves.select(length * direction, still);
 
         for (state, value) in
             [(old_s, s), (old_y, y), (old_rho, rho), (old_scale, scale), (last_gradient, gradient), (last_move, moved)]

@@ -22,6 +22,7 @@
 //! | any with [`Optimizer::accumulate`] | `w.accumulated` | `accumulate.t`, the count of steps taken, an `i64` |
 //! | with [`Rate::adjustable`] | | `learning_rate` |
 //! | with [`Rate::schedule`] or a [`Schedule`] | | `schedule.t`, the count of steps taken, an `i64` |
+//! | with a schedule of the momentum, of Adam's first beta | | `momentum.t`, `beta1.t`, the same |
 //!
 //! Two optimizers in one builder need different names for their own state: see [`Sgd::prefix`] and its like. [`Groups`], which gives parameters different
 //! optimizers in one step, sees to that by itself.
@@ -137,11 +138,7 @@ pub trait Optimizer<'g>: Sized {
     /// If `loss` is not a float scalar, or one of `params` is not a float parameter, is listed twice or belongs to another builder.
     #[track_caller]
     fn minimize_wrt(self, loss: Tensor<'g>, params: &[Tensor<'g>]) -> TrainStep<'g> {
-        let gradients = loss.builder().grad_all(loss, params);
-        let pairs: Vec<_> = params.iter().copied().zip(gradients).collect();
-        let mut step = self.apply(loss.builder(), &pairs);
-        step.outputs.insert(0, ("loss".to_owned(), loss));
-        step
+        minimize_wrt(self, loss, params)
     }
 
     /// The step that updates parameters by gradients of the caller's making, such as clipped ones. It has no outputs until
@@ -162,6 +159,16 @@ pub trait Optimizer<'g>: Sized {
         self.update(&mut step, gradients);
         TrainStep { builder, outputs: Vec::new(), updates: step.updates }
     }
+}
+
+/// [`Optimizer::minimize_wrt`] of optimizers that do not look at the loss.
+#[track_caller]
+fn minimize_wrt<'g>(optimizer: impl Optimizer<'g>, loss: Tensor<'g>, params: &[Tensor<'g>]) -> TrainStep<'g> {
+    let gradients = loss.builder().grad_all(loss, params);
+    let pairs: Vec<_> = params.iter().copied().zip(gradients).collect();
+    let mut step = optimizer.apply(loss.builder(), &pairs);
+    step.outputs.insert(0, ("loss".to_owned(), loss));
+    step
 }
 
 /// The trainable parameters that `loss` depends on, in the order of their declaration.

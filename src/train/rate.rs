@@ -5,9 +5,9 @@ use std::fmt;
 use crate::build::Tensor;
 
 use super::schedule::expect_finite;
-use super::{Schedule, StepBuilder};
+use super::{OneCycle, Schedule, StepBuilder};
 
-/// A learning rate.
+/// A learning rate, or a momentum.
 ///
 /// A plain number is part of the compiled step, and a [`Schedule`] is computed in it. A rate that is set is a scalar of the graph and costs no recompilation:
 ///
@@ -82,23 +82,33 @@ impl<'g> Rate<'g> {
     /// The scalar tensor that holds the rate of this step.
     #[track_caller]
     pub(super) fn resolve(self, step: &mut StepBuilder<'g>, prefix: &str) -> Resolved<'g> {
+        if let Kind::Number(number) = self.0 {
+            expect_finite(number);
+        }
+        self.resolve_as(step, &format!("{prefix}learning_rate"), &format!("{prefix}schedule.t"))
+    }
+
+    /// The scalar tensor that holds another number of the optimizer, such as the momentum. Its states are called `<name>` if it is adjustable, and
+    /// `<name>.t` if it has a schedule.
+    #[track_caller]
+    pub(super) fn resolve_number(self, step: &mut StepBuilder<'g>, prefix: &str, name: &str) -> Resolved<'g> {
+        self.resolve_as(step, &format!("{prefix}{name}"), &format!("{prefix}{name}.t"))
+    }
+
+    #[track_caller]
+    fn resolve_as(self, step: &mut StepBuilder<'g>, state: &str, count: &str) -> Resolved<'g> {
         match self.0 {
-            Kind::Number(number) => {
-                expect_finite(number);
-                Resolved::Number(number)
-            }
+            Kind::Number(number) => Resolved::Number(number),
             Kind::Tensor(tensor) => {
                 assert!(
                     tensor.rank() == 0 && tensor.dtype().is_float(),
-                    "a learning rate is a float scalar, not {tensor:?}"
+                    "a learning rate or momentum is a float scalar, not {tensor:?}"
                 );
                 Resolved::Tensor(tensor)
             }
-            Kind::Adjustable(initial) => {
-                Resolved::Tensor(step.scalar_state(&format!("{prefix}learning_rate"), initial))
-            }
+            Kind::Adjustable(initial) => Resolved::Tensor(step.scalar_state(state, initial)),
             Kind::Function(rate) => {
-                let taken = step.count_steps(&format!("{prefix}schedule.t"));
+                let taken = step.count_steps(count);
                 let rate = rate(taken.cast(crate::DType::F64));
                 assert!(rate.rank() == 0 && rate.dtype().is_float(), "a schedule gives a float scalar, not {rate:?}");
                 Resolved::Tensor(rate)
@@ -123,6 +133,24 @@ impl<'g> Resolved<'g> {
             Resolved::Tensor(tensor) => tensor.cast(like.dtype()),
         }
     }
+
+    /// The number times a tensor.
+    #[track_caller]
+    pub(super) fn times(self, tensor: Tensor<'g>) -> Tensor<'g> {
+        match self {
+            Resolved::Number(number) => number * tensor,
+            Resolved::Tensor(factor) => factor.cast(tensor.dtype()) * tensor,
+        }
+    }
+
+    /// What the number lacks to 1, times a tensor.
+    #[track_caller]
+    pub(super) fn rest_times(self, tensor: Tensor<'g>) -> Tensor<'g> {
+        match self {
+            Resolved::Number(number) => (1.0 - number) * tensor,
+            Resolved::Tensor(factor) => (1.0 - factor).cast(tensor.dtype()) * tensor,
+        }
+    }
 }
 
 impl From<f64> for Rate<'_> {
@@ -136,6 +164,13 @@ impl From<Schedule> for Rate<'_> {
     /// A function of the count of steps.
     fn from(schedule: Schedule) -> Self {
         Rate::schedule(move |t| schedule.of(t))
+    }
+}
+
+impl From<OneCycle> for Rate<'_> {
+    /// The cycle of the learning rate.
+    fn from(cycle: OneCycle) -> Self {
+        Schedule::from(cycle).into()
     }
 }
 

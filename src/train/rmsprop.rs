@@ -23,7 +23,7 @@ pub struct RmsProp<'g> {
     rate: Rate<'g>,
     smoothing: f64,
     eps: f64,
-    momentum: f64,
+    momentum: Option<Rate<'g>>,
     centered: bool,
     weight_decay: f64,
     prefix: String,
@@ -36,7 +36,7 @@ impl<'g> RmsProp<'g> {
             rate: rate.into(),
             smoothing: 0.99,
             eps: 1e-8,
-            momentum: 0.0,
+            momentum: None,
             centered: false,
             weight_decay: 0.0,
             prefix: String::new(),
@@ -58,9 +58,9 @@ impl<'g> RmsProp<'g> {
         RmsProp { eps, ..self }
     }
 
-    /// Momentum; 0 unless set.
-    pub fn momentum(self, momentum: f64) -> RmsProp<'g> {
-        RmsProp { momentum, ..self }
+    /// Momentum; none unless set. A schedule of it counts steps in the state `momentum.t`.
+    pub fn momentum(self, momentum: impl Into<Rate<'g>>) -> RmsProp<'g> {
+        RmsProp { momentum: Some(momentum.into()), ..self }
     }
 
     /// Divides by the running variance in place of the running mean square.
@@ -83,6 +83,7 @@ impl<'g> Optimizer<'g> for RmsProp<'g> {
     #[track_caller]
     fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
         let rate = self.rate.resolve(step, &self.prefix);
+        let momentum = self.momentum.map(|momentum| momentum.resolve_number(step, &self.prefix, "momentum"));
         for &(p, g) in gradients {
             let g = if self.weight_decay == 0.0 { g } else { g + self.weight_decay * p };
             let v = step.state_of(p, &self.prefix, "rmsprop_v");
@@ -98,13 +99,14 @@ impl<'g> Optimizer<'g> for RmsProp<'g> {
                 new_v
             };
             let scaled = g / (power.sqrt() + self.eps);
-            let direction = if self.momentum == 0.0 {
-                scaled
-            } else {
-                let u = step.state_of(p, &self.prefix, "momentum");
-                let new_u = self.momentum * u + scaled;
-                step.update(u, new_u);
-                new_u
+            let direction = match momentum {
+                None => scaled,
+                Some(momentum) => {
+                    let u = step.state_of(p, &self.prefix, "momentum");
+                    let new_u = momentum.times(u) + scaled;
+                    step.update(u, new_u);
+                    new_u
+                }
             };
             step.update(p, p - rate.like(step, p) * direction);
         }

@@ -7,7 +7,7 @@ use std::ops::{Add, Mul};
 
 use crate::build::Tensor;
 
-/// A learning rate as a function of the count `t` of steps taken before, which is 0 in the first.
+/// A learning rate, or a momentum, as a function of the count `t` of steps taken before, which is 0 in the first.
 ///
 /// ```
 /// use cotangent::prelude::*;
@@ -33,6 +33,7 @@ enum Curve {
     Cosine { initial: f64, last: f64, steps: u64, restarts: bool },
     Polynomial { initial: f64, last: f64, steps: u64, power: f64 },
     OneCycle(OneCycle),
+    Momentum { cycle: OneCycle, base: f64, max: f64 },
     WarmUp { steps: u64, from: f64, then: Box<Curve> },
     Units { steps: u64, of: Box<Curve> },
 }
@@ -94,15 +95,43 @@ impl OneCycle {
         OneCycle { linear: true, ..self }
     }
 
-    fn of<R: Real>(&self, t: R) -> R {
-        let (first, top) = (self.max / self.divisor, self.rise * self.steps as f64 - 1.0);
-        let (last, end) = (first / self.last_divisor, self.steps as f64 - 1.0);
+    /// The momentum that goes with this cycle of the rate: from `max` down to `base` while the rate rises, and up again while it falls, usually between 0.85
+    /// and 0.95 (PyTorch's `cycle_momentum`).
+    ///
+    /// ```
+    /// use cotangent::prelude::*;
+    /// use cotangent::train::OneCycle;
+    ///
+    /// let cycle = OneCycle::new(0.1, 1000);
+    /// let optimizer = Sgd::new(cycle.clone()).momentum(cycle.momentum(0.85, 0.95));
+    /// let optimizer = AdamW::new(cycle.clone()).beta1(cycle.momentum(0.85, 0.95));
+    /// ```
+    ///
+    /// # Panics
+    /// Unless `0 <= base <= max < 1`.
+    #[track_caller]
+    pub fn momentum(&self, base: f64, max: f64) -> Schedule {
+        assert!(
+            0.0 <= base && base <= max && max < 1.0,
+            "OneCycle: a momentum goes from 0 <= base to max < 1, not from {base} to {max}"
+        );
+        Schedule(Curve::Momentum { cycle: self.clone(), base, max })
+    }
+
+    fn rate<R: Real>(&self, t: R) -> R {
+        let first = self.max / self.divisor;
+        self.through([first, self.max, first / self.last_divisor], t)
+    }
+
+    /// From the first number to the second in the time of the rise, and to the third in the time of the fall.
+    fn through<R: Real>(&self, [first, middle, last]: [f64; 3], t: R) -> R {
+        let (top, end) = (self.rise * self.steps as f64 - 1.0, self.steps as f64 - 1.0);
         let between = |from: f64, to: f64, share: R| {
             let share = share.at_least(0.0).at_most(1.0);
             if self.linear { share * (to - from) + from } else { half_wave(from, to, share) }
         };
-        let rising = between(first, self.max, t * (1.0 / top));
-        let falling = between(self.max, last, (t + -top) * (1.0 / (end - top)));
+        let rising = between(first, middle, t * (1.0 / top));
+        let falling = between(middle, last, (t + -top) * (1.0 / (end - top)));
         t.if_at_most(top, rising, falling)
     }
 }
@@ -260,7 +289,8 @@ impl Curve {
                 let left = (t * (-1.0 / steps as f64) + 1.0).at_least(0.0);
                 left.power(power) * (initial - last) + last
             }
-            Curve::OneCycle(ref cycle) => cycle.of(t),
+            Curve::OneCycle(ref cycle) => cycle.rate(t),
+            Curve::Momentum { ref cycle, base, max } => cycle.through([max, base, max], t),
             Curve::WarmUp { steps, from, ref then } => {
                 let first = then.of(0.0);
                 let warming = (t * ((1.0 - from) / steps as f64) + from) * first;

@@ -17,11 +17,11 @@ use super::{Optimizer, Rate, StepBuilder};
 /// ```
 ///
 /// The rate multiplies the velocity and is no part of it, and there is no dampening: the convention of PyTorch's `SGD`, after Sutskever et al. 2013.
-/// The velocity is the state `<parameter>.momentum`.
+/// The velocity is the state `<parameter>.momentum`. The momentum may change from step to step, as in [`OneCycle::momentum`](super::OneCycle::momentum).
 #[derive(Clone, Debug)]
 pub struct Sgd<'g> {
     rate: Rate<'g>,
-    momentum: Option<f64>,
+    momentum: Option<Rate<'g>>,
     nesterov: bool,
     weight_decay: f64,
     prefix: String,
@@ -33,9 +33,9 @@ impl<'g> Sgd<'g> {
         Sgd { rate: rate.into(), momentum: None, nesterov: false, weight_decay: 0.0, prefix: String::new() }
     }
 
-    /// Momentum, usually 0.9.
-    pub fn momentum(self, momentum: f64) -> Sgd<'g> {
-        Sgd { momentum: Some(momentum), ..self }
+    /// Momentum, usually 0.9; or a schedule of it, whose count of steps is the state `momentum.t`.
+    pub fn momentum(self, momentum: impl Into<Rate<'g>>) -> Sgd<'g> {
+        Sgd { momentum: Some(momentum.into()), ..self }
     }
 
     /// Nesterov's form of momentum.
@@ -62,15 +62,16 @@ impl<'g> Optimizer<'g> for Sgd<'g> {
     fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
         assert!(!self.nesterov || self.momentum.is_some(), "Sgd: Nesterov's form needs a momentum");
         let rate = self.rate.resolve(step, &self.prefix);
+        let momentum = self.momentum.map(|momentum| momentum.resolve_number(step, &self.prefix, "momentum"));
         for &(param, gradient) in gradients {
             let gradient = if self.weight_decay == 0.0 { gradient } else { gradient + self.weight_decay * param };
-            let direction = match self.momentum {
+            let direction = match momentum {
                 None => gradient,
                 Some(momentum) => {
                     let velocity = step.state_of(param, &self.prefix, "momentum");
-                    let new = momentum * velocity + gradient;
+                    let new = momentum.times(velocity) + gradient;
                     step.update(velocity, new);
-                    if self.nesterov { gradient + momentum * new } else { new }
+                    if self.nesterov { gradient + momentum.times(new) } else { new }
                 }
             };
             step.update(param, param - rate.like(step, param) * direction);

@@ -28,14 +28,20 @@ def loss_of(w, b):
     return valley + torch.log(torch.cosh(b - w.mean())).sum() + 0.1 * (b**2).sum()
 
 
+def far(w, b):
+    """Flat far from its minimum and steep near it, so that the search goes far and comes back."""
+    return ((w - 30) ** 2 + 1).log().sum() + (20 * (b - 5) ** 4 + (b - w[0]) ** 2).sqrt().sum()
+
+
 def write(name, losses, w, b):
     numbers = losses + w.detach().ravel().tolist() + b.detach().ravel().tolist()
     lines.append(f"{name}: " + " ".join(repr(float(x)) for x in numbers))
 
 
-def optimizer(name, make, clip=None):
+def optimizer(name, make, clip=None, schedule=None, loss_of=loss_of):
     w, b = start()
     o = make(w, b)
+    s = schedule and schedule(o)
     losses = []
     for _ in range(STEPS):
         def closure():
@@ -56,6 +62,8 @@ def optimizer(name, make, clip=None):
         elif clip == "value":
             torch.nn.utils.clip_grad_value_([w, b], 0.5)
         o.step()
+        if s:
+            s.step()
     write(name, losses, w, b)
 
 
@@ -94,6 +102,18 @@ optimizer("adagrad", lambda *p: o.Adagrad(p, lr=0.1))
 optimizer("adagrad_all", lambda *p: o.Adagrad(p, lr=0.2, lr_decay=0.01, weight_decay=0.05, initial_accumulator_value=0.5, eps=1e-6))
 optimizer("lbfgs", lambda *p: o.LBFGS(p, lr=0.5, max_iter=1))
 optimizer("lbfgs_short", lambda *p: o.LBFGS(p, lr=0.3, max_iter=1, history_size=3))
+# The search of one iteration has 25 evaluations after the first two.
+wolfe = dict(max_iter=1, max_eval=26, line_search_fn="strong_wolfe")
+optimizer("lbfgs_wolfe", lambda *p: o.LBFGS(p, lr=1, **wolfe))
+optimizer("lbfgs_wolfe_long", lambda *p: o.LBFGS(p, lr=20, history_size=4, **wolfe))
+optimizer("lbfgs_wolfe_small", lambda *p: o.LBFGS(p, lr=0.02, history_size=6, **wolfe))
+optimizer("lbfgs_wolfe_far", lambda *p: o.LBFGS(p, lr=1, **wolfe), loss_of=far)
+cycle = lambda **options: lambda s: torch.optim.lr_scheduler.OneCycleLR(s, total_steps=50, **options)
+optimizer("sgd_cycle", lambda *p: o.SGD(p, lr=1, momentum=0.9), schedule=cycle(max_lr=0.001))
+optimizer("sgd_cycle_nesterov", lambda *p: o.SGD(p, lr=1, momentum=0.9, nesterov=True), schedule=cycle(max_lr=0.001, base_momentum=0.5, max_momentum=0.9))
+optimizer("adam_cycle", lambda *p: o.Adam(p, lr=1), schedule=cycle(max_lr=0.05))
+optimizer("adamw_cycle", lambda *p: o.AdamW(p, lr=1, weight_decay=0.1), schedule=cycle(max_lr=0.05, base_momentum=0.0, anneal_strategy="linear"))
+optimizer("rmsprop_cycle", lambda *p: o.RMSprop(p, lr=1, momentum=0.9), schedule=cycle(max_lr=0.005))
 optimizer("clip_norm", lambda *p: o.SGD(p, lr=0.05, momentum=0.5), clip="norm")
 optimizer("clip_value", lambda *p: o.SGD(p, lr=0.05, momentum=0.5), clip="value")
 optimizer("groups", lambda w, b: o.Adam([{"params": [w]}, {"params": [b], "lr": 0.2, "weight_decay": 0.1}], lr=0.05))
@@ -101,13 +121,13 @@ lion("lion", 0.02, 0.9, 0.99, 0.0)
 lion("lion_all", 0.01, 0.8, 0.95, 0.3)
 
 
-def schedule(name, make, lr, steps=40):
+def schedule(name, make, lr, steps=40, of="lr"):
     p = torch.zeros(1, requires_grad=True)
-    opt = torch.optim.SGD([p], lr=lr)
+    opt = torch.optim.SGD([p], lr=lr, momentum=0.9 if of == "momentum" else 0)
     s = make(opt)
     rates = []
     for _ in range(steps):
-        rates.append(opt.param_groups[0]["lr"])
+        rates.append(opt.param_groups[0][of])
         opt.step()
         s.step()
     lines.append(f"schedule {name}: " + " ".join(repr(float(x)) for x in rates))
@@ -124,6 +144,8 @@ schedule("linear", lambda s: l.LinearLR(s, 1.0, 0.2, 25), 0.1)
 schedule("polynomial", lambda s: l.PolynomialLR(s, 30, 2.5), 0.1)
 schedule("one_cycle", lambda s: l.OneCycleLR(s, 0.5, 40, cycle_momentum=False), 0.1)
 schedule("one_cycle_linear", lambda s: l.OneCycleLR(s, 0.5, 40, pct_start=0.45, anneal_strategy="linear", div_factor=10, final_div_factor=100, cycle_momentum=False), 0.1)
+schedule("momentum", lambda s: l.OneCycleLR(s, 0.5, 40), 0.1, of="momentum")
+schedule("momentum_linear", lambda s: l.OneCycleLR(s, 0.5, 40, pct_start=0.45, anneal_strategy="linear", base_momentum=0.2, max_momentum=0.9), 0.1, of="momentum")
 schedule("warm_up", lambda s: l.SequentialLR(s, [l.LinearLR(s, 0.25, 1.0, 8), l.ExponentialLR(s, 0.95)], [8]), 0.1)
 schedule("units", lambda s: l.LambdaLR(s, lambda t: 0.7 ** (t // 6)), 0.1)
 
