@@ -1,6 +1,9 @@
 //! What is written of a run: a table, and TensorBoard's events, read back by the rules of their formats.
 
+use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use cotangent::data::Examples;
 use cotangent::nn::{Linear, Module};
@@ -131,7 +134,24 @@ fn events_are_records_with_checksums() {
     let folder = Folder::new("events");
     let events = EventFile::create(folder.0.join("runs")).unwrap();
     let path = events.path().to_owned();
-    let mut trainer = Trainer::new(line, sgd).epochs(2).batch(10).observe(events);
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let (of_steps, of_epochs) = (told.clone(), told.clone());
+    let mut trainer = Trainer::new(line, sgd)
+        .epochs(2)
+        .batch(10)
+        .observe(events)
+        .on_step(move |report| {
+            of_steps.borrow_mut().push(("step/loss".to_owned(), report.step, report.loss as f32));
+            ControlFlow::Continue(())
+        })
+        .on_epoch(move |report| {
+            let mut told = of_epochs.borrow_mut();
+            for (part, metrics) in [("train", report.train), ("validation", report.validation.unwrap())] {
+                told.extend(metrics.iter().map(|(name, v)| (format!("{part}/{name}"), report.steps, v as f32)));
+            }
+            told.push(("learning_rate".to_owned(), report.steps, report.rate.unwrap() as f32));
+            ControlFlow::Continue(())
+        });
     let fit = trainer.fit_validated(points(), points()).unwrap();
     assert_ne!(EventFile::create(folder.0.join("runs")).unwrap().path(), path, "another run has another file");
 
@@ -166,6 +186,14 @@ fn events_are_records_with_checksums() {
         }
     }
     assert_eq!((versions, scalars.len()), (1, 4 + 2 * 5));
+    assert_eq!(scalars, *told.borrow());
+    // What `check_events.py` compares TensorBoard's own reading with.
+    if let Some(folder) = std::env::var_os("EVENTS").map(PathBuf::from) {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        let lines: String = scalars.iter().map(|(tag, step, value)| format!("{tag} {step} {value:?}\n")).collect();
+        std::fs::write(folder.join("scalars.txt"), lines).unwrap();
+    }
     let value = |tag: &str, step: u64| scalars.iter().find(|(t, s, _)| t == tag && *s == step).unwrap().2;
     assert_eq!(value("validation/mae", 4), fit.epochs[1].validation.as_ref().unwrap().get("mae").unwrap() as f32);
     assert_eq!(value("learning_rate", 2), 0.125);
