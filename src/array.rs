@@ -11,7 +11,7 @@ use crate::graph::{DType, Element, Shape, TensorType};
 use crate::scalar::math;
 
 /// Why numbers do not make an array.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArrayError {
     /// The count of elements is not the product of the extents.
     #[error("{given} elements do not fill the shape {shape}, which holds {}", .shape.checked_numel().map_or("too many to count".to_owned(), |n| n.to_string()))]
@@ -33,6 +33,8 @@ pub enum ArrayError {
     #[error("the elements do not lie row-major and without gaps")]
     Order,
 }
+
+crate::error::debug_as_display!(ArrayError);
 
 /// The storage behind arrays: public only to the trait that seals the element types.
 mod storage {

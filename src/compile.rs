@@ -61,7 +61,7 @@ impl Options {
 }
 
 /// Why a program cannot be compiled.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum CompileError {
     /// A parameter's initial or shared value does not fit.
     #[error(transparent)]
@@ -82,6 +82,8 @@ pub enum CompileError {
     #[error("code generation: {0}")]
     Codegen(String),
 }
+
+crate::error::debug_as_display!(CompileError);
 
 impl Program {
     /// Compiles the program, with parameters of its own.

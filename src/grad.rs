@@ -12,7 +12,7 @@ use crate::graph::{DType, Graph, NodeId, Origin, TensorType};
 use crate::prim::{Emit, Mode, Op, Taken, Vjp, vjp_of_loop};
 
 /// Why a gradient cannot be taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GradError {
     /// Only a scalar has a gradient; for other results, give a cotangent.
     #[error("the gradient is of a scalar, but {node} is {ty}; sum or average it first")]
@@ -59,6 +59,8 @@ pub enum GradError {
         given: TensorType,
     },
 }
+
+crate::error::debug_as_display!(GradError);
 
 impl GradError {
     /// The node that the error is about.

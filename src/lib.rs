@@ -84,6 +84,7 @@ pub mod dtypes {}
 pub mod compile;
 pub mod data;
 pub mod dump;
+mod error;
 pub mod grad;
 pub mod graph;
 pub mod interp;

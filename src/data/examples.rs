@@ -191,7 +191,7 @@ impl From<&Examples> for Examples {
 
 /// Why a file does not give examples.
 #[cfg(feature = "npz")]
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be read.
     #[error(transparent)]
@@ -200,6 +200,9 @@ pub enum ReadError {
     #[error(transparent)]
     Data(#[from] DataError),
 }
+
+#[cfg(feature = "npz")]
+crate::error::debug_as_display!(ReadError);
 
 /// The numbers `0..len`: in order, or shuffled by a seed and the number of an epoch, the same on every machine and in every version.
 pub(crate) fn order(len: usize, seed: Option<u64>, epoch: u64) -> Vec<u32> {

@@ -35,7 +35,7 @@ pub use table::Table;
 pub use text::{Text, Windows};
 
 /// A file that does not hold the data it should.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{file}: {kind}")]
 pub struct DataError {
     /// The file, or another name of the data.
@@ -43,6 +43,8 @@ pub struct DataError {
     /// What is wrong.
     pub kind: DataErrorKind,
 }
+
+crate::error::debug_as_display!(DataError);
 
 impl DataError {
     pub(crate) fn new(file: impl fmt::Display, kind: DataErrorKind) -> DataError {
@@ -131,6 +133,14 @@ pub enum DataErrorKind {
         name: String,
         /// The columns' names.
         known: Vec<String>,
+    },
+    /// A table whose fields something else than commas separates.
+    #[error("the first line, `{line}`, has no commas: fields are separated by commas, not by {separator:?}")]
+    Separator {
+        /// The first line.
+        line: String,
+        /// What seems to separate them.
+        separator: char,
     },
     /// A table that has only the column to predict.
     #[error("there is no column beside `{target}`")]

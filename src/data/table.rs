@@ -85,6 +85,12 @@ fn read(path: &Path, target: &str) -> Result<Raw, DataError> {
     if names.is_empty() {
         return Err(fail(DataErrorKind::Empty));
     }
+    if let [line] = &names[..]
+        && line != target
+        && let Some(separator) = [';', '\t', '|'].into_iter().find(|&c| line.contains(c))
+    {
+        return Err(fail(DataErrorKind::Separator { line: line.clone(), separator }));
+    }
     let Some(at) = names.iter().position(|name| name == target) else {
         return Err(fail(DataErrorKind::NoColumn { name: target.to_owned(), known: names }));
     };

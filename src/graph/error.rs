@@ -5,7 +5,7 @@ use std::fmt;
 use super::{DType, Dims, Name, NodeId, Shape, TensorType};
 
 /// An operation that does not fit its operands: the fault of whoever builds the graph.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{op}{}: {kind}", OperandTypes(.operands))]
 pub struct OpError {
     /// Name of the operation in the text form.
@@ -15,6 +15,8 @@ pub struct OpError {
     /// What is wrong. Boxed, because results with this error are returned everywhere.
     pub kind: Box<OpErrorKind>,
 }
+
+crate::error::debug_as_display!(OpError);
 
 impl OpError {
     /// An error of operation `op` applied to operands of the given types.
@@ -192,7 +194,7 @@ pub enum OpErrorKind {
 }
 
 /// Outputs or updates that do not fit their graph.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
     /// Two outputs of one name.
     #[error("there is an output called `{name}` already")]
@@ -223,3 +225,5 @@ pub enum GraphError {
         value: TensorType,
     },
 }
+
+crate::error::debug_as_display!(GraphError);

@@ -105,7 +105,7 @@ use super::{Graph, GraphError, NodeId, OpError, Operands, TensorType};
 use cursor::Cursor;
 
 /// A text that is no graph: the fault of whoever wrote it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {kind}")]
 pub struct ParseError {
     /// The line, from 1.
@@ -115,6 +115,8 @@ pub struct ParseError {
     /// What is wrong there.
     pub kind: ParseErrorKind,
 }
+
+crate::error::debug_as_display!(ParseError);
 
 /// The ways in which a text is no graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::data::DataErrorKind;
 
 /// A file that cannot be read or written.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{file}: {kind}")]
 pub struct FileError {
     /// The file, or another name of the data.
@@ -13,6 +13,8 @@ pub struct FileError {
     /// What is wrong.
     pub kind: FileErrorKind,
 }
+
+crate::error::debug_as_display!(FileError);
 
 impl FileError {
     /// The error of this kind in this file.

@@ -82,7 +82,7 @@ pub fn to_bytes<'a, V: Into<ArrayView<'a>>>(
 }
 
 /// Why parameters cannot be taken from a file. Nothing is changed then.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
     #[error(transparent)]
@@ -101,6 +101,8 @@ pub enum LoadError {
     },
 }
 
+crate::error::debug_as_display!(LoadError);
+
 /// Prints what differs, a line each.
 struct Differences<'a> {
     missing: &'a [String],
@@ -115,7 +117,13 @@ impl std::fmt::Display for Differences<'_> {
                 write!(f, "\n  {what}: {}", names.join(", "))?;
             }
         }
-        self.types.iter().try_for_each(|(name, ty, given)| write!(f, "\n  `{name}` is {ty}, the file holds {given}"))
+        self.types
+            .iter()
+            .try_for_each(|(name, ty, given)| write!(f, "\n  `{name}` is {ty}, the file holds {given}"))?;
+        if self.missing.is_empty() && self.types.is_empty() {
+            f.write_str("\n`load_safetensors_subset` takes the parameters and leaves the rest")?;
+        }
+        Ok(())
     }
 }
 
@@ -134,7 +142,19 @@ impl Params {
     /// # Errors
     /// If the file cannot be read, lacks a parameter, holds others, or one is typed unlike the parameter; the error lists all of these.
     pub fn load_safetensors(&self, path: impl AsRef<Path>) -> Result<(), LoadError> {
-        let path = path.as_ref();
+        self.load(path.as_ref(), true)
+    }
+
+    /// [`Params::load_safetensors`] from a file that may hold other arrays too, such as the optimizer's state beside what a predictor needs: the parameters
+    /// of a [`Trainer`](crate::train::Trainer), or its checkpoint.
+    ///
+    /// # Errors
+    /// If the file cannot be read, lacks a parameter, or one is typed unlike the parameter; the error lists all of these.
+    pub fn load_safetensors_subset(&self, path: impl AsRef<Path>) -> Result<(), LoadError> {
+        self.load(path.as_ref(), false)
+    }
+
+    fn load(&self, path: &Path, whole: bool) -> Result<(), LoadError> {
         let mut arrays = read(path)?;
         let (mut missing, mut types, mut fitting) = (Vec::new(), Vec::new(), Vec::new());
         for (name, value) in self.values() {
@@ -144,7 +164,7 @@ impl Params {
                 Some(array) => fitting.push((name, array)),
             }
         }
-        let unexpected: Vec<String> = arrays.into_keys().collect();
+        let unexpected: Vec<String> = arrays.into_keys().filter(|_| whole).collect();
         if missing.is_empty() && unexpected.is_empty() && types.is_empty() {
             for (name, array) in &fitting {
                 self.set(name, array).expect("the parameter was there and of this type");

@@ -7,7 +7,7 @@ use crate::graph::{Name, TensorType};
 use crate::runtime::Params;
 
 /// Why a state dict is not that of a program's layers. Nothing is changed then.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the state dict does not fit the program's parameters:{}", self.lines())]
 pub struct StateDictError {
     /// Names of arrays that no parameter has.
@@ -17,6 +17,8 @@ pub struct StateDictError {
     /// The parameters that there are.
     pub known: Vec<String>,
 }
+
+crate::error::debug_as_display!(StateDictError);
 
 impl StateDictError {
     /// What differs, a line each.

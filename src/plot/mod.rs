@@ -26,7 +26,7 @@ use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingA
 use plotters::style::{FontStyle, register_font};
 
 /// Why a picture cannot be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum PlotError {
     /// There is nothing to draw.
     #[error("the plot `{title}` has no finite numbers to draw")]
@@ -52,6 +52,8 @@ pub enum PlotError {
     #[error("drawing: {0}")]
     Draw(String),
 }
+
+crate::error::debug_as_display!(PlotError);
 
 /// An axis: its label, and whether it is logarithmic.
 #[derive(Clone, Debug)]

@@ -19,7 +19,7 @@ use super::profile::{self, Profile};
 use super::{Inputs, Params, Report};
 
 /// Inputs that a run refuses. Nothing has been computed or changed then.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// An input was not given.
     #[error("input `{name}` ({ty}) is missing")]
@@ -92,6 +92,8 @@ pub enum RunError {
         ty: TensorType,
     },
 }
+
+crate::error::debug_as_display!(RunError);
 
 /// An input as a run sees it.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use crate::graph::{Name, TensorType};
 use super::pages;
 
 /// Why a parameter cannot be read or set.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
     /// There is no parameter of this name.
     #[error("there is no parameter called `{name}`; there are: {}", .known.join(", "))]
@@ -42,6 +42,8 @@ pub enum ParamError {
         given: TensorType,
     },
 }
+
+crate::error::debug_as_display!(ParamError);
 
 /// A parameter that a program has.
 #[derive(Clone, Copy)]

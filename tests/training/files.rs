@@ -44,6 +44,7 @@ fn what_is_wrong_with_a_table_is_told() {
         ("", "y", "the file is empty"),
         ("a,b\n1,2\n", "y", "there is no column `y`; there are: a, b"),
         ("y\n1\n", "y", "there is no column beside `y`"),
+        ("a;y\n1;2\n", "y", "the first line, `a;y`, has no commas: fields are separated by commas, not by ';'"),
         ("a,y\n", "y", "there are no rows behind the names of the columns"),
         ("a,y\n1,2\n3\n", "y", "line 3 has 1 fields, the first line has 2"),
         ("a,y\n1,2\nmany,2\n", "y", "row 2, column `a`: `many` is not a number"),
@@ -133,7 +134,8 @@ fn what_is_no_checkpoint_is_told() {
     assert!(error.contains("text: "), "{error}");
     cotangent::io::safetensors::write(&path, [("w", &Array::from([1.0f32]))]).unwrap();
     let error = Checkpoint::read(&path).unwrap_err().to_string();
-    assert_eq!(error, "not a checkpoint of a trainer: it has no entry `cotangent.checkpoint`");
+    let told = format!("not a checkpoint of a trainer: {}: it has no entry `cotangent.checkpoint`", path.display());
+    assert!(error.starts_with(&told), "{error}");
 }
 
 /// Numbers in a checkpoint's file that no run wrote are errors of the restore, not of the steps after it.
@@ -231,4 +233,34 @@ fn a_state_dict_of_pytorch_loads_by_name() {
             assert!((got - want).abs() < 1e-5, "{engine:?}: {got} instead of {want}");
         }
     }
+}
+
+#[test]
+fn a_predictor_takes_its_parameters_out_of_those_of_a_training_run() {
+    let folder = Folder::new("subset");
+    let (path, checkpoint) = (folder.0.join("all.safetensors"), folder.0.join("run.safetensors"));
+    let g = Builder::new();
+    let (x, w) = (g.input("x", f32([1, 2])), g.param("w", init::he([2, 3], 0)));
+    let scores = x.dot(w);
+    let mut step = Adam::new(0.1).minimize(scores.square().mean()).compile(&Options::default()).unwrap();
+    step.run(&[("x", &Array::from([[1.0f32, 2.0]]))]).unwrap();
+    step.params().save_safetensors(&path).unwrap();
+
+    let other = Builder::new();
+    let (x, w) = (other.input("x", f32([1, 2])), other.param("w", init::zeros([2, 3])));
+    let predictor = other.program(&[("scores", x.dot(w))]).compile(&Options::default()).unwrap();
+    let error = predictor.params().load_safetensors(&path).unwrap_err();
+    let told = "does not hold the program's parameters:\n  not a parameter: adam.t, w.adam_m, w.adam_v\n\
+                `load_safetensors_subset` takes the parameters and leaves the rest";
+    assert!(error.to_string().ends_with(told), "{error}");
+    // What `main` prints of an error is its text.
+    assert_eq!(format!("{error:?}"), error.to_string());
+    predictor.params().load_safetensors_subset(&path).unwrap();
+    assert_eq!(predictor.params().get("w").unwrap(), step.params().get("w").unwrap());
+
+    // Out of a checkpoint too, but not what it lacks.
+    let mut trainer = Trainer::new(model, adam).batch(10).epochs(1).save_to(&checkpoint);
+    trainer.fit(data()).unwrap();
+    let error = predictor.params().load_safetensors_subset(&checkpoint).unwrap_err().to_string();
+    assert!(error.ends_with("run.safetensors does not hold the program's parameters:\n  missing: w"), "{error}");
 }

@@ -9,7 +9,7 @@ use crate::spelling;
 use super::super::FileError;
 
 /// A file that is no model, or none that can be imported.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
     #[error(transparent)]
@@ -101,6 +101,8 @@ pub enum LoadError {
         error: Box<crate::io::onnx::ImportError>,
     },
 }
+
+crate::error::debug_as_display!(LoadError);
 
 impl LoadError {
     /// True if the ONNX model is well formed as far as it was read, but uses an operator, attribute or type that is not supported.
@@ -195,7 +197,7 @@ fn import_hint(error: &crate::io::onnx::ImportError) -> String {
 }
 
 /// Why a model cannot be run or differentiated as asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum ModelError {
     /// A name that nothing has.
     #[error("there is no {what} called `{name}`; there are: {}{}", List(.known), spelling::hint(.name, .known))]
@@ -282,6 +284,8 @@ pub enum ModelError {
     #[error(transparent)]
     Run(#[from] RunError),
 }
+
+crate::error::debug_as_display!(ModelError);
 
 impl ModelError {
     /// True if the model is not at fault, but who asked it for a name that it does not have.

@@ -75,7 +75,7 @@ impl Objective {
 }
 
 /// Why a model cannot be trained on these arrays.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum LearnError {
     /// The model cannot be loaded.
     #[error(transparent)]
@@ -131,6 +131,8 @@ pub enum LearnError {
     #[error("{0}")]
     Output(String),
 }
+
+crate::error::debug_as_display!(LearnError);
 
 impl From<ModelError> for LearnError {
     fn from(error: ModelError) -> LearnError {

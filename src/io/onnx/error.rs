@@ -8,7 +8,7 @@ use crate::graph::{OpError, Shape, TensorType};
 use super::Dim;
 
 /// Why a model cannot be read or written.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum ModelError {
     /// A file cannot be read or written.
     #[error("{}: {source}", .path.display())]
@@ -39,6 +39,8 @@ pub enum ModelError {
     },
 }
 
+crate::error::debug_as_display!(ModelError);
+
 /// One thing that a model asks for and that is not supported.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Unsupported {
@@ -68,7 +70,7 @@ impl fmt::Display for Unsupported {
 }
 
 /// Why a model cannot be imported.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum ImportError {
     /// Operators, attributes or types that are not supported: all that the model has.
     #[error("the model uses what is not supported:{}", Lines(.0))]
@@ -132,6 +134,8 @@ pub enum ImportError {
     #[error(transparent)]
     Model(#[from] ModelError),
 }
+
+crate::error::debug_as_display!(ImportError);
 
 impl ImportError {
     /// True if the model is well formed as far as it was read, but uses what is not supported.

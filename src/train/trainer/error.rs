@@ -6,7 +6,7 @@ use crate::graph::TensorType;
 use crate::runtime::{ParamError, RunError};
 
 /// Why a trainer cannot go on.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum TrainError {
     /// There is nothing to learn from.
     #[error("there are no examples")]
@@ -51,7 +51,7 @@ pub enum TrainError {
     )]
     NoRate,
     /// The model has no result of this name.
-    #[error("the model has no result called `{name}`; there are: {}", .known.join(", "))]
+    #[error("the model has no result called `{name}`; {}", Known(.known))]
     NoOutput {
         /// The name.
         name: String,
@@ -85,7 +85,7 @@ pub enum TrainError {
     #[error(transparent)]
     CheckpointFile(#[from] crate::io::FileError),
     /// A checkpoint that a trainer has not written.
-    #[error("not a checkpoint of a trainer: {0}")]
+    #[error("not a checkpoint of a trainer: {0}; parameters alone are loaded by `Params::load_safetensors`")]
     Checkpoint(String),
     /// A file cannot be read or written.
     #[error("{path}: {error}")]
@@ -95,6 +95,20 @@ pub enum TrainError {
         /// What the system says.
         error: std::io::Error,
     },
+}
+
+crate::error::debug_as_display!(TrainError);
+
+/// Prints the results that a model has.
+struct Known<'a>(&'a [String]);
+
+impl std::fmt::Display for Known<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            [] => f.write_str("it has none, `Task::output` declares them"),
+            known => write!(f, "there are: {}", known.join(", ")),
+        }
+    }
 }
 
 /// Prints what differs, a line each.

@@ -23,7 +23,7 @@ use writer::{Attribute, Scope, Writer, named};
 pub const EXPORTED: i64 = 18;
 
 /// Why a program cannot be exported.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum ExportError {
     /// An operation that ONNX has no operators for.
     #[error("{node}, {operation}, has no counterpart in ONNX: {what}")]
@@ -39,6 +39,8 @@ pub enum ExportError {
     #[error("an input, parameter or output called `{0}` is not the only one")]
     Name(String),
 }
+
+crate::error::debug_as_display!(ExportError);
 
 impl Model {
     /// The model that computes a program's results, with the values that `params` holds; parameters that are not there have their initial values.
