@@ -3,8 +3,9 @@
 //! The lecture states: a matrix `X` of `m` examples as rows goes through the net at once, by two products of matrices and a function of each element;
 //! with a `sigma` that is not linear, this class of hypotheses is richer than `X W`. Descent goes along `1/m X^T ((S - I_y) W2^T o sigma'(X W1))`.
 //!
-//! The run shows: the gradient as the library derives it, as a formula, and the accuracy on unseen digits without and with `sigma`, after 20 epochs. Expected,
-//! as these digits are nearly separable by planes:
+//! The run shows: the gradient as the library derives it, as a formula, and the accuracy on unseen digits without and with `sigma`, after 20 epochs of
+//! descent with rate 0.2 from the same weights. These digits are nearly separable by planes, so `sigma` adds little here, and the sigmoid, whose slope is 1/4
+//! at most, learns more slowly: 0.23 after the first epoch, where the others have 0.8 to 0.9. Expected:
 //!
 //! ```text
 //! linear 0.957   sigmoid 0.931   tanh 0.957   relu 0.957

@@ -5,7 +5,8 @@
 //!
 //! The run shows: the rules of one layer's operations and of all scalar functions of one argument, written as formulas by differentiating each entry of the
 //! library's table; the gradient of a graph in which values branch and meet; and Newton's method, whose Hessian is a derivative of derivatives. Expected:
-//! Rosenbrock's function is 0 after 7 steps of Newton's method, and 6e-5 after 10,000 of gradient descent.
+//! Rosenbrock's function is 0 after 7 steps of Newton's method, and 5.9e-5 after 10,000 of gradient descent; the second derivatives of the branching graph by
+//! `a` and `b`, in either order, are both -0.218819579491.
 //!
 //! ```text
 //! cargo run --release --example lecture7_vjp

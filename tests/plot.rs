@@ -74,3 +74,35 @@ fn what_is_not_finite_is_left_out() {
     assert_eq!(error.to_string(), "the plot `Loss` has no finite numbers to draw");
     assert!(plot::histogram("None", Axis::new("x"), 5, [("", vec![])]).png().is_err());
 }
+
+/// The number of an attribute in the text of an element.
+fn attribute(element: &str, name: &str) -> f64 {
+    let begin = element.find(&format!(" {name}=\"")).unwrap() + name.len() + 3;
+    element[begin..].split('"').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn names_stand_above_the_curves() {
+    // So many that they take several rows.
+    let names = ["one curve", "another curve", "a third curve", "and the last of them"];
+    let curve = |slope: f64| (0..50).map(|i| (f64::from(i), slope * f64::from(i))).collect::<Vec<_>>();
+    let curves = names.iter().zip(1..).map(|(&name, slope)| (name, curve(f64::from(slope))));
+    let svg = plot::curves("Four", Axis::new("x"), Axis::new("y"), curves).size(300, 250).svg().unwrap();
+    let heights = svg.split("points=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).flat_map(|points| {
+        let points: Vec<f64> =
+            points.split_whitespace().map(|p| p.split_once(',').unwrap().1.parse().unwrap()).collect();
+        if points.len() > 10 { points } else { Vec::new() }
+    });
+    let highest = heights.fold(f64::INFINITY, f64::min);
+    let mut rows = Vec::new();
+    for name in names {
+        let end = svg.find(name).unwrap();
+        let text = &svg[svg[..end].rfind("<text").unwrap()..end];
+        let (x, y) = (attribute(text, "x"), attribute(text, "y"));
+        assert!(y < highest, "{name} at {y} stands above {highest}");
+        assert!((0.0..300.0).contains(&x) && y > 0.0, "{name} at {x}, {y} is in the picture");
+        rows.push((x, y));
+    }
+    rows.dedup_by_key(|place| place.1);
+    assert!(rows.len() > 1, "{rows:?}");
+}

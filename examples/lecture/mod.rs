@@ -79,11 +79,12 @@ mod draw {
 
     /// Curves; the labels of logarithmic axes begin with `log `. Several plots stand beside each other.
     pub fn curves(args: &Args, plots: Vec<(&str, [&str; 2], Vec<Curve>)>) -> Outcome {
+        let width = if plots.len() > 2 { 320 } else { 440 };
         let plots: Vec<Plot> = plots
             .into_iter()
-            .map(|(title, [x, y], c)| plot::curves(title, axis(x), axis(y), c).size(440, 300))
+            .map(|(title, [x, y], c)| plot::curves(title, axis(x), axis(y), c).size(width, 320))
             .collect();
-        save(args, plot::grid(plots.len().min(2), plots))
+        save(args, plot::grid(plots.len(), plots))
     }
 
     /// Regions beside each other.
