@@ -70,8 +70,8 @@ impl<'g> Lbfgs<'g> {
     ///   f(t) <= f(0) + 1e-4 t f'(0)        |f'(t)| <= 0.9 |f'(0)|
     /// ```
     ///
-    /// The search is a loop inside the step and evaluates the loss and its gradient once a trip, up to 26 times, most often once or twice: PyTorch's
-    /// `line_search_fn="strong_wolfe"`. A loss that is not a number counts as infinite. Random keys are those of the step, so that all evaluations see the
+    /// The search is a loop inside the step and evaluates the loss and its gradient once a trip, up to 26 times, most often once or twice, after the step's
+    /// own evaluation: PyTorch's `line_search_fn="strong_wolfe"`, each step with `max_iter=1, max_eval=26`. A loss that is not a number counts as infinite. Random keys are those of the step, so that all evaluations see the
     /// same numbers.
     ///
     /// Only [`Optimizer::minimize`] and [`Optimizer::minimize_wrt`] know the loss: the search goes with neither clipping, accumulation, groups nor

@@ -85,25 +85,22 @@ impl<'g> Rate<'g> {
         if let Kind::Number(number) = self.0 {
             expect_finite(number);
         }
-        self.resolve_as(step, &format!("{prefix}learning_rate"), &format!("{prefix}schedule.t"))
+        self.resolve_as(step, "a learning rate", &format!("{prefix}learning_rate"), &format!("{prefix}schedule.t"))
     }
 
     /// The scalar tensor that holds another number of the optimizer, such as the momentum. Its states are called `<name>` if it is adjustable, and
     /// `<name>.t` if it has a schedule.
     #[track_caller]
     pub(super) fn resolve_number(self, step: &mut StepBuilder<'g>, prefix: &str, name: &str) -> Resolved<'g> {
-        self.resolve_as(step, &format!("{prefix}{name}"), &format!("{prefix}{name}.t"))
+        self.resolve_as(step, name, &format!("{prefix}{name}"), &format!("{prefix}{name}.t"))
     }
 
     #[track_caller]
-    fn resolve_as(self, step: &mut StepBuilder<'g>, state: &str, count: &str) -> Resolved<'g> {
+    fn resolve_as(self, step: &mut StepBuilder<'g>, what: &str, state: &str, count: &str) -> Resolved<'g> {
         match self.0 {
             Kind::Number(number) => Resolved::Number(number),
             Kind::Tensor(tensor) => {
-                assert!(
-                    tensor.rank() == 0 && tensor.dtype().is_float(),
-                    "a learning rate or momentum is a float scalar, not {tensor:?}"
-                );
+                assert!(tensor.rank() == 0 && tensor.dtype().is_float(), "{what} is a float scalar, not {tensor:?}");
                 Resolved::Tensor(tensor)
             }
             Kind::Adjustable(initial) => Resolved::Tensor(step.scalar_state(state, initial)),
