@@ -373,23 +373,36 @@ impl std::hash::Hash for Array {
 
 impl fmt::Debug for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.view(), f)
+    }
+}
+
+impl fmt::Debug for ArrayView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.ty())?;
-        match &self.data {
-            Storage::Bool(v) => f.debug_list().entries(v).finish(),
-            Storage::U8(v) => f.debug_list().entries(v).finish(),
-            Storage::I32(v) => f.debug_list().entries(v).finish(),
-            Storage::U32(v) => f.debug_list().entries(v).finish(),
-            Storage::I64(v) => f.debug_list().entries(v).finish(),
-            Storage::F16(v) => f.debug_list().entries(v).finish(),
-            Storage::BF16(v) => f.debug_list().entries(v).finish(),
-            Storage::F32(v) => f.debug_list().entries(v).finish(),
-            Storage::F64(v) => f.debug_list().entries(v).finish(),
+        match self.data {
+            StorageRef::Bool(v) => f.debug_list().entries(v).finish(),
+            StorageRef::U8(v) => f.debug_list().entries(v).finish(),
+            StorageRef::I32(v) => f.debug_list().entries(v).finish(),
+            StorageRef::U32(v) => f.debug_list().entries(v).finish(),
+            StorageRef::I64(v) => f.debug_list().entries(v).finish(),
+            StorageRef::F16(v) => f.debug_list().entries(v).finish(),
+            StorageRef::BF16(v) => f.debug_list().entries(v).finish(),
+            StorageRef::F32(v) => f.debug_list().entries(v).finish(),
+            StorageRef::F64(v) => f.debug_list().entries(v).finish(),
         }
     }
 }
 
 /// A borrowed row-major array: what [`run`](crate::Executable::run) takes.
-#[derive(Clone, Debug)]
+///
+/// ```
+/// use cotangent::ArrayView;
+/// let view = ArrayView::new([2, 2], &[1, 2, 3, 4])?;
+/// assert_eq!(format!("{view:?}"), "i32[2, 2] [1, 2, 3, 4]");
+/// # Ok::<(), cotangent::ArrayError>(())
+/// ```
+#[derive(Clone)]
 pub struct ArrayView<'a> {
     shape: Shape,
     data: StorageRef<'a>,
