@@ -153,22 +153,26 @@ pub(crate) fn vectors() -> &'static [Vectors] {
 
 /// This machine, as Cranelift describes it, with settings that make fast code.
 fn isa() -> Result<OwnedTargetIsa, CompileError> {
-    isa_with(&[("opt_level", "speed")])
+    static ISA: LazyLock<Result<OwnedTargetIsa, String>> = LazyLock::new(|| isa_with(&[("opt_level", "speed")]));
+    ISA.clone().map_err(CompileError::Codegen)
 }
 
 /// This machine, with settings that compile fast.
 fn hasty_isa() -> Result<OwnedTargetIsa, CompileError> {
-    isa_with(&[("opt_level", "none"), ("regalloc_algorithm", "single_pass")])
+    static ISA: LazyLock<Result<OwnedTargetIsa, String>> =
+        LazyLock::new(|| isa_with(&[("opt_level", "none"), ("regalloc_algorithm", "single_pass")]));
+    ISA.clone().map_err(CompileError::Codegen)
 }
 
-fn isa_with(settings: &[(&str, &str)]) -> Result<OwnedTargetIsa, CompileError> {
+fn isa_with(settings: &[(&str, &str)]) -> Result<OwnedTargetIsa, String> {
+    // Asking the processor what it has takes long on virtual machines.
+    static HOST: LazyLock<Result<cranelift_codegen::isa::Builder, &str>> = LazyLock::new(cranelift_native::builder);
     let mut flags = settings::builder();
     let verify = if cfg!(debug_assertions) { "true" } else { "false" };
     for (flag, value) in settings.iter().chain(&[("enable_verifier", verify), ("is_pic", "false")]) {
-        flags.set(flag, value).map_err(failed)?;
+        flags.set(flag, value).map_err(|error| error.to_string())?;
     }
-    let host = cranelift_native::builder().map_err(|why| CompileError::Codegen(why.to_owned()))?;
-    host.finish(settings::Flags::new(flags)).map_err(failed)
+    HOST.clone()?.finish(settings::Flags::new(flags)).map_err(|error| error.to_string())
 }
 
 fn module(symbols: Arc<Mutex<Symbols>>) -> Result<JITModule, CompileError> {

@@ -69,7 +69,7 @@ fn axes_of(dot: &Dot, ranks: [usize; 2]) -> SmallVec<[Axis; 8]> {
 }
 
 /// What adding up the elements of windows costs, for each of them, in multiplications of a product: they are written, padded and read again.
-const COST_OF_SUM: usize = 48;
+const COST_OF_SUM: usize = 16;
 
 fn unwindow_of_dot(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
     let Op::Unwindow(Unwindow { windows, low, extents }) = op else { return None };

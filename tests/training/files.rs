@@ -173,8 +173,8 @@ fn a_position_that_no_run_is_at_is_told() {
         let path = folder.0.join("changed.safetensors");
         std::fs::write(&path, bytes).unwrap();
         let mut trainer = trainer();
-        trainer.restore(&Checkpoint::read(&path)?)?;
-        trainer.fit(examples())
+        let restored = Checkpoint::read(&path).and_then(|checkpoint| trainer.restore(&checkpoint));
+        restored.and_then(|()| trainer.fit(examples())).map_err(|error| error.to_string())
     };
     assert!(changed(&ended, &[], None).is_ok());
     assert!(changed(&middle, &[], None).is_ok());
@@ -201,9 +201,10 @@ fn a_position_that_no_run_is_at_is_told() {
         ),
     ];
     for (from, texts, counts, told) in cases {
-        assert_eq!(changed(from, texts, counts).unwrap_err().to_string(), told, "{texts:?}");
+        let error = changed(from, texts, counts).unwrap_err();
+        assert!(error.starts_with(told), "{texts:?}: {error}");
     }
-    let shape = changed(&middle, &[], Some(Array::from([[1.0f64, 2.0]]))).unwrap_err().to_string();
+    let shape = changed(&middle, &[], Some(Array::from([[1.0f64, 2.0]]))).unwrap_err();
     assert!(shape.contains("confusion f64[1, 2]") && shape.contains("confusion f64[3, 3]"), "{shape}");
 }
 
