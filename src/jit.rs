@@ -151,7 +151,7 @@ pub(crate) fn vectors() -> &'static [Vectors] {
     &HERE
 }
 
-/// This machine, as Cranelift describes it, with settings that make fast code.
+/// This machine, as Cranelift describes it, with settings that make fast code. Asked once: what a processor has takes a while to tell on virtual machines.
 fn isa() -> Result<OwnedTargetIsa, CompileError> {
     static ISA: LazyLock<Result<OwnedTargetIsa, String>> = LazyLock::new(|| isa_with(&[("opt_level", "speed")]));
     ISA.clone().map_err(CompileError::Codegen)
@@ -165,14 +165,12 @@ fn hasty_isa() -> Result<OwnedTargetIsa, CompileError> {
 }
 
 fn isa_with(settings: &[(&str, &str)]) -> Result<OwnedTargetIsa, String> {
-    // Asking the processor what it has takes long on virtual machines.
-    static HOST: LazyLock<Result<cranelift_codegen::isa::Builder, &str>> = LazyLock::new(cranelift_native::builder);
     let mut flags = settings::builder();
     let verify = if cfg!(debug_assertions) { "true" } else { "false" };
     for (flag, value) in settings.iter().chain(&[("enable_verifier", verify), ("is_pic", "false")]) {
         flags.set(flag, value).map_err(|error| error.to_string())?;
     }
-    HOST.clone()?.finish(settings::Flags::new(flags)).map_err(|error| error.to_string())
+    cranelift_native::builder()?.finish(settings::Flags::new(flags)).map_err(|error| error.to_string())
 }
 
 fn module(symbols: Arc<Mutex<Symbols>>) -> Result<JITModule, CompileError> {

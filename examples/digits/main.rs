@@ -13,7 +13,7 @@ mod show;
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cotangent::data::{self, Dataset, Split};
 use cotangent::prelude::*;
@@ -77,20 +77,19 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     // The same step under both engines, on the same batch, with parameters of its own.
     let (xs, ys) = train.batches(batch).next().expect("there is a batch");
-    let runs = if args.quick { 2 } else { 20 };
-    let mut timed = [(Engine::Jit, 10 * runs), (Engine::Interp, runs)].map(|(engine, runs)| {
+    let mut timed = [(Engine::Jit, 100), (Engine::Interp, 5)].map(|(engine, runs)| {
         let mut step = training.compile(&Options::engine(engine))?;
         let (xs, ys) = (xs.clone(), ys.clone());
         let call = move || Ok(step.run(&[("x", xs.clone()), ("y", ys.clone())]).map(drop)?);
         Ok::<_, Box<dyn Error>>(Timed::new(runs, call))
     });
-    // They take turns, so that a machine that changes its speed changes it for both.
-    for _ in 0..10 {
+    // They take short turns, so that a machine that changes its speed changes it for both.
+    for _ in 0..if args.quick { 4 } else { 40 } {
         for timed in timed.iter_mut().flatten() {
             timed.turn()?;
         }
     }
-    show::times(timed.map(|timed| timed.map(Timed::median)));
+    show::times(timed.map(|timed| timed.map(|timed| timed.turns)));
 
     println!("test accuracy {accuracy:.3}");
     Ok(())
@@ -113,27 +112,25 @@ fn correct(predict: &mut Executable, test: &Dataset, batch: usize) -> Result<f64
 struct Timed<'a> {
     call: Box<dyn FnMut() -> Result<(), Box<dyn Error>> + 'a>,
     runs: usize,
-    times: Vec<Duration>,
+    /// The median time of each turn, in seconds.
+    turns: Vec<f64>,
 }
 
 impl<'a> Timed<'a> {
     /// The call, made `runs` times in a turn after one call to warm up.
     fn new(runs: usize, call: impl FnMut() -> Result<(), Box<dyn Error>> + 'a) -> Timed<'a> {
-        Timed { call: Box::new(call), runs, times: Vec::new() }
+        Timed { call: Box::new(call), runs, turns: Vec::new() }
     }
 
     fn turn(&mut self) -> Result<(), Box<dyn Error>> {
         (self.call)()?;
+        let mut times = Vec::with_capacity(self.runs);
         for _ in 0..self.runs {
             let start = Instant::now();
             (self.call)()?;
-            self.times.push(start.elapsed());
+            times.push(start.elapsed().as_secs_f64());
         }
+        self.turns.push(show::median(&times));
         Ok(())
-    }
-
-    fn median(mut self) -> Duration {
-        self.times.sort_unstable();
-        self.times[self.times.len() / 2]
     }
 }
