@@ -173,8 +173,9 @@ fn a_position_that_no_run_is_at_is_told() {
         let path = folder.0.join("changed.safetensors");
         std::fs::write(&path, bytes).unwrap();
         let mut trainer = trainer();
-        let restored = Checkpoint::read(&path).and_then(|checkpoint| trainer.restore(&checkpoint));
-        restored.and_then(|()| trainer.fit(examples())).map_err(|error| error.to_string())
+        let checkpoint = Checkpoint::read(&path).map_err(|error| error.to_string())?;
+        trainer.restore(&checkpoint).map_err(|error| error.to_string())?;
+        trainer.fit(examples()).map_err(|error| error.to_string())
     };
     assert!(changed(&ended, &[], None).is_ok());
     assert!(changed(&middle, &[], None).is_ok());
