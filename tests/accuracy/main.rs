@@ -77,15 +77,15 @@ macro_rules! own {
 }
 
 const UNARY: &[Unary] = unary! {
-    exp: 0.87, 0.85, f64::exp;
-    exp2: 0.85, 0.85, f64::exp2;
+    exp: 0.9, 0.85, f64::exp;
+    exp2: 0.9, 0.85, f64::exp2;
     expm1: 1.35, 1.3, f64::exp_m1;
     sigmoid: 2.5, 0.95, own!(sigmoid);
     log: 0.95, 0.85, f64::ln;
     log1p: 0.96, 0.95, f64::ln_1p;
     tanh: 1.4, 1.4, f64::tanh;
     rsqrt: 1.5, 1.5, |x| 1.0 / x.sqrt();
-    erf: 0.95, 0.95, own!(erf);
+    erf: 0.97, 0.95, own!(erf);
     sin: 0.8, 0.8, f64::sin;
     cos: 0.8, 0.8, f64::cos;
     log2: 1.7, 1.6, f64::log2;
