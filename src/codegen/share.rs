@@ -21,8 +21,8 @@ pub(crate) enum Sharing {
 
 /// Nanoseconds of an instruction of the estimate.
 const INSTRUCTION: f64 = 0.3;
-/// From so many nanoseconds on a kernel is shared: handing it over takes a microsecond or two, and several if the other threads have gone to sleep.
-const WORTH: f64 = 8_000.0;
+/// From so many nanoseconds on a kernel is shared: handing it over takes about half a microsecond.
+const WORTH: f64 = 6_000.0;
 /// The least time of a piece, in nanoseconds.
 const PIECE: f64 = 2_000.0;
 /// So many pieces are enough, even if some thread is pushed aside meanwhile.
