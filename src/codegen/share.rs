@@ -23,6 +23,8 @@ pub(crate) enum Sharing {
 const INSTRUCTION: f64 = 0.3;
 /// From so many nanoseconds on a kernel is shared: handing it over takes about half a microsecond.
 const WORTH: f64 = 6_000.0;
+/// The same of a product, most of whose time is spent in the caches of one processor.
+const PRODUCT_WORTH: f64 = 8_000.0;
 /// The least time of a piece, in nanoseconds.
 const PIECE: f64 = 2_000.0;
 /// So many pieces are enough, even if some thread is pushed aside meanwhile.
@@ -55,7 +57,7 @@ pub(super) fn product_grain(table: &Table, dtype: DType, sharing: Sharing) -> Op
     let time = table.time(dtype);
     let grain = match sharing {
         Sharing::Always => unit,
-        Sharing::WherePaid if time < WORTH => return None,
+        Sharing::WherePaid if time < PRODUCT_WORTH => return None,
         Sharing::WherePaid => {
             let pieces = ((time / PIECE) as usize).clamp(1, PIECES);
             chunks.div_ceil(pieces).next_multiple_of(unit)
