@@ -17,9 +17,9 @@ use super::isa::{Hosted, Isa, VECTORS};
 use super::pack::{Panel, TOGETHER};
 use super::shape::{Axis, Offsets, Side, extent};
 use super::simd::Element;
-use super::tile::{Scatter, Tile};
+use super::tile::{Scatter, Tiles};
 use super::vector::{Dots, Rows};
-use super::{KC, MAX_COLUMNS, MAX_ROWS, MC, NC, Path, free};
+use super::{KC, MAX_COLUMNS, MAX_ROWS, MC, NC, Path, ROW_COLUMNS, free};
 
 /// One of the products of a batch: its axes and where its matrices begin.
 #[derive(Clone, Copy)]
@@ -97,6 +97,13 @@ pub(super) fn tile_height(rows: usize, most: usize) -> usize {
     rows.div_ceil(rows.div_ceil(most))
 }
 
+/// Rows as tiles: counts of tiles, and the rows of each. As few tiles as can be, whose heights differ by at most one.
+fn by_height(rows: usize, most: usize) -> [(usize, usize); 2] {
+    let (count, high) = (rows.div_ceil(most), tile_height(rows, most));
+    let lower = high * count - rows;
+    [(count - lower, high), (lower, high - 1)]
+}
+
 unsafe fn tiles<T: Hosted>(
     isa: &Isa<T>,
     p: &Problem<'_, T>,
@@ -109,10 +116,12 @@ unsafe fn tiles<T: Hosted>(
     let (a_rows, c_rows) = (Offsets::new(p.rows, Side::A), Offsets::new(p.rows, Side::C));
     let (b_columns, c_columns) = (Offsets::new(p.columns, Side::B), Offsets::new(p.columns, Side::C));
     let (a_steps, b_steps) = (Offsets::new(p.contracted, Side::A), Offsets::new(p.contracted, Side::B));
-    let (high, wide) = (tile_height(rows.len(), isa.tile_rows()), isa.tile_columns());
-    let block_height = MC / high * high;
+    let wide = isa.tile_columns();
+    let block_height = tile_height(rows.len(), MC).next_multiple_of(isa.tile_rows());
     let packed_a = p.workspace;
     let packed_b = if pack_a { p.workspace.wrapping_add(MC * block_len(k)) } else { p.workspace };
+    // The first tiles pack what they read, if they can read it where it lies.
+    let packs_itself = b_columns.is_run() && b_steps.line.single;
     let mut row_memory = Scratch::<isize, MC>::new();
     let (mut a_memory, mut a_runs) = (Scratch::<isize, KC>::new(), Scratch::<u16, KC>::new());
     let (mut b_memory, mut b_runs) = (Scratch::<isize, KC>::new(), Scratch::<u16, KC>::new());
@@ -126,40 +135,59 @@ unsafe fn tiles<T: Hosted>(
         };
         for (start, steps) in blocks(k) {
             let add = p.accumulate || start > 0;
-            // SAFETY: packed blocks have room for MC rows and NC columns, in whole panels, of a block's steps; offsets are those of indices in range.
+            // SAFETY: packed blocks have room for MC rows and NC columns, in whole vectors, of a block's steps; offsets are those of indices in range.
             unsafe {
-                let b_table = step_table(&b_steps, start, steps, &mut b_memory, &mut b_runs);
+                let b_table = (joint > 0 || !packs_itself).then(|| step_table(&b_steps, start, steps, &mut b_memory, &mut b_runs));
                 let a_table = pack_a.then(|| step_table(&a_steps, start, steps, &mut a_memory, &mut a_runs));
                 for first_row in rows.clone().step_by(block_height) {
                     let block_rows = block_height.min(rows.end - first_row);
+                    let heights = by_height(block_rows, isa.tile_rows());
                     if let Some(table) = a_table {
-                        for row in (0..block_rows).step_by(high) {
+                        each_tile(heights, |row, high| {
                             let mut lanes = Scratch::<isize, MAX_ROWS>::new();
-                            let lanes = lanes.fill(&a_rows, first_row + row, high.min(block_rows - row));
+                            let lanes = lanes.fill(&a_rows, first_row + row, high);
                             pack_panel(isa, p.a, lanes, table, packed_a.add(row * steps), high);
-                        }
+                        });
                     }
+                    let left = match pack_a {
+                        true => Left { a: packed_a, row: 1, step: None, tile: steps as isize },
+                        false => {
+                            let a = p.a.wrapping_offset(a_rows.at(first_row) + a_steps.at(start));
+                            let [row, step] = [a_rows.line.stride, a_steps.line.stride];
+                            Left { a, row, step: Some(step), tile: row }
+                        }
+                    };
                     let c_offsets = row_memory.fill(&c_rows, first_row, block_rows);
                     for column in (0..block_columns).step_by(wide) {
                         let count = wide.min(block_columns - column);
                         let at = first_column + column;
-                        let whole = count.is_multiple_of(isa.lanes) || isa.free_masks;
-                        let (b, b_step) = if pack_b || !whole {
-                            let to = if pack_b { packed_b.add(column * steps) } else { packed_b };
-                            let fresh = !pack_b || first_row == rows.start;
-                            if fresh && column < joint {
-                                if column.is_multiple_of(TOGETHER * wide) {
-                                    let (from, (steps, runs)) = (p.b.wrapping_offset(b_columns.at(at)), b_table);
-                                    (isa.pack_together)(&Panel { from, lanes: &[], steps, runs, to, width: wide });
-                                }
-                            } else if fresh {
-                                let mut lanes = Scratch::<isize, MAX_COLUMNS>::new();
-                                pack_panel(isa, p.b, lanes.fill(&b_columns, at, count), b_table, to, wide);
-                            }
-                            (to.cast_const(), wide as isize)
-                        } else {
-                            (p.b.wrapping_offset(b_columns.at(at) + b_steps.at(start)), b_steps.line.stride)
+                        let mut right = Right {
+                            b: p.b.wrapping_offset(b_columns.at(at) + b_steps.at(start)),
+                            step: b_steps.line.stride,
+                            packed: if pack_b { packed_b.add(column * steps) } else { packed_b },
+                            pack: false,
                         };
+                        if pack_b || !(count.is_multiple_of(isa.lanes) || isa.free_masks) {
+                            let width = count.next_multiple_of(isa.lanes);
+                            let fresh = !pack_b || first_row == rows.start;
+                            match b_table {
+                                Some((steps, runs)) if fresh && column < joint => {
+                                    if column.is_multiple_of(TOGETHER * wide) {
+                                        let (from, to) = (p.b.wrapping_offset(b_columns.at(at)), right.packed);
+                                        (isa.pack_together)(&Panel { from, lanes: &[], steps, runs, to, width });
+                                    }
+                                }
+                                Some(table) if fresh && !packs_itself => {
+                                    let mut lanes = Scratch::<isize, MAX_COLUMNS>::new();
+                                    let lanes = lanes.fill(&b_columns, at, count);
+                                    pack_panel(isa, p.b, lanes, table, right.packed, width);
+                                }
+                                _ => right.pack = fresh,
+                            }
+                            if !right.pack {
+                                (right.b, right.step) = (right.packed.cast_const(), width as isize);
+                            }
+                        }
                         let mut memory = Scratch::<isize, MAX_COLUMNS>::new();
                         let run = c_columns.is_run();
                         let target = Target {
@@ -170,19 +198,7 @@ unsafe fn tiles<T: Hosted>(
                             alpha: p.alpha,
                             add,
                         };
-                        let mut row = 0;
-                        while row < block_rows {
-                            let tile_rows = high.min(block_rows - row);
-                            let (a, a_row, a_step) = if pack_a {
-                                (packed_a.add(row * steps).cast_const(), 1, high as isize)
-                            } else {
-                                let from = a_rows.at(first_row + row) + a_steps.at(start);
-                                (p.a.wrapping_offset(from), a_rows.line.stride, a_steps.line.stride)
-                            };
-                            let source = Source { k: steps, a, a_row, a_step, b, b_step };
-                            tile(isa, &source, &target, row, tile_rows);
-                            row += tile_rows;
-                        }
+                        panel(isa, steps, &left, right, &target, heights);
                     }
                 }
             }
@@ -190,14 +206,37 @@ unsafe fn tiles<T: Hosted>(
     }
 }
 
-/// What a tile is computed of.
-struct Source<T> {
-    k: usize,
+/// Calls `f` with the first row and the rows of each tile.
+fn each_tile(heights: [(usize, usize); 2], mut f: impl FnMut(usize, usize)) {
+    let mut row = 0;
+    for (count, high) in heights {
+        for _ in 0..count {
+            f(row, high);
+            row += high;
+        }
+    }
+}
+
+/// The left factor's part of a block.
+struct Left<T> {
     a: *const T,
-    a_row: isize,
-    a_step: isize,
+    /// Distance of rows.
+    row: isize,
+    /// That of steps. In packed panels it is the rows of a tile.
+    step: Option<isize>,
+    /// Distance of a tile's first row from that of a tile of one row less, for each row of the tile before.
+    tile: isize,
+}
+
+/// The right factor's part of a block, of one panel of columns.
+#[derive(Clone, Copy)]
+struct Right<T> {
     b: *const T,
-    b_step: isize,
+    /// Distance of steps.
+    step: isize,
+    packed: *mut T,
+    /// Whether the first tile copies it to `packed`, from where the others read.
+    pack: bool,
 }
 
 /// Where the tiles of a panel of columns go.
@@ -211,55 +250,67 @@ struct Target<'a, T> {
     add: bool,
 }
 
-/// Computes one tile, from this row of the target on.
-#[inline]
-unsafe fn tile<T: Element>(isa: &Isa<T>, s: &Source<T>, to: &Target<'_, T>, row: usize, rows: usize) {
-    let function = isa.tiles[isa.tile_rows() - rows][(to.count - 1) / isa.lanes];
-    let &Source { k, a, a_row, a_step, b, b_step } = s;
-    let a = std::array::from_fn(|i| a.wrapping_offset(3 * i as isize * a_row));
-    let c_rows = &to.rows[row..row + rows];
-    // SAFETY: `compute`'s; rows and columns are inside the block. The memory for sums holds the largest tile.
-    unsafe {
-        match to.columns {
-            None => {
-                let (c_rows, columns) = (c_rows.as_ptr(), to.count);
-                function(&Tile {
-                    k,
-                    a,
-                    a_row,
-                    a_step,
-                    b,
-                    b_step,
-                    c: to.c,
-                    c_rows,
-                    columns,
-                    alpha: to.alpha,
-                    add: to.add,
-                });
+/// Computes the tiles of a panel of columns.
+unsafe fn panel<T: Element>(
+    isa: &Isa<T>,
+    k: usize,
+    left: &Left<T>,
+    mut right: Right<T>,
+    to: &Target<'_, T>,
+    heights: [(usize, usize); 2],
+) {
+    let vectors = to.count.div_ceil(isa.lanes);
+    let mut row = 0;
+    for (mut count, high) in heights {
+        while count > 0 {
+            // All tiles of this height, but the first alone if it packs, and each alone if its sums have to be put to their places.
+            let tiles = if right.pack || to.columns.is_some() { 1 } else { count };
+            let a = left.a.wrapping_offset(row as isize * left.tile);
+            let functions = if right.pack { isa.packing } else { isa.tiles };
+            let mut part = Tiles {
+                k,
+                a: std::array::from_fn(|i| a.wrapping_offset(3 * i as isize * left.row)),
+                a_row: left.row,
+                a_step: left.step.unwrap_or(high as isize),
+                a_tile: high as isize * left.tile,
+                b: right.b,
+                b_step: right.step,
+                packed: right.packed,
+                c: to.c,
+                c_rows: to.rows[row..].as_ptr(),
+                tiles,
+                columns: to.count,
+                alpha: to.alpha,
+                add: to.add,
+            };
+            let function = functions[isa.tile_rows() - high][vectors - 1];
+            // SAFETY: `compute`'s; rows and columns are inside the block. The memory for sums holds the largest tile.
+            unsafe {
+                match to.columns {
+                    None => function(&part),
+                    Some(c_columns) => {
+                        let mut sums = Scratch::<T, { MAX_ROWS * MAX_COLUMNS }>::new();
+                        let width = VECTORS * isa.lanes;
+                        let lines: [isize; MAX_ROWS] = std::array::from_fn(|i| (i * width) as isize);
+                        let sums = sums.as_mut_ptr();
+                        (part.c, part.c_rows) = (sums, lines.as_ptr());
+                        (part.alpha, part.add) = (T::from_f64(1.0), false);
+                        function(&part);
+                        let &Target { c, alpha, add, rows, .. } = to;
+                        let c_rows = &rows[row..row + high];
+                        (isa.scatter)(&Scatter { sums, width, c, c_rows, c_columns, alpha, add });
+                    }
+                }
             }
-            Some(c_columns) => {
-                let mut sums = Scratch::<T, { MAX_ROWS * MAX_COLUMNS }>::new();
-                let width = VECTORS * isa.lanes;
-                let lines: [isize; MAX_ROWS] = std::array::from_fn(|i| (i * width) as isize);
-                let sums = sums.as_mut_ptr();
-                let (columns, alpha) = (to.count, T::from_f64(1.0));
-                let tile = Tile {
-                    k,
-                    a,
-                    a_row,
-                    a_step,
-                    b,
-                    b_step,
-                    c: sums,
-                    c_rows: lines.as_ptr(),
-                    columns,
-                    alpha,
-                    add: false,
+            if right.pack {
+                right = Right {
+                    b: right.packed.cast_const(),
+                    step: (vectors * isa.lanes) as isize,
+                    pack: false,
+                    ..right
                 };
-                function(&tile);
-                let Target { c, alpha, add, .. } = *to;
-                (isa.scatter)(&Scatter { sums, width, c, c_rows, c_columns, alpha, add });
             }
+            (row, count) = (row + tiles * high, count - tiles);
         }
     }
 }
@@ -302,18 +353,18 @@ unsafe fn single_row<T: Hosted>(isa: &Isa<T>, p: &Problem<'_, T>, columns: Range
     let b_columns = Offsets::new(p.columns, Side::B);
     let (a_steps, b_steps) = (Offsets::new(p.contracted, Side::A), Offsets::new(p.contracted, Side::B));
     let sums = p.workspace;
-    for first in columns.clone().step_by(NC) {
-        let n = NC.min(columns.end - first);
+    for first in columns.clone().step_by(ROW_COLUMNS) {
+        let n = ROW_COLUMNS.min(columns.end - first);
         for (start, steps) in blocks(k) {
             let add = p.accumulate || start > 0;
-            // SAFETY: the workspace has room for NC sums and, for dots, a block of `a` behind them; everything else is `compute`'s promise.
+            // SAFETY: the workspace has room for ROW_COLUMNS sums and, for dots, a block of `a` behind them; everything else is `compute`'s promise.
             unsafe {
                 let b = p.b.wrapping_offset(b_columns.at(first) + b_steps.at(start));
                 if dots {
                     let x = if a_steps.is_run() {
                         p.a.wrapping_offset(a_steps.at(start))
                     } else {
-                        let copy = sums.add(NC);
+                        let copy = sums.add(ROW_COLUMNS);
                         (0..steps).for_each(|i| *copy.add(i) = *p.a.offset(a_steps.at(start + i)));
                         copy.cast_const()
                     };
@@ -324,7 +375,7 @@ unsafe fn single_row<T: Hosted>(isa: &Isa<T>, p: &Problem<'_, T>, columns: Range
                     let (x, x_step) = (p.a.wrapping_offset(a_steps.at(start)), a_steps.line.stride);
                     (isa.rows)(&Rows { k: steps, x, x_step, rows: b, step: b_steps.line.stride, sums });
                 }
-                let mut memory = Scratch::<isize, NC>::new();
+                let mut memory = Scratch::<isize, ROW_COLUMNS>::new();
                 let c_columns = memory.fill(&c_columns, first, n);
                 let scatter = Scatter { sums, width: n, c: p.c, c_rows: &[0], c_columns, alpha: p.alpha, add };
                 (isa.scatter)(&scatter);

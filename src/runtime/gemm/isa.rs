@@ -2,7 +2,7 @@
 
 use super::pack::{self, Panel};
 use super::simd::{Element, Portable, Simd};
-use super::tile::{self, FreeTile, Scatter, Tile};
+use super::tile::{self, FreeTile, Scatter, Tiles};
 use super::vector::{self, Dots, Rows};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
@@ -10,8 +10,8 @@ use super::x86::{Avx2, Avx512};
 /// Vectors side by side in the widest tile.
 pub(super) const VECTORS: usize = 2;
 
-/// Tiles of one count of rows, by their vectors less one.
-pub(super) type Tiles<T> = [unsafe fn(&Tile<T>); VECTORS];
+/// Functions for tiles of one count of rows, by their vectors less one.
+pub(super) type ByVectors<T> = [unsafe fn(&Tiles<T>); VECTORS];
 
 /// A function for tiles that read where their operands lie.
 pub(super) type Free<T> = unsafe fn(&FreeTile<T>);
@@ -25,7 +25,9 @@ pub(super) struct Isa<T: 'static> {
     pub(super) lanes: usize,
     pub(super) free_masks: bool,
     /// From the largest count of rows down to 1.
-    pub(super) tiles: &'static [Tiles<T>],
+    pub(super) tiles: &'static [ByVectors<T>],
+    /// The same, for tiles that pack what they read of the right factor.
+    pub(super) packing: &'static [ByVectors<T>],
     /// Tiles that read where their operands lie, from one row to the largest count.
     pub(super) free: &'static [FreeRow<T>],
     pub(super) pack: unsafe fn(&Panel<'_, T>),
@@ -64,9 +66,9 @@ macro_rules! isa {
         static $name: Isa<$t> = {
             type S = $simd<$t>;
             $(#[$attribute])?
-            unsafe fn compute<const R: usize, const V: usize>(t: &Tile<$t>) {
+            unsafe fn compute<const R: usize, const V: usize, const PACK: bool>(t: &Tiles<$t>) {
                 // SAFETY (this and the next): the caller's promise; the function is called only where the processor has the instructions.
-                unsafe { tile::compute::<S, R, V>(t) }
+                unsafe { tile::compute::<S, R, V, PACK>(t) }
             }
             $(#[$attribute])?
             unsafe fn free<const R: usize, const V: usize>(t: &FreeTile<$t>) {
@@ -100,7 +102,8 @@ macro_rules! isa {
                 name: $text,
                 lanes: S::LANES,
                 free_masks: S::FREE_MASKS,
-                tiles: &[$([compute::<$rows, 1>, compute::<$rows, 2>]),*],
+                tiles: &[$([compute::<$rows, 1, false>, compute::<$rows, 2, false>]),*],
+                packing: &[$([compute::<$rows, 1, true>, compute::<$rows, 2, true>]),*],
                 free: &[
                     &[(8, free::<1, 8>), (4, free::<1, 4>), (2, free::<1, 2>), (1, free::<1, 1>)],
                     &[(4, free::<2, 4>), (2, free::<2, 2>), (1, free::<2, 1>)],

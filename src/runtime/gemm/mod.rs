@@ -47,6 +47,8 @@ const KC: usize = 384;
 const MC: usize = 240;
 /// Columns of a block; a multiple of each count of columns in a packed panel.
 const NC: usize = 512;
+/// Columns of a block of a single row, whose sums stay in the first-level cache.
+const ROW_COLUMNS: usize = 2048;
 /// Most rows of a tile.
 const MAX_ROWS: usize = 12;
 /// Most columns of a tile.
@@ -94,8 +96,8 @@ impl Table {
             Path::Free { pack_b: true } => n.min(NC).next_multiple_of(MAX_COLUMNS) * steps,
             // A vector that reaches behind the operand is packed.
             Path::Free { pack_b: false } => MAX_COLUMNS * steps,
-            Path::Rows => NC.min(n),
-            Path::Dots => NC + steps,
+            Path::Rows => ROW_COLUMNS.min(n),
+            Path::Dots => ROW_COLUMNS + steps,
         }
     }
 

@@ -6,21 +6,25 @@
 use super::simd::{Element, Simd};
 use super::{MAX_COLUMNS, MAX_ROWS};
 
-/// What a tile is computed of. Steps are distances in elements.
+/// What tiles of the same columns and of the same count of rows are computed of. Steps are distances in elements.
 ///
-/// Functions that take a tile of `R` rows need, for `i < R` and `p < k`: `a[i / 3][i % 3 * a_row + p * a_step]` can be read; so can the `columns` elements from
-/// `b[p * b_step]` on, and, for vectors that are not masked for free, all lanes of the last vector; the `columns` elements from `c[c_rows[i]]` on can be
-/// written, and read if `add`, and nobody else touches them.
-pub(super) struct Tile<T> {
+/// Functions that take tiles of `R` rows need, for `t < tiles`, `i < R` and `p < k`: `a[i / 3][t * a_tile + i % 3 * a_row + p * a_step]` can be read; so can the
+/// `columns` elements from `b[p * b_step]` on, and all lanes of the last vector, unless loads are masked for free or the function packs; the `columns` elements
+/// from `c[c_rows[t * R + i]]` on can be written, and read if `add`, and nobody else touches them. For functions that pack, `k` times the lanes of all vectors
+/// can be written from `packed` on.
+pub(super) struct Tiles<T> {
     pub(super) k: usize,
     /// Every third row of the left factor: rows between are one register's distance away, which is an address of one instruction.
     pub(super) a: [*const T; MAX_ROWS / 3],
     pub(super) a_row: isize,
     pub(super) a_step: isize,
+    pub(super) a_tile: isize,
     pub(super) b: *const T,
     pub(super) b_step: isize,
+    pub(super) packed: *mut T,
     pub(super) c: *mut T,
     pub(super) c_rows: *const isize,
+    pub(super) tiles: usize,
     /// More than fill all vectors of the tile but one, and no more than fill all.
     pub(super) columns: usize,
     pub(super) alpha: T,
@@ -28,51 +32,65 @@ pub(super) struct Tile<T> {
     pub(super) add: bool,
 }
 
-/// Computes a tile of `R` rows and `V` vectors.
+/// Computes tiles of `R` rows and `V` vectors. If `PACK`, copies what it reads of `b` to `packed`, the vectors of a step side by side and steps one behind the
+/// other, which costs next to nothing while the processor multiplies.
 ///
 /// # Safety
-/// What [`Tile`] says, and the processor has the instructions of `S`.
+/// What [`Tiles`] says, and the processor has the instructions of `S`.
 #[inline(always)]
-pub(super) unsafe fn compute<S: Simd, const R: usize, const V: usize>(t: &Tile<S::T>) {
-    // SAFETY: the loops read and write just what `Tile` says. Pointers that go on behind the last step are not read.
-    unsafe {
-        let (a_row, last) = (t.a_row, t.columns - (V - 1) * S::LANES);
-        let mut acc = [[S::zero(); V]; R];
-        let (mut a, mut b) = (t.a, t.b);
-        for i in 0..R {
-            let c = t.c.wrapping_offset(*t.c_rows.add(i));
-            S::prefetch(c);
-            S::prefetch(c.wrapping_add(t.columns - 1));
-        }
-        for _ in 0..t.k {
-            let mut row = [S::zero(); V];
-            for (v, row) in row.iter_mut().enumerate() {
-                let from = b.add(v * S::LANES);
-                *row = if S::FREE_MASKS && v + 1 == V { S::load_first(from, last) } else { S::load(from) };
-            }
+pub(super) unsafe fn compute<S: Simd, const R: usize, const V: usize, const PACK: bool>(t: &Tiles<S::T>) {
+    for tile in 0..t.tiles {
+        // SAFETY: the loops read and write just what `Tiles` says. Pointers that go on behind the last step are not read.
+        unsafe {
+            let (a_row, last) = (t.a_row, t.columns - (V - 1) * S::LANES);
+            let c_rows = t.c_rows.add(tile * R);
+            let mut acc = [[S::zero(); V]; R];
+            let mut a = t.a.map(|a| a.wrapping_offset(tile as isize * t.a_tile));
+            let (mut b, mut packed) = (t.b, t.packed);
             for i in 0..R {
-                let x = S::splat(*a[i / 3].offset((i % 3) as isize * a_row));
-                for v in 0..V {
-                    acc[i][v] = S::fma(x, row[v], acc[i][v]);
+                let c = t.c.wrapping_offset(*c_rows.add(i));
+                S::prefetch(c);
+                S::prefetch(c.wrapping_add(t.columns - 1));
+            }
+            for _ in 0..t.k {
+                let mut row = [S::zero(); V];
+                for (v, row) in row.iter_mut().enumerate() {
+                    let from = b.add(v * S::LANES);
+                    let masked = v + 1 == V && (S::FREE_MASKS || PACK);
+                    *row = if masked { S::load_first(from, last) } else { S::load(from) };
+                    if PACK {
+                        S::store(packed.add(v * S::LANES), *row);
+                    }
                 }
+                if PACK {
+                    // The next columns are packed next, and rows of a large matrix are too far apart for a processor to foresee.
+                    S::prefetch(b.wrapping_add(V * S::LANES));
+                    packed = packed.wrapping_add(V * S::LANES);
+                }
+                for i in 0..R {
+                    let x = S::splat(*a[i / 3].offset((i % 3) as isize * a_row));
+                    for v in 0..V {
+                        acc[i][v] = S::fma(x, row[v], acc[i][v]);
+                    }
+                }
+                for a in a.iter_mut().take(R.div_ceil(3)) {
+                    *a = a.wrapping_offset(t.a_step);
+                }
+                b = b.wrapping_offset(t.b_step);
             }
-            for a in a.iter_mut().take(R.div_ceil(3)) {
-                *a = a.wrapping_offset(t.a_step);
-            }
-            b = b.wrapping_offset(t.b_step);
-        }
-        let alpha = S::splat(t.alpha);
-        for (i, acc) in acc.iter().enumerate() {
-            let c = t.c.offset(*t.c_rows.add(i));
-            for (v, &sum) in acc.iter().enumerate() {
-                let to = c.add(v * S::LANES);
-                let whole = v + 1 < V || last == S::LANES;
-                let new = match (t.add, whole) {
-                    (false, _) => S::mul(alpha, sum),
-                    (true, true) => S::fma(alpha, sum, S::load(to)),
-                    (true, false) => S::fma(alpha, sum, S::load_first(to, last)),
-                };
-                if whole { S::store(to, new) } else { S::store_first(to, last, new) }
+            let alpha = S::splat(t.alpha);
+            for (i, acc) in acc.iter().enumerate() {
+                let c = t.c.offset(*c_rows.add(i));
+                for (v, &sum) in acc.iter().enumerate() {
+                    let to = c.add(v * S::LANES);
+                    let whole = v + 1 < V || last == S::LANES;
+                    let new = match (t.add, whole) {
+                        (false, _) => S::mul(alpha, sum),
+                        (true, true) => S::fma(alpha, sum, S::load(to)),
+                        (true, false) => S::fma(alpha, sum, S::load_first(to, last)),
+                    };
+                    if whole { S::store(to, new) } else { S::store_first(to, last, new) }
+                }
             }
         }
     }

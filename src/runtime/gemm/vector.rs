@@ -18,6 +18,11 @@ pub(super) struct Rows<'a, T> {
     pub(super) sums: &'a mut [T],
 }
 
+/// Elements of a cache line.
+const fn line<T>() -> usize {
+    64 / size_of::<T>()
+}
+
 /// Rows that are added at a time.
 const AT_ONCE: usize = 8;
 
@@ -134,6 +139,9 @@ unsafe fn dot<S: Simd, const N: usize>(d: &Dots<S::T>, j: usize) {
             for v in 0..vectors {
                 let x = S::load(d.x.add(p + v * S::LANES));
                 for (sums, row) in sums.iter_mut().zip(rows) {
+                    if v * S::LANES % line::<S::T>() == 0 {
+                        S::prefetch(row.wrapping_offset(N as isize * d.step).wrapping_add(p + v * S::LANES));
+                    }
                     sums[v] = S::fma(x, S::load(row.add(p + v * S::LANES)), sums[v]);
                 }
             }
