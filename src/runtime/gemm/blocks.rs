@@ -9,6 +9,7 @@
 //! ```
 //!
 //! A packed block of `b` is as large as half of a second-level cache, one of `a` a quarter; a panel of `b` stays in the first-level cache while the rows go by.
+//! If there is one block of rows, a few panels of `b` are kept instead.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -118,6 +119,8 @@ unsafe fn tiles<T: Hosted>(
     let (a_steps, b_steps) = (Offsets::new(p.contracted, Side::A), Offsets::new(p.contracted, Side::B));
     let wide = isa.tile_columns();
     let block_height = tile_height(rows.len(), MC).next_multiple_of(isa.tile_rows());
+    // Columns that stay packed: all of a block if more rows come, else they make room for the next.
+    let kept = if rows.len() <= block_height { TOGETHER * wide } else { NC };
     let packed_a = p.workspace;
     let packed_b = if pack_a { p.workspace.wrapping_add(MC * block_len(k)) } else { p.workspace };
     // The first tiles pack what they read, if they can read it where it lies.
@@ -135,9 +138,10 @@ unsafe fn tiles<T: Hosted>(
         };
         for (start, steps) in blocks(k) {
             let add = p.accumulate || start > 0;
-            // SAFETY: packed blocks have room for MC rows and NC columns, in whole vectors, of a block's steps; offsets are those of indices in range.
+            // SAFETY: packed blocks have room for MC rows and the kept columns, in whole vectors, of a block's steps; offsets are those of indices in range.
             unsafe {
-                let b_table = (joint > 0 || !packs_itself).then(|| step_table(&b_steps, start, steps, &mut b_memory, &mut b_runs));
+                let b_table = (joint > 0 || !packs_itself)
+                    .then(|| step_table(&b_steps, start, steps, &mut b_memory, &mut b_runs));
                 let a_table = pack_a.then(|| step_table(&a_steps, start, steps, &mut a_memory, &mut a_runs));
                 for first_row in rows.clone().step_by(block_height) {
                     let block_rows = block_height.min(rows.end - first_row);
@@ -164,7 +168,7 @@ unsafe fn tiles<T: Hosted>(
                         let mut right = Right {
                             b: p.b.wrapping_offset(b_columns.at(at) + b_steps.at(start)),
                             step: b_steps.line.stride,
-                            packed: if pack_b { packed_b.add(column * steps) } else { packed_b },
+                            packed: if pack_b { packed_b.add(column % kept * steps) } else { packed_b },
                             pack: false,
                         };
                         if pack_b || !(count.is_multiple_of(isa.lanes) || isa.free_masks) {
@@ -303,12 +307,8 @@ unsafe fn panel<T: Element>(
                 }
             }
             if right.pack {
-                right = Right {
-                    b: right.packed.cast_const(),
-                    step: (vectors * isa.lanes) as isize,
-                    pack: false,
-                    ..right
-                };
+                right =
+                    Right { b: right.packed.cast_const(), step: (vectors * isa.lanes) as isize, pack: false, ..right };
             }
             (row, count) = (row + tiles * high, count - tiles);
         }

@@ -37,6 +37,7 @@ use crate::graph::DType;
 
 use blocks::Problem;
 use isa::{Hosted, Isa};
+use pack::TOGETHER;
 use path::{Path, choose};
 pub use shape::{Axes, Axis};
 use shape::{Offsets, Side, extent};
@@ -47,7 +48,7 @@ const KC: usize = 384;
 const MC: usize = 240;
 /// Columns of a block; a multiple of each count of columns in a packed panel.
 const NC: usize = 512;
-/// Columns of a block of a single row, whose sums stay in the first-level cache.
+/// Columns of a block of a single row: their sums stay in the first-level cache.
 const ROW_COLUMNS: usize = 2048;
 /// Most rows of a tile.
 const MAX_ROWS: usize = 12;
@@ -86,8 +87,9 @@ impl Table {
             Path::Tiles { pack_a, pack_b } => {
                 let a = if pack_a { MC * steps } else { 0 };
                 // Without masks, a panel whose last vector is not whole is packed all the same.
+                let kept = if extent(rows) <= MC { TOGETHER * MAX_COLUMNS } else { NC };
                 let b = match n {
-                    _ if pack_b => n.min(NC).next_multiple_of(MAX_COLUMNS) * steps,
+                    _ if pack_b => n.min(kept).next_multiple_of(MAX_COLUMNS) * steps,
                     n if n.is_multiple_of(MAX_COLUMNS) => 0,
                     _ => MAX_COLUMNS * steps,
                 };

@@ -3,7 +3,7 @@
 //! A panel has *lanes* (rows of the left operand or columns of the right one) and *steps* of the contraction. Both are lists of offsets, so axes that do not
 //! join, and windows that overlap, are read where they lie. The copy has the lanes of a step side by side.
 
-use super::simd::Simd;
+use super::simd::{Simd, line};
 
 /// A panel of an operand and where its copy goes.
 pub(super) struct Panel<'a, T> {
@@ -58,6 +58,9 @@ pub(super) unsafe fn pack<S: Simd>(panel: &Panel<'_, S::T>) {
 /// Panels side by side that are packed together if their lanes run on.
 pub(super) const TOGETHER: usize = 8;
 
+/// So many steps ahead memory is asked for.
+const AHEAD: usize = 4;
+
 /// Packs [`TOGETHER`] panels of `width` lanes each, all of which run on from `from`, one behind the other.
 ///
 /// The rows of a large matrix are far apart, so reading one panel is all waiting for lines that no processor foresees. Several together are runs of lines.
@@ -70,8 +73,12 @@ pub(super) unsafe fn pack_together<S: Simd>(panel: &Panel<'_, S::T>) {
     for (p, &step) in steps.iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe {
+            let ahead = from.wrapping_offset(steps[(p + AHEAD).min(steps.len() - 1)]);
             let from = from.offset(step);
             for i in 0..TOGETHER {
+                for line in (0..width).step_by(line::<S::T>()) {
+                    S::prefetch(ahead.wrapping_add(i * width + line));
+                }
                 let to = to.add((i * steps.len() + p) * width);
                 for lane in (0..width).step_by(S::LANES) {
                     S::store(to.add(lane), S::load(from.add(i * width + lane)));

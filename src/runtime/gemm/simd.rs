@@ -41,6 +41,11 @@ macro_rules! element {
 element!(f32);
 element!(f64);
 
+/// Elements of a cache line.
+pub(super) const fn line<T>() -> usize {
+    64 / size_of::<T>()
+}
+
 /// Vector operations.
 ///
 /// # Safety

@@ -4,7 +4,7 @@
 //! and adds in the order of the tile. Where its rows lie side by side, each element is the dot product of two runs of memory, in [`LANES`] partial sums
 //! that are joined pairwise, the same whatever the width of the vectors.
 
-use super::simd::{Element, Simd};
+use super::simd::{Element, Simd, line};
 
 /// Scaled rows of a matrix, to be added up: `sums[j] += sum over p of x[p * x_step] * rows[p * step + j]`.
 ///
@@ -16,11 +16,6 @@ pub(super) struct Rows<'a, T> {
     pub(super) rows: *const T,
     pub(super) step: isize,
     pub(super) sums: &'a mut [T],
-}
-
-/// Elements of a cache line.
-const fn line<T>() -> usize {
-    64 / size_of::<T>()
 }
 
 /// Rows that are added at a time.
