@@ -6,6 +6,7 @@ use crate::scalar::ScalarFn::{And, Eq, Ge, Gt, IsNan, Le, Lt, Max, Min, Ne, Not,
 
 use super::arith::function;
 use super::rewrite::{Law, Rewriter, Rule};
+use super::vanish::select_of_vanishing;
 
 /// The rules of this family.
 pub const RULES: &[Rule] = &[
@@ -36,6 +37,20 @@ pub const RULES: &[Rule] = &[
         doc: "A branch that selects by the same condition is the branch it takes.",
         on: &["select"],
         apply: select_nested,
+    },
+    Rule {
+        name: "select-of-vanishing",
+        law: Law::ZeroSign,
+        doc: "select(c, 0, x) is x if x is zero in any case where c holds: a product of select(c, 0, y) with what the formula shows to be bounded there.",
+        on: &["select"],
+        apply: select_of_vanishing,
+    },
+    Rule {
+        name: "or-of-complement",
+        law: Law::Exact,
+        doc: "a or (not(a) and b) is a or b.",
+        on: &["or"],
+        apply: or_of_complement,
     },
     Rule {
         name: "select-of-truth",
@@ -154,6 +169,15 @@ fn select_nested(r: &mut Rewriter<'_>, _: &Op, x: &[NodeId]) -> Option<NodeId> {
         return None;
     }
     Some(r.select(x[0], a.unwrap_or(x[1]), b.unwrap_or(x[2])))
+}
+
+fn or_of_complement(r: &mut Rewriter<'_>, _: &Op, x: &[NodeId]) -> Option<NodeId> {
+    let b = [(x[0], x[1]), (x[1], x[0])].into_iter().find_map(|(a, both)| {
+        let (c, d) = r.binary(both, And)?;
+        let is_complement = |n| r.unary(n, Not) == Some(a);
+        if is_complement(c) { Some([a, d]) } else { is_complement(d).then_some([a, c]) }
+    })?;
+    Some(r.map(Or, &b))
 }
 
 fn select_of_truth(r: &mut Rewriter<'_>, _: &Op, x: &[NodeId]) -> Option<NodeId> {

@@ -34,6 +34,7 @@ pub mod rewrite;
 pub mod shift;
 mod sign;
 pub mod stable;
+mod vanish;
 pub mod window;
 
 use std::borrow::Cow;

@@ -54,8 +54,6 @@ impl Team {
 /// A compiled kernel.
 type Kernel = unsafe extern "C" fn(*const *mut u8, i64, i64);
 
-/// Pieces of a product for each thread: enough if some thread is pushed aside meanwhile.
-const PIECES: usize = 4;
 
 /// Most slots of a kernel whose rows are shared.
 pub(crate) const MAX_SLOTS: usize = 32;
@@ -115,8 +113,9 @@ macro_rules! product {
                 // SAFETY: the caller's promise.
                 return unsafe { $multiply(table, a, b, c, workspace, alpha, 0, chunks) };
             };
-            // What is packed is packed for each piece.
-            let grain = grain * chunks.div_ceil(grain).div_ceil(team.threads * PIECES);
+            // SAFETY: the caller's promise.
+            let pieces = team.threads * unsafe { gemm::pieces_per_thread(table) };
+            let grain = grain * chunks.div_ceil(grain).div_ceil(pieces);
             let call = Shared((table, a, b, c, workspace));
             pool::share(team.threads, chunks.div_ceil(grain), true, &|thread, piece| {
                 let (table, a, b, c, workspace) = *call.get();

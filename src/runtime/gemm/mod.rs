@@ -281,6 +281,19 @@ unsafe fn multiply<T: Hosted>(isa: &Isa<T>, table: View<'_>, call: Call<T>, chun
     }
 }
 
+/// As how many pieces a thread should compute its share of the product that the table describes: enough if some thread is pushed aside meanwhile, but not
+/// many, as what is packed is packed for each. A single row is bound by memory, which is read fastest in long runs.
+///
+/// # Safety
+/// At `table` lies what [`Table::words`] returns.
+pub(crate) unsafe fn pieces_per_thread(table: *const usize) -> usize {
+    // SAFETY: the caller's promise.
+    match unsafe { View::read(table) }.path {
+        Path::Rows => 1,
+        _ => 4,
+    }
+}
+
 macro_rules! entry {
     ($name:ident, $t:ident) => {
         /// Computes the chunks from `first` to before `end` of the product that the table describes.

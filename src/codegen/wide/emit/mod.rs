@@ -542,7 +542,9 @@ impl Emit<'_> {
             }
             // to = a * b + to
             (second, third) => {
-                let third = third.unwrap_or_else(|| self.in_register(c, self.scratch[1]));
+                // `to` holds no operand that is still wanted unless it holds `first`.
+                let own = if first == to { self.scratch[1] } else { to };
+                let third = third.unwrap_or_else(|| self.in_register(c, own));
                 // `first` is not `to` here, and neither is a `b` in a register: it would have been exchanged with `a`.
                 if first == to {
                     let second = second.map_or_else(|| self.rm(b), Rm::Reg);
