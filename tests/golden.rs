@@ -9,19 +9,19 @@ mod engines;
 mod routines;
 #[path = "golden/shape.rs"]
 mod shape;
+#[path = "golden/text.rs"]
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 
-use cotangent::array::ArrayElement;
 use cotangent::graph::Dims;
-use cotangent::half::{bf16, f16};
 use cotangent::interp;
 use cotangent::prelude::*;
 use cotangent::prim::{Map, Op, OpKind, Pad};
 use cotangent::scalar::ScalarFn;
 use cotangent::testing::{Tolerance, compare};
 use engines::engines;
+use text::array;
 
 /// One operation on given inputs, and what it should give.
 struct Case {
@@ -29,32 +29,6 @@ struct Case {
     inputs: Vec<Array>,
     output: Array,
     tolerance: Tolerance,
-}
-
-fn array(text: &str) -> Array {
-    fn elements<T: ArrayElement + FromStr>(shape: Vec<usize>, words: &str) -> Array {
-        let mut elements = Vec::new();
-        for word in words.split_whitespace() {
-            let (word, count) = word.split_once('*').map_or((word, 1), |(w, n)| (w, n.parse().unwrap()));
-            let element = T::from_str(word).unwrap_or_else(|_| panic!("`{word}` is no {}", T::DTYPE));
-            elements.extend(std::iter::repeat_n(element, count));
-        }
-        Array::new(shape, elements).unwrap()
-    }
-    let (ty, words) = text.split_once(']').unwrap();
-    let (dtype, dims) = ty.split_once('[').unwrap();
-    let shape: Vec<usize> = dims.split(',').filter(|d| !d.is_empty()).map(|d| d.parse().unwrap()).collect();
-    match dtype.parse().unwrap() {
-        DType::Bool => elements::<bool>(shape, words),
-        DType::U8 => elements::<u8>(shape, words),
-        DType::U32 => elements::<u32>(shape, words),
-        DType::I32 => elements::<i32>(shape, words),
-        DType::I64 => elements::<i64>(shape, words),
-        DType::F16 => elements::<f16>(shape, words),
-        DType::BF16 => elements::<bf16>(shape, words),
-        DType::F32 => elements::<f32>(shape, words),
-        DType::F64 => elements::<f64>(shape, words),
-    }
 }
 
 fn cases() -> Vec<Case> {

@@ -1,11 +1,9 @@
 //! Values and gradients against PyTorch. The file is written by `../golden/make_composites.py`, which also says what its format is.
 
-use std::str::FromStr;
-
-use cotangent::array::ArrayElement;
 use cotangent::prelude::*;
 use cotangent::testing::{Tolerance, compare};
 
+use super::text::{self, array};
 use super::{configurations, value_and_gradients};
 
 /// A composite on given inputs, and what it should give.
@@ -18,45 +16,22 @@ struct Case {
     gradients: Vec<Option<Array>>,
 }
 
-fn array(text: &str) -> Array {
-    fn elements<T: ArrayElement + FromStr>(shape: Vec<usize>, words: &str) -> Array {
-        let element = |word: &str| T::from_str(word).unwrap_or_else(|_| panic!("`{word}` is no {}", T::DTYPE));
-        Array::new(shape, words.split_whitespace().map(element).collect()).unwrap()
-    }
-    let (ty, words) = text.split_once(']').unwrap();
-    let (dtype, dims) = ty.split_once('[').unwrap();
-    let shape: Vec<usize> = dims.split(',').filter(|d| !d.is_empty()).map(|d| d.parse().unwrap()).collect();
-    match dtype {
-        "bool" => elements::<bool>(shape, words),
-        "i64" => elements::<i64>(shape, words),
-        "f64" => elements::<f64>(shape, words),
-        _ => panic!("there are no cases of {dtype}"),
-    }
-}
-
 fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    for line in include_str!("../golden/composites.txt").lines() {
-        let (word, rest) = line.split_once(' ').unwrap();
-        match word {
-            "#" => continue,
-            "case" => {
-                cases.push(Case { name: rest.to_owned(), ..Case::default() });
-                continue;
+    let case = |(name, lines): (&str, Vec<(&str, &str)>)| {
+        let mut case = Case { name: name.to_owned(), ..Case::default() };
+        for (word, rest) in lines {
+            match word {
+                "in" => case.inputs.push(array(rest)),
+                "out" => case.output = Some(array(rest)),
+                "cot" => case.cotangent = Some(array(rest)),
+                "grad" if rest == "none" => case.gradients.push(None),
+                "grad" => case.gradients.push(Some(array(rest))),
+                _ => panic!("`{word}` begins no line of a case"),
             }
-            _ => {}
         }
-        let case = cases.last_mut().expect("a case comes first");
-        match word {
-            "in" => case.inputs.push(array(rest)),
-            "out" => case.output = Some(array(rest)),
-            "cot" => case.cotangent = Some(array(rest)),
-            "grad" if rest == "none" => case.gradients.push(None),
-            "grad" => case.gradients.push(Some(array(rest))),
-            _ => panic!("`{line}` is no line of a case"),
-        }
-    }
-    cases
+        case
+    };
+    text::cases(include_str!("../golden/composites.txt")).into_iter().map(case).collect()
 }
 
 /// The composite of a case.

@@ -6,6 +6,8 @@ mod golden;
 mod gradients;
 mod masks;
 mod stability;
+#[path = "../golden/text.rs"]
+mod text;
 
 use cotangent::opt::Level;
 use cotangent::prelude::*;

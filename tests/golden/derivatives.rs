@@ -4,8 +4,8 @@ use cotangent::opt::Level;
 use cotangent::prelude::*;
 use cotangent::testing::{Tolerance, compare};
 
-use super::array;
 use super::engines::engines;
+use super::text::{self, array};
 
 /// A function at a point, and its derivatives there.
 #[derive(Default)]
@@ -20,30 +20,23 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    for line in include_str!("derivatives.txt").lines() {
-        let (word, rest) = line.split_once(' ').unwrap();
-        match word {
-            "#" => continue,
-            "case" => {
-                cases.push(Case { name: rest.to_owned(), ..Case::default() });
-                continue;
+    let case = |(name, lines): (&str, Vec<(&str, &str)>)| {
+        let mut case = Case { name: name.to_owned(), ..Case::default() };
+        for (word, rest) in lines {
+            let value = array(rest);
+            match word {
+                "in" => case.inputs.push(value),
+                "out" => case.output = Some(value),
+                "cot" => case.weights = Some(value),
+                "grad" => case.gradients.push(value),
+                "dir" => case.directions.push(value),
+                "hvp" => case.products.push(value),
+                _ => panic!("`{word}` begins no line of a case"),
             }
-            _ => {}
         }
-        let case = cases.last_mut().expect("a case comes first");
-        let value = array(rest);
-        match word {
-            "in" => case.inputs.push(value),
-            "out" => case.output = Some(value),
-            "cot" => case.weights = Some(value),
-            "grad" => case.gradients.push(value),
-            "dir" => case.directions.push(value),
-            "hvp" => case.products.push(value),
-            _ => panic!("`{line}` is no line of a case"),
-        }
-    }
-    cases
+        case
+    };
+    text::cases(include_str!("derivatives.txt")).into_iter().map(case).collect()
 }
 
 /// A net of PyTorch's over a sequence: weights of the input and of the state, and a bias for either.
