@@ -209,6 +209,40 @@ fn labels_behind_conversions_and_selections_are_checked_too() {
 }
 
 /// The table of `cotangent::build::indexing`: a mask behind the choice comes too late.
+/// A loop hands on to its operands what its body asks of slices and invariants, loops inside loops too; what a guard may leave out is not asked for.
+#[test]
+fn labels_choose_inside_of_loops() {
+    for engine in engines() {
+        let g = Builder::new();
+        let (table, rows) = (g.input("table", f32([3])), g.input("rows", i32([4, 2])));
+        let fixed = g.input("fixed", i32([2]));
+        let (sum, _) = g.scan(g.zeros(f32([])), rows, |sum, row| {
+            let chosen = g.scan(g.zeros(f32([])), row, |sum, y| (sum + table.take(y, 0), ())).0;
+            (sum + chosen + table.take(fixed, 0).sum(), ())
+        });
+        let guarded = g.input("guarded", i32([]));
+        let maybe = g.cond(table.sum().gt(0.0), || table.take(guarded, 0), || g.zeros(f32([])));
+        let [slope] = g.grad(sum, [table]);
+        let results = [("sum", sum), ("maybe", maybe), ("slope", slope)];
+        let mut run = g.program(&results).compile(&Options::engine(engine)).unwrap();
+        let table = Array::from([1f32, 2.0, -9.0]);
+        let (good, bad) =
+            (Array::from([[0i32, 2], [1, 1], [2, 0], [0, 0]]), Array::from([[0i32, 2], [1, 3], [2, 0], [0, 0]]));
+        let mut run_with = |rows: &Array, fixed: [i32; 2], guarded: i32| {
+            let (fixed, guarded) = (Array::from(fixed), Array::scalar(guarded));
+            run.run(&[("table", &table), ("rows", rows), ("fixed", &fixed), ("guarded", &guarded)])
+                .map(|o| o["sum"].get_f64(0))
+        };
+        assert_eq!(run_with(&good, [0, 1], 7).unwrap(), -10.0 + 4.0 * 3.0);
+        let error = run_with(&bad, [0, 1], 0).unwrap_err().to_string();
+        let expected = "input `rows` holds 3 at position 3, but it chooses among 3 elements (run_errors.rs:";
+        assert!(error.starts_with(expected), "{engine:?}: {error}");
+        let error = run_with(&good, [0, -1], 0).unwrap_err().to_string();
+        let expected = "input `fixed` holds -1 at position 1, but it chooses among 3 elements (run_errors.rs:";
+        assert!(error.starts_with(expected), "{engine:?}: {error}");
+    }
+}
+
 #[test]
 fn labels_are_masked_before_they_choose() {
     for engine in engines() {

@@ -7,15 +7,16 @@
 //!   i     = cast(reshape(labels))        the input `labels`, each of whose numbers is held to that
 //! ```
 //!
-//! The walk goes from the index back to inputs, through movement, conversions and selections, with the set of numbers that lead into the range. Where it
-//! does not know an operation, all numbers are let through, so a run refuses nothing that is in range.
+//! The walk goes from the index back to inputs, through movement, conversions and selections, with the set of numbers that lead into the range. In the body of
+//! a loop it ends at slices and invariants, and goes on from the loop's operands. Where it does not know an operation, or a guard may leave trips out, all
+//! numbers are let through, so a run refuses nothing that is in range.
 
 use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
 use crate::graph::{DType, Graph, NodeId, Origin};
-use crate::prim::{Gather, Map, Op};
+use crate::prim::{Gather, LoopResult, LoopSpec, Map, Op};
 use crate::scalar::ScalarFn;
 
 /// How many nodes are looked at for one selection.
@@ -34,17 +35,66 @@ pub(super) struct Choice {
     pub(super) origin: Origin,
 }
 
-/// The inputs whose numbers choose elements of `gather`'s operand, each with what it may hold.
-pub(super) fn choices(graph: &Graph, gather: &Gather, id: NodeId) -> Vec<(NodeId, Choice)> {
+/// The inputs whose numbers choose elements in one of these nodes, each with what it may hold.
+pub(super) fn choices(graph: &Graph, nodes: &[NodeId]) -> Vec<(NodeId, Choice)> {
+    let mut found = Vec::new();
+    for &id in nodes {
+        let Op::Gather(gather) = graph.op(id) else { continue };
+        // A number to stand for elements out of range says that they are meant to occur, as in the gradient of a scatter.
+        if f64::from_bits(gather.fill).is_nan() {
+            found.extend(of_gather(graph, gather, id));
+        }
+    }
+    for (first, results) in graph.loops(nodes.iter().copied()) {
+        let spec = &graph.op(first).looped().expect("a result of a loop").spec;
+        if spec.guard.is_none() && spec.trips > 0 {
+            found.extend(of_loop(graph, first, spec, &results));
+        }
+    }
+    found
+}
+
+/// The inputs whose numbers choose elements in each trip of a loop with these results.
+fn of_loop(graph: &Graph, first: NodeId, spec: &LoopSpec, results: &[NodeId]) -> Vec<(NodeId, Choice)> {
+    let (body, operands) = (spec.body.graph(), graph.operands(first));
+    let mut needed = vec![false; body.len()];
+    spec.body.carries().iter().for_each(|&(_, next)| needed[next.index()] = true);
+    for &result in results {
+        if let Some(LoopResult::Stack(node)) = graph.op(result).looped().map(|l| l.result) {
+            needed[node.index()] = true;
+        }
+    }
+    for index in (0..needed.len()).rev() {
+        if needed[index] {
+            body.operands(NodeId::new(index)).iter().for_each(|o| needed[o.index()] = true);
+        }
+    }
+    let nodes: Vec<NodeId> = body.ids().filter(|id| needed[id.index()]).collect();
+    let mut found = Vec::new();
+    for (input, choice) in choices(body, &nodes) {
+        let position = spec.body.inputs().iter().position(|&i| i == input).expect("an input of the body");
+        found.extend(walk(graph, operands[spec.body.carries().len() + position], choice));
+    }
+    found
+}
+
+/// The inputs whose numbers choose elements of `gather`'s operand.
+fn of_gather(graph: &Graph, gather: &Gather, id: NodeId) -> Vec<(NodeId, Choice)> {
     let operands = graph.operands(id);
     // Without indices nothing is chosen, whatever numbers they were repeated from.
     if graph.shape(operands[1]).numel() == 0 {
         return Vec::new();
     }
     let extent = graph.shape(operands[0])[gather.batch];
+    let allowed = Set::range(0, extent as i64 - 1);
+    walk(graph, operands[1], Choice { allowed, extent, origin: graph.node(id).origin.clone() })
+}
+
+/// The inputs on which an index depends, for a choice that the index makes.
+fn walk(graph: &Graph, index: NodeId, choice: Choice) -> Vec<(NodeId, Choice)> {
     let (mut found, mut steps) = (Vec::new(), 0);
     // Operands have smaller numbers than their users, so the largest is reached from all of its users when it is looked at.
-    let mut open = BTreeMap::from([(operands[1], Set::range(0, extent as i64 - 1))]);
+    let mut open = BTreeMap::from([(index, choice.allowed.clone())]);
     while let Some((node, allowed)) = open.pop_last() {
         steps += 1;
         if steps > WALK {
@@ -55,10 +105,7 @@ pub(super) fn choices(graph: &Graph, gather: &Gather, id: NodeId) -> Vec<(NodeId
             open.insert(operand, both.unwrap_or(numbers));
         };
         match graph.op(node) {
-            Op::Input(_) => {
-                let origin = graph.node(id).origin.clone();
-                found.push((node, Choice { allowed, extent, origin }));
-            }
+            Op::Input(_) => found.push((node, Choice { allowed, ..choice.clone() })),
             op if is_movement(op) => restrict(graph.operands(node)[0], allowed),
             Op::Cast(_) | Op::Map(Map { f: ScalarFn::Select }) => {
                 for leaf in leaves(graph, node, &mut steps) {
@@ -340,8 +387,8 @@ mod tests {
     fn found(mut graph: Graph, index: NodeId, extent: usize) -> Vec<(NodeId, Choice)> {
         let table = push(&mut graph, Input { name: "t".into(), ty: TensorType::new(DType::F32, [extent]) }, &[]);
         let gather = Gather::new(0);
-        let id = push(&mut graph, gather.clone(), &[table, index]);
-        choices(&graph, &gather, id)
+        let id = push(&mut graph, gather, &[table, index]);
+        choices(&graph, &[id])
     }
 
     #[test]

@@ -521,18 +521,12 @@ pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
             inputs.push(InputSpec { name: input.name.clone(), node: id, ty: input.ty.clone(), choices: Vec::new() });
         }
     }
-    for id in graph.ids().filter(|id| live[id.index()]) {
-        let Op::Gather(gather) = graph.op(id) else { continue };
-        // A number to stand for elements out of range says that they are meant to occur, as in the gradient of a scatter.
-        if !f64::from_bits(gather.fill).is_nan() {
-            continue;
-        }
-        for (node, choice) in choice::choices(graph, gather, id) {
-            let input = inputs.iter_mut().find(|input| input.node == node).expect("what is live has live operands");
-            if input.choices.iter().all(|other| !other.allowed.within(&choice.allowed)) {
-                input.choices.retain(|other| !choice.allowed.within(&other.allowed));
-                input.choices.push(choice);
-            }
+    let nodes: Vec<NodeId> = graph.ids().filter(|id| live[id.index()]).collect();
+    for (node, choice) in choice::choices(graph, &nodes) {
+        let input = inputs.iter_mut().find(|input| input.node == node).expect("what is live has live operands");
+        if input.choices.iter().all(|other| !other.allowed.within(&choice.allowed)) {
+            input.choices.retain(|other| !choice.allowed.within(&other.allowed));
+            input.choices.push(choice);
         }
     }
     for input in &mut inputs {
