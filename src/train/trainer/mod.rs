@@ -295,6 +295,7 @@ where
     ///
     /// # Panics
     /// If the model makes a mistake or its loss is no float scalar.
+    #[track_caller]
     pub fn fit(&mut self, train: impl Into<Examples>) -> Result<Fit, TrainError> {
         self.run(train.into(), None)
     }
@@ -306,6 +307,7 @@ where
     ///
     /// # Panics
     /// As [`Trainer::fit`].
+    #[track_caller]
     pub fn fit_validated(
         &mut self,
         train: impl Into<Examples>,
@@ -314,6 +316,7 @@ where
         self.run(train.into(), Some(validation.into()))
     }
 
+    #[track_caller]
     fn run(&mut self, train: Examples, validation: Option<Examples>) -> Result<Fit, TrainError> {
         if train.is_empty() {
             return Err(TrainError::NoExamples);
@@ -402,6 +405,7 @@ where
     }
 
     /// One step, and what observers say to it.
+    #[track_caller]
     fn step_with(&mut self, batch: &Batch, batches: usize) -> Result<ControlFlow<()>, TrainError> {
         self.prepare_step(batch.len())?;
         let most = || TrainError::Checkpoint("it has made as many steps as can be counted".to_owned());
@@ -634,6 +638,7 @@ where
     }
 
     /// Compiles the step for a size of batch unless it is there.
+    #[track_caller]
     fn prepare_step(&mut self, batch: usize) -> Result<(), TrainError> {
         if self.steps.contains_key(&batch) {
             return Ok(());

@@ -1,81 +1,16 @@
-//! Mistakes in building a graph: each panics at the user's line, and says what was applied to what, and where that was built. And each node of a good
-//! graph knows the user's line.
-
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
+//! Calls that do not fit: the panic is at the caller's line and names the operation, the operands and where they were built.
 
 use cotangent::build::TriangularOptions;
-use cotangent::graph::{Dims, GraphError, OpError, OpErrorKind, Origin};
+use cotangent::data::Examples;
 use cotangent::prelude::*;
-use cotangent::prim::{ArgReduce, Cast, Combine, Concat, Dot, Extremum, Gather, Iota, Map, Op, Pad};
-use cotangent::prim::{
-    Broadcast, Input, Reduce, Reduction, Reshape, Scatter, Slice, Transpose, Unwindow, Window, Windows,
-};
-use cotangent::scalar::ScalarFn;
-
-/// What a panic said, and where.
-struct Panic {
-    file: String,
-    line: u32,
-    message: String,
-}
-
-thread_local! {
-    static CAUGHT: RefCell<Option<Option<Panic>>> = const { RefCell::new(None) };
-}
-
-/// Runs `f`, which must panic, without the usual report.
-fn caught(f: impl FnOnce()) -> Panic {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            let taken = CAUGHT.with_borrow_mut(|slot| match slot {
-                None => false,
-                Some(slot) => {
-                    let location = info.location().expect("panics have a location");
-                    *slot = Some(Panic {
-                        file: location.file().to_owned(),
-                        line: location.line(),
-                        message: info.payload_as_str().unwrap_or_default().to_owned(),
-                    });
-                    true
-                }
-            });
-            if !taken {
-                usual(info);
-            }
-        }));
-    });
-    CAUGHT.set(Some(None));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(f));
-    let panic = CAUGHT.take().flatten();
-    assert!(outcome.is_err(), "no panic");
-    panic.expect("the hook sees the panic")
-}
-
-/// The message of the panic of an expression, which must be at the expression's own line and contain the given words.
-macro_rules! refuses {
-    ($e:expr, $($word:expr),+) => {{
-        let line = line!();
-        let panic = caught(|| {
-            let _ = $e;
-        });
-        assert_eq!((panic.file.as_str(), panic.line), (file!(), line), "{}", panic.message);
-        for word in [$($word),+] {
-            assert!(panic.message.contains(word), "`{word}` is not in: {}", panic.message);
-        }
-        panic.message
-    }};
-}
+use cotangent::prim::Cast;
+use cotangent::train::{Task, Trainer};
 
 #[test]
 fn batches_that_do_not_fit_are_refused() {
     let g = Builder::new();
     let (x, y) = (g.input("x", f32([2, 3])), g.input("y", f32([4, 3])));
-    let built = format!("errors.rs:{}", line!() - 1);
+    let built = format!("misuse.rs:{}", line!() - 1);
     refuses!(g.vmap([x, y], |[x, y]| [x + y]), "vmap(f32[2, 3], f32[4, 3])", "2 examples of one and 4", &built);
     refuses!(x.sum().vmap(|x| x), "vmap(f32[])", "axis 0", "rank 0");
     refuses!(g.vmap_axes(&[(x, Some(2))], &[0], |x| x.to_vec()), "vmap", "axis 2", "rank 2", &built);
@@ -88,9 +23,9 @@ fn batches_that_do_not_fit_are_refused() {
 fn a_message_names_the_operation_the_shapes_and_where_the_operands_were_built() {
     let g = Builder::new();
     let a = g.input("a", f32([2, 3])).exp();
-    let built_a = format!("errors.rs:{}", line!() - 1);
+    let built_a = format!("misuse.rs:{}", line!() - 1);
     let b = g.param("b", init::zeros([4, 5]));
-    let built_b = format!("errors.rs:{}", line!() - 1);
+    let built_b = format!("misuse.rs:{}", line!() - 1);
     let message = refuses!(a.dot(b), "dot", "f32[2, 3]", "f32[4, 5]", &built_a, &built_b);
     assert_eq!(
         message,
@@ -107,9 +42,9 @@ fn a_message_names_the_operation_the_shapes_and_where_the_operands_were_built() 
 fn a_mistake_inside_a_composite_is_told_as_one_of_the_composite() {
     let g = Builder::new();
     let logits = g.input("logits", f32([2, 3])).softmax(-1);
-    let built = format!("errors.rs:{}", line!() - 1);
+    let built = format!("misuse.rs:{}", line!() - 1);
     let labels = g.input("labels", i32([2, 1]));
-    let declared = format!("errors.rs:{}", line!() - 1);
+    let declared = format!("misuse.rs:{}", line!() - 1);
     let message = refuses!(logits.cross_entropy(labels), "cross_entropy");
     assert_eq!(
         message,
@@ -337,7 +272,7 @@ fn windows_that_do_not_fit() {
     let (i, row) = (g.input("i", i32([2, 4, 6, 5])), g.input("row", f32([2, 4])));
     let large = g.param("large", init::zeros([8, 4, 7, 3]));
     let one = Conv::new();
-    refuses!(x.conv(large, &one), "conv(f32[2, 4, 6, 5], f32[8, 4, 7, 3])", "axis 2 of extent 6", "errors.rs");
+    refuses!(x.conv(large, &one), "conv(f32[2, 4, 6, 5], f32[8, 4, 7, 3])", "axis 2 of extent 6", "misuse.rs");
     refuses!(x.conv(w, &Conv::new().dilation(3)), "spans 7", "axis 2 of extent 6");
     refuses!(x.conv(w, &Conv::new().strides([1, 2, 3])), "3 strides given for 2 spatial axes");
     refuses!(x.conv(w, &Conv::new().strides(0)), "a stride of 0");
@@ -393,7 +328,7 @@ fn gradients_that_there_are_not() {
     let g = Builder::new();
     let x = g.input("x", f32([2, 3]));
     let y = x.exp();
-    let built = format!("exp : f32[2, 3], built at errors.rs:{}", line!() - 1);
+    let built = format!("exp : f32[2, 3], built at misuse.rs:{}", line!() - 1);
     let i = g.input("i", i32([]));
     refuses!(g.grad(y, [x]), "grad", "of a scalar", "f32[2, 3]", &built);
     refuses!(g.grad(i, [x]), "grad", "i32", "only floats");
@@ -416,7 +351,7 @@ fn tensors_of_two_builders_do_not_mix() {
     h.zeros(f64([7]));
     h.zeros(f64([7]));
     let b = h.param("b", init::zeros([2, 3]));
-    let built = format!("param \"b\" : f32[2, 3], built at errors.rs:{}", line!() - 1);
+    let built = format!("param \"b\" : f32[2, 3], built at misuse.rs:{}", line!() - 1);
     let other = "belongs to another builder";
     refuses!(a + b, &built, other);
     refuses!(a.dot(b.t()), other);
@@ -432,338 +367,14 @@ fn tensors_of_two_builders_do_not_mix() {
     refuses!(g.try_push(Cast { dtype: DType::F64 }, &[b]), &built, other);
 }
 
-/// Whatever method made a node, its source is the line that called the method.
 #[test]
-fn every_node_knows_the_line_that_asked_for_it() {
-    let g = Builder::new();
-    let (x, w, v) = (g.input("x", f32([2, 3])), g.param("w", init::he([3, 4], 0)), g.input("v", f32([3])));
-    let (i, t) = (g.input("i", i32([2])), g.input("t", bool([2, 1])));
-    let batched = g.input("batched", f32([5, 3, 4]));
-    let (images, kernel) = (g.input("images", f32([2, 4, 4, 4])), g.param("kernel", init::he([4, 2, 3, 3], 0)));
-    let mut known = g.graph().len();
-    macro_rules! here {
-        ($e:expr) => {{
-            let line = line!();
-            let _ = $e;
-            let graph = g.graph();
-            let what = stringify!($e);
-            assert!(graph.len() > known, "{what} makes nodes");
-            for id in graph.ids().skip(known) {
-                let (origin, op) = (&graph.node(id).origin, graph.op(id).name());
-                assert_eq!(origin.source.file_line(), Some(("errors.rs", line)), "{what}: {id} = {op}");
-            }
-            known = graph.len();
-        }};
+fn a_loss_that_is_no_scalar_is_told_where_training_begins() {
+    fn model<'g>(task: &mut Task<'g>) -> Tensor<'g> {
+        let x = task.input("x");
+        (x - task.builder().param("w", init::zeros([]))).square()
     }
-    here!(g.input("y", f32([2])));
-    here!(g.state("s", init::zeros([2])));
-    here!(g.constant(Array::scalar(1.0f32)));
-    here!(g.full(f32([2, 3]), 1.0));
-    here!(g.iota(i64([4]), 0));
-    here!(x + v);
-    here!(v * x);
-    here!(2.0 * x);
-    here!(x / 3);
-    here!(-x);
-    here!(x.maximum(v));
-    here!(x.minimum(0.5));
-    here!(x.pow(2.0));
-    here!(x.lt(v));
-    here!(t.select(x, v));
-    here!(t.select(x, 0.0));
-    here!(t & !t);
-    here!(x.cast(DType::F64));
-    here!(x.square());
-    here!(v.broadcast_to([2, 3]));
-    here!(x.reshape([6]));
-    here!(x.t());
-    here!(x.transpose([1, 0]));
-    here!(x.expand(-1));
-    here!(x.slice(0, 0..1).squeeze(0));
-    here!(x.slice_step(1, 0..3, -2));
-    here!(x.flip([0, 1]));
-    here!(x.pad(&[(1, 0), (0, 1)], 0.0));
-    here!(g.concat(&[x, x], 0));
-    here!(g.stack(&[x, x], 1));
-    here!(x.dot(w));
-    here!(v.dot(w));
-    here!(x.dot(batched));
-    here!(v.dot(batched));
-    here!(x.contract(x, &[(0, 0)], &[]));
-    here!(x.take(i, 1));
-    here!(x.pick(i));
-    here!(x.scatter_add(i, x));
-    here!(x.scatter_set(i, x));
-    here!(i.one_hot(3, DType::F32));
-    here!(x.sum());
-    here!(x.prod_over(0));
-    here!(x.max_keep(-1));
-    here!(x.mean());
-    here!(x.mean_keep([0, 1]));
-    here!(x.variance_over(0, 0));
-    here!(x.argmax(0));
-    here!(x.relu());
-    here!(x.gelu());
-    here!(x.gelu_tanh());
-    here!(x.softmax(1));
-    here!(x.log_softmax(1));
-    here!(x.logsumexp_over([0, 1]));
-    here!(x.layer_norm(1e-5));
-    here!(images.unfold(2, 2, 1));
-    here!(images.conv(kernel, &Conv::new().padding(Padding::Same).groups(2)));
-    here!(images.conv_transpose(kernel, &Conv::new().strides(2).groups(2)));
-    here!(images.max_pool(&Pool::new(2).padding(1)));
-    here!(images.avg_pool(&Pool::new(2).padding(1).count_include_pad(false)));
-    here!(images.lp_pool(2.0, &Pool::new(2)));
-    here!(images.global_max_pool(Layout::ChannelsFirst));
-    here!(images.global_avg_pool(Layout::ChannelsLast));
-    here!(images.adaptive_avg_pool(3, Layout::ChannelsFirst));
-    here!(images.resize([8, 7], Interpolation::Nearest, Layout::ChannelsFirst));
-    here!(images.resize([7, 3], Interpolation::Linear, Layout::ChannelsFirst));
-    here!(x.linear(w, w.sum_over(0)));
-    here!(x.cross_entropy(i));
-    here!(x.mse(x));
-    here!(x.bce_with_logits(x));
-    here!(x.layer_norm_over([0, 1], 1e-5));
-    here!(x.rms_norm(0, 1e-5));
-    here!(x.group_norm(3, 1e-5));
-    here!(batched.instance_norm(1e-5));
-    here!(x.local_response_norm(2, 1.0, 0.5, 1.0));
-    here!(x.affine(v, v, 1));
-    here!(BatchNorm::new(&g, "norm", f32([3]), 1).train(x));
-    here!(BatchNorm::new(&g, "norm2", f32([3]), 1).infer(x));
-    here!(x.attention(x, x, Attention::new().causal().mask(x.dot(x.t()))));
-    here!(x.softmax_where(t, -1));
-    here!(w.rotary(1e4));
-    here!(x.cross_entropy_with(i, CrossEntropy::new().ignore_index(0).label_smoothing(0.1).class_weights(v)));
-    here!(x.cross_entropy_soft(x, CrossEntropy::new()));
-    here!(x.nll(i));
-    here!(x.multi_margin(i, 2, 1.0));
-    here!(x.huber(x, 1.0));
-    here!(x.smooth_l1(x, 1.0));
-    here!(x.bce(x));
-    here!(x.bce_with_logits_weighted(x, v));
-    here!(x.kl_div(x));
-    here!(x.hinge(x));
-    here!(x.poisson_nll(x));
-    here!(x.gaussian_nll(x, x, 1e-6));
-    here!(x.xlogy(v));
-    here!(x.cosine_similarity(x, 1, 1e-8));
-    here!(x.cosine_loss(x, x.sum_over(1), 0.0));
-    here!(x.triplet_margin(x, x, 1.0));
-    assert!(known > 150, "{known} nodes");
-    // Gradients keep the lines of what they differentiate.
-    let loss = x.dot(w).relu().sum();
-    let line = line!() - 1;
-    let known = g.graph().len();
-    let [_dw] = g.grad(loss, [w]);
-    let graph = g.graph();
-    for id in graph.ids().skip(known) {
-        assert_eq!(graph.node(id).origin.source.file_line(), Some(("errors.rs", line)));
-        assert!(graph.node(id).origin.vjp.is_some(), "{}", graph.node(id).origin);
-    }
-    println!("{} nodes", graph.len());
-}
-
-/// The name of each kind of error. A new kind does not compile until it has one, and is not complete until it fires below.
-fn kind_name(kind: &OpErrorKind) -> &'static str {
-    match kind {
-        OpErrorKind::Arity { .. } => "Arity",
-        OpErrorKind::DType { .. } => "DType",
-        OpErrorKind::Shape { .. } => "Shape",
-        OpErrorKind::Broadcast { .. } => "Broadcast",
-        OpErrorKind::Axis { .. } => "Axis",
-        OpErrorKind::AxisOrder { .. } => "AxisOrder",
-        OpErrorKind::Permutation { .. } => "Permutation",
-        OpErrorKind::Reshape { .. } => "Reshape",
-        OpErrorKind::Contraction { .. } => "Contraction",
-        OpErrorKind::Slice { .. } => "Slice",
-        OpErrorKind::Window { .. } => "Window",
-        OpErrorKind::EmptyReduction { .. } => "EmptyReduction",
-        OpErrorKind::AttributeLength { .. } => "AttributeLength",
-        OpErrorKind::Number { .. } => "Number",
-        OpErrorKind::DuplicateName { .. } => "DuplicateName",
-        OpErrorKind::TooLarge { .. } => "TooLarge",
-        OpErrorKind::Other(_) => "Other",
-    }
-}
-
-fn dims(v: &[usize]) -> Dims {
-    Dims::from_slice(v)
-}
-
-/// Operations that the fallible core refuses: the operation, its operands' types and the kind of error.
-fn refused() -> Vec<(Op, Vec<TensorType>, &'static str)> {
-    let x = f32([2, 3]);
-    let add = Op::from(Map { f: ScalarFn::Add });
-    let reduce = |reduction, axes: &[usize]| Op::from(Reduce { reduction, axes: dims(axes) });
-    let slice = |start: [usize; 2], len: [usize; 2], step: [isize; 2]| {
-        Op::from(Slice { start: dims(&start), len: dims(&len), step: Dims::from_slice(&step) })
-    };
-    let dot = |lb: &[usize], rb: &[usize], lc: &[usize], rc: &[usize]| {
-        Op::from(Dot { lhs_batch: dims(lb), rhs_batch: dims(rb), lhs_contract: dims(lc), rhs_contract: dims(rc) })
-    };
-    let pad = |low: &[usize]| Op::from(Pad { low: dims(low), high: dims(&[0, 0]), interior: dims(&[0, 0]), value: 0 });
-    let transpose = |permutation: &[usize]| Op::from(Transpose { permutation: dims(permutation) });
-    let broadcast = |shape: &[usize], axes: &[usize]| Op::from(Broadcast { shape: shape.into(), axes: dims(axes) });
-    let reshape = |shape: &[usize]| Op::from(Reshape { shape: shape.into() });
-    let scatter = |batch, combine| Op::from(Scatter { batch, combine });
-    let arg_reduce = |axis| Op::from(ArgReduce { extremum: Extremum::Max, axis });
-    let windows = |axes: &[usize], sizes: &[usize], strides: &[usize], dilations: &[usize]| Windows {
-        axes: dims(axes),
-        sizes: dims(sizes),
-        strides: dims(strides),
-        dilations: dims(dilations),
-    };
-    let window = |axes: &[usize], sizes: &[usize], strides: &[usize], dilations: &[usize]| {
-        Op::from(Window { windows: windows(axes, sizes, strides, dilations) })
-    };
-    let unwindow = |size, stride, low: &[usize], extents: &[usize]| {
-        let windows = windows(&[1], &[size], &[stride], &[1]);
-        Op::from(Unwindow { windows, low: dims(low), extents: dims(extents) })
-    };
-    let (index, huge) = (i32([4]), f32([1 << 40, 1 << 40]));
-    vec![
-        (add.clone(), vec![x.clone()], "Arity"),
-        (add.clone(), vec![x.clone(), x.clone(), x.clone()], "Arity"),
-        (Concat { axis: 0 }.into(), vec![], "Arity"),
-        (reshape(&[6]), vec![], "Arity"),
-        (add.clone(), vec![x.clone(), f64([2, 3])], "DType"),
-        (add.clone(), vec![bool([2]), bool([2])], "DType"),
-        (add, vec![x.clone(), f32([3, 2])], "Shape"),
-        (reduce(Reduction::Sum, &[2]), vec![x.clone()], "Axis"),
-        (reduce(Reduction::Sum, &[1, 0]), vec![x.clone()], "AxisOrder"),
-        (reduce(Reduction::Sum, &[0, 0]), vec![x.clone()], "AxisOrder"),
-        (reduce(Reduction::Max, &[0]), vec![f32([0, 3])], "EmptyReduction"),
-        (reduce(Reduction::Prod, &[0]), vec![bool([2])], "DType"),
-        (arg_reduce(0), vec![f32([0, 3])], "EmptyReduction"),
-        (arg_reduce(2), vec![x.clone()], "Axis"),
-        (transpose(&[0]), vec![x.clone()], "Permutation"),
-        (transpose(&[1, 1]), vec![x.clone()], "Permutation"),
-        (transpose(&[0, 2]), vec![x.clone()], "Permutation"),
-        (reshape(&[4]), vec![x.clone()], "Reshape"),
-        (reshape(&[usize::MAX, 2]), vec![x.clone()], "Reshape"),
-        (broadcast(&[2, 3, 4], &[3]), vec![x.clone()], "Axis"),
-        (broadcast(&[2, 3, 4], &[0]), vec![x.clone()], "Shape"),
-        (broadcast(&[2, 3, 1 << 62], &[2]), vec![x.clone()], "TooLarge"),
-        (slice([0, 0], [3, 3], [1, 1]), vec![x.clone()], "Slice"),
-        (slice([0, 0], [2, 3], [-1, 1]), vec![x.clone()], "Slice"),
-        (slice([0, 0], [1, 1], [0, 1]), vec![x.clone()], "Slice"),
-        (slice([3, 0], [0, 3], [1, 1]), vec![x.clone()], "Slice"),
-        (slice([1, 0], [2, 3], [isize::MAX, 1]), vec![x.clone()], "Slice"),
-        (slice([0, 0], [2, 3], [1, 1]), vec![f32([2])], "AttributeLength"),
-        (pad(&[0]), vec![x.clone()], "AttributeLength"),
-        (pad(&[usize::MAX, 0]), vec![x.clone()], "TooLarge"),
-        (window(&[1], &[4], &[1], &[1]), vec![x.clone()], "Window"),
-        (window(&[1], &[2], &[1], &[3]), vec![x.clone()], "Window"),
-        (window(&[1], &[2], &[1], &[usize::MAX]), vec![x.clone()], "Window"),
-        (window(&[0], &[1], &[1], &[1]), vec![f32([0, 3])], "Window"),
-        (window(&[1], &[0], &[1], &[1]), vec![x.clone()], "Other"),
-        (window(&[1], &[1], &[0], &[1]), vec![x.clone()], "Other"),
-        (window(&[1], &[1], &[1], &[0]), vec![x.clone()], "Other"),
-        (window(&[1, 0], &[1, 1], &[1, 1], &[1, 1]), vec![x.clone()], "AxisOrder"),
-        (window(&[2], &[1], &[1], &[1]), vec![x.clone()], "Axis"),
-        (window(&[1], &[1, 1], &[1], &[1]), vec![x.clone()], "AttributeLength"),
-        (window(&[1], &[1], &[1], &[]), vec![x.clone()], "AttributeLength"),
-        (window(&[1], &[2], &[1], &[1]), vec![], "Arity"),
-        (unwindow(2, 1, &[0], &[4]), vec![f32([2, 3, 4])], "Shape"),
-        (unwindow(4, 1, &[0], &[4]), vec![bool([2, 3, 4])], "DType"),
-        (unwindow(4, 1, &[0, 0], &[4]), vec![f32([2, 3, 4])], "AttributeLength"),
-        (unwindow(4, 1, &[0], &[]), vec![f32([2, 3, 4])], "AttributeLength"),
-        (unwindow(4, 1, &[0], &[4]), vec![f32([4])], "Axis"),
-        (unwindow(4, usize::MAX, &[0], &[4]), vec![f32([2, 3, 4])], "TooLarge"),
-        (unwindow(4, 1, &[usize::MAX], &[4]), vec![f32([2, 3, 4])], "TooLarge"),
-        (unwindow(4, 1, &[0], &[usize::MAX]), vec![f32([2, 3, 4])], "TooLarge"),
-        (dot(&[], &[], &[1], &[0]), vec![x.clone(), f32([4, 2])], "Contraction"),
-        (dot(&[0], &[], &[1], &[0]), vec![x.clone(), f32([3, 2])], "AttributeLength"),
-        (dot(&[0], &[1], &[0], &[0]), vec![x.clone(), f32([2, 2])], "AxisOrder"),
-        (dot(&[], &[], &[2], &[0]), vec![x.clone(), f32([3, 2])], "Axis"),
-        (dot(&[], &[], &[1], &[0]), vec![bool([2, 3]), bool([3, 2])], "DType"),
-        (dot(&[], &[], &[], &[]), vec![f32([1 << 31]), f32([1 << 31])], "TooLarge"),
-        (Concat { axis: 0 }.into(), vec![x.clone(), f32([2, 4])], "Shape"),
-        (Concat { axis: 0 }.into(), vec![x.clone(), f32([2])], "Shape"),
-        (Concat { axis: 0 }.into(), vec![x.clone(), i32([2, 3])], "DType"),
-        (Concat { axis: 2 }.into(), vec![x.clone()], "Axis"),
-        (Gather::new(0).into(), vec![x.clone(), f32([4])], "DType"),
-        (Gather::new(2).into(), vec![x.clone(), index.clone()], "Axis"),
-        (Gather::new(1).into(), vec![x.clone(), index.clone()], "Shape"),
-        (Gather::new(1).into(), vec![x.clone(), i32([])], "Shape"),
-        (scatter(0, Combine::Add), vec![x.clone(), index.clone(), f32([4, 2])], "Shape"),
-        (scatter(0, Combine::Set), vec![x.clone(), index.clone(), f64([4, 3])], "DType"),
-        (scatter(0, Combine::Add), vec![bool([2]), index.clone(), bool([4])], "DType"),
-        (scatter(0, Combine::Set), vec![f32([]), index, f32([4])], "Axis"),
-        (Iota { ty: bool([2]), axis: 0 }.into(), vec![], "Other"),
-        (Iota { ty: i32([2]), axis: 1 }.into(), vec![], "Axis"),
-        (Input { name: "huge".into(), ty: huge }.into(), vec![], "TooLarge"),
-        (Input { name: "x0".into(), ty: x.clone() }.into(), vec![x], "Arity"),
-    ]
-}
-
-#[test]
-fn every_kind_of_error_fires_and_leaves_the_graph_as_it_was() {
-    let mut fired: BTreeSet<&str> = BTreeSet::new();
-    let count = refused().len();
-    for (op, operands, expected) in refused() {
-        let mut graph = cotangent::Graph::new();
-        let mut ids = Vec::new();
-        for (i, ty) in operands.iter().enumerate() {
-            let name = format!("x{i}").into();
-            let input = Input { name, ty: ty.clone() };
-            ids.push(graph.push(input, &[], Origin::default()).unwrap());
-        }
-        let error: OpError = graph.push(op.clone(), &ids, Origin::default()).unwrap_err();
-        assert_eq!(kind_name(&error.kind), expected, "{op:?}: {error}");
-        assert_eq!(error.op, op.name());
-        assert!(error.to_string().starts_with(op.name()), "{error}");
-        assert_eq!(graph.len(), operands.len(), "a refused operation leaves no node");
-        fired.insert(expected);
-    }
-    // Names are the graph's, numbers and broadcasting the builder's concern.
-    let mut graph = cotangent::Graph::new();
-    let input = |name: &str| Input { name: name.into(), ty: f32([2]) };
-    graph.push(input("x"), &[], Origin::default()).unwrap();
-    let error = graph.push(input("x"), &[], Origin::default()).unwrap_err();
-    fired.insert(kind_name(&error.kind));
-    assert_eq!(error.to_string(), "input: there is an input or parameter called `x` already");
-    let g = Builder::new();
-    refuses!(g.full(i32([]), 0.5), "the number 0.5 is not an element of type i32");
-    let (two, three) = (g.zeros(f32([2])), g.zeros(f32([3])));
-    refuses!(two + three, "shapes [2] and [3] do not broadcast");
-    fired.extend(["Number", "Broadcast"]);
-    let all = [
-        "Arity",
-        "AttributeLength",
-        "Axis",
-        "AxisOrder",
-        "Broadcast",
-        "Contraction",
-        "DType",
-        "DuplicateName",
-        "EmptyReduction",
-        "Number",
-        "Other",
-        "Permutation",
-        "Reshape",
-        "Shape",
-        "Slice",
-        "TooLarge",
-        "Window",
-    ];
-    assert_eq!(fired.into_iter().collect::<Vec<_>>(), all);
-    println!("{count} refused operations, {} kinds of error", all.len());
-}
-
-#[test]
-fn every_graph_error_fires() {
-    let g = Builder::new();
-    let (x, w) = (g.input("x", f32([2])), g.param("w", init::zeros([2])));
-    let sum = x.sum();
-    let mut graph = g.program(&[("x", x)]).graph;
-    let name = || "w".into();
-    assert_eq!(graph.add_output("x", sum.id()), Err(GraphError::DuplicateOutput { name: "x".into() }));
-    assert_eq!(graph.add_update(x.id(), x.id()), Err(GraphError::UpdateOfNonParam { node: x.id() }));
-    let (param, value) = (w.ty(), sum.ty());
-    assert_eq!(graph.add_update(w.id(), sum.id()), Err(GraphError::UpdateType { name: name(), param, value }));
-    assert_eq!(graph.add_update(w.id(), x.id()), Ok(()));
-    assert_eq!(graph.add_update(w.id(), x.id()), Err(GraphError::DuplicateUpdate { name: name() }));
+    let examples = Examples::new([("x", Array::from([1.0f32, 2.0]))]).unwrap();
+    let mut trainer = Trainer::new(model, |loss| Sgd::new(0.1).minimize(loss));
+    refuses!(trainer.fit(&examples), "Trainer: the model gives the loss as a float scalar", "not f32[2]");
+    refuses!(trainer.fit_validated(&examples, &examples), "Trainer: the model gives the loss as a float scalar");
 }
