@@ -6,9 +6,10 @@
 //!
 //! Cost: time and new nodes are linear in the nodes walked over. The walk is a loop, not a recursion.
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::graph::{DType, Graph, NodeId, Origin, TensorType};
+use crate::graph::{DType, Graph, NodeId, Operands, Origin, TensorType};
 use crate::prim::{Emit, Mode, Op, Taken, Vjp, vjp_of_loop};
 
 /// Why a gradient cannot be taken.
@@ -81,6 +82,30 @@ impl GradError {
 /// If `loss` is not a float scalar, one of `wrt` is not of a float type, or an operation in between has no rule, as a
 /// [`Custom`](crate::prim::Custom) one that was read from text.
 pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeId>, GradError> {
+    grad_as(graph, loss, wrt, &Instead::default())
+}
+
+/// Nodes in place of which the walks differentiate another, older node of the same value.
+#[derive(Default)]
+pub(crate) struct Instead(pub(crate) FxHashMap<NodeId, NodeId>);
+
+impl Instead {
+    /// What a node is differentiated by: its operands, or the node in its place.
+    pub(crate) fn operands(&self, graph: &Graph, node: NodeId) -> Operands {
+        match self.0.get(&node) {
+            Some(&other) => Operands::from_slice(&[other]),
+            None => graph.operands(node),
+        }
+    }
+}
+
+/// [`grad`] with other nodes in place of some.
+pub(crate) fn grad_as(
+    graph: &mut Graph,
+    loss: NodeId,
+    wrt: &[NodeId],
+    instead: &Instead,
+) -> Result<Vec<NodeId>, GradError> {
     let ty = graph.ty(loss).clone();
     if ty.shape.numel() != 1 {
         return Err(GradError::NotScalar { node: loss, ty });
@@ -90,7 +115,7 @@ pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeI
     }
     let origin = graph.node(loss).origin.with_vjp("seed", loss);
     let one = Appender::new(graph, origin).full(&ty, 1.0);
-    vjp(graph, &[(loss, one)], wrt)
+    vjp_as(graph, &[(loss, one)], wrt, instead)
 }
 
 /// Appends the vector-Jacobian product of several results, each with its cotangent, by each of `wrt`: the gradient of the sum of
@@ -99,6 +124,16 @@ pub fn grad(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeI
 /// # Errors
 /// If a cotangent is not typed like its result, a result or one of `wrt` is not of a float type, or an operation in between has no rule.
 pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> Result<Vec<NodeId>, GradError> {
+    vjp_as(graph, results, wrt, &Instead::default())
+}
+
+/// [`vjp`] with other nodes in place of some.
+pub(crate) fn vjp_as(
+    graph: &mut Graph,
+    results: &[(NodeId, NodeId)],
+    wrt: &[NodeId],
+    instead: &Instead,
+) -> Result<Vec<NodeId>, GradError> {
     for node in results.iter().map(|r| r.0).chain(wrt.iter().copied()) {
         let dtype = graph.ty(node).dtype;
         if !dtype.is_float() {
@@ -116,7 +151,7 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
         accumulate(graph, &mut cotangents, node, cotangent, "sum");
     }
 
-    let depends = dependents(graph, wrt, end);
+    let depends = dependents_as(graph, wrt, end, instead);
     // A loop's operands come before its first result. So when the walk arrives there, the cotangents of all results are complete, and those of the
     // operands are not asked for yet: one reverse loop serves all results.
     let loops = graph.loops((0..end).map(NodeId::new));
@@ -131,6 +166,11 @@ pub fn vjp(graph: &mut Graph, results: &[(NodeId, NodeId)], wrt: &[NodeId]) -> R
         let Some(cotangent) = cotangents[index].filter(|_| depends[index]) else {
             continue;
         };
+        if let Some(&other) = instead.0.get(&node) {
+            let of_part = taken[index].take();
+            receive(graph, (&mut cotangents, &mut taken), other, (cotangent, of_part));
+            continue;
+        }
         let operands = graph.operands(node);
         if !operands.iter().any(|o| depends[o.index()]) {
             continue;
@@ -229,12 +269,17 @@ fn receive(
 
 /// Marks, among the first `end` nodes, `wrt` and what depends on them through float operands.
 pub(crate) fn dependents(graph: &Graph, wrt: &[NodeId], end: usize) -> Vec<bool> {
+    dependents_as(graph, wrt, end, &Instead::default())
+}
+
+/// [`dependents`] with other nodes in place of some.
+pub(crate) fn dependents_as(graph: &Graph, wrt: &[NodeId], end: usize, instead: &Instead) -> Vec<bool> {
     let mut depends = vec![false; end];
     wrt.iter().filter(|w| w.index() < end).for_each(|w| depends[w.index()] = true);
     for index in 0..end {
         let node = NodeId::new(index);
         if !depends[index] && graph.ty(node).dtype.is_float() {
-            depends[index] = graph.operands(node).iter().any(|o| depends[o.index()]);
+            depends[index] = instead.operands(graph, node).iter().any(|o| depends[o.index()]);
         }
     }
     depends

@@ -40,7 +40,7 @@ macro_rules! binary_operators {
             #[track_caller]
             fn $method(self, other: R) -> Tensor<'g> {
                 let other = other.beside(self);
-                Tensor::map(ScalarFn::$f, &[self, other])
+                Tensor::function(ScalarFn::$f, &[self, other])
             }
         }
         binary_operators!(@left $trait $method: f64 i32);
@@ -78,7 +78,7 @@ macro_rules! logic_operators {
             #[track_caller]
             fn $method(self, other: R) -> Tensor<'g> {
                 let other = other.beside(self);
-                Tensor::map(ScalarFn::$f, &[self, other])
+                Tensor::function(ScalarFn::$f, &[self, other])
             }
         }
     )*};
@@ -104,6 +104,7 @@ impl<'g> Not for Tensor<'g> {
 macro_rules! unary_methods {
     ($($(#[$doc:meta])* $method:ident $f:ident;)*) => {
         /// Functions of each element. Unless said otherwise they take floats; accuracy and special values are documented in [`crate::scalar::math`].
+        /// A formula that ends with one of them, such as `log(1 + exp(x))`, is built in its [stable form](crate::stability), as with operators.
         impl<'g> Tensor<'g> {
             $($(#[$doc])*
             ///
@@ -111,7 +112,7 @@ macro_rules! unary_methods {
             /// If the element type is not one that the function takes.
             #[track_caller]
             pub fn $method(self) -> Tensor<'g> {
-                Tensor::map(ScalarFn::$f, &[self])
+                Tensor::function(ScalarFn::$f, &[self])
             })*
         }
     };
@@ -227,7 +228,7 @@ macro_rules! binary_methods {
             #[track_caller]
             pub fn $method(self, other: impl Operand<'g>) -> Tensor<'g> {
                 let other = other.beside(self);
-                Tensor::map(ScalarFn::$f, &[self, other])
+                Tensor::function(ScalarFn::$f, &[self, other])
             })*
         }
     };

@@ -1,5 +1,7 @@
 //! Composites: softmax and its kin, layers, made of other operations and without rules of their own.
 
+use crate::scalar::ScalarFn;
+
 use super::{IntoAxes, Tensor};
 
 impl<'g> Tensor<'g> {
@@ -9,10 +11,16 @@ impl<'g> Tensor<'g> {
     /// If there is no such axis, it has no elements, or the element type is not a float type.
     #[track_caller]
     pub fn softmax(self, axis: isize) -> Tensor<'g> {
+        self.softmax_over(&[axis])
+    }
+
+    /// [`Tensor::softmax`] over several axes together.
+    #[track_caller]
+    pub(super) fn softmax_over(self, axes: &[isize]) -> Tensor<'g> {
         let _scope = self.builder.scope("softmax", &[self]);
-        let shift = self.shift(axis);
-        let e = (self - self.keep_axes(shift, axis)).exp();
-        e / e.sum_keep(axis)
+        let shift = self.shift(axes);
+        let e = (self - self.keep_axes(shift, axes)).exp();
+        Tensor::map(ScalarFn::Div, &[e, e.sum_keep(axes)])
     }
 
     /// The logarithm of [`Tensor::softmax`], as `x - logsumexp(x)`.
@@ -25,7 +33,7 @@ impl<'g> Tensor<'g> {
         let shift = self.shift(axis);
         let shifted = self - self.keep_axes(shift, axis);
         let sum = shifted.exp().sum_keep(axis);
-        shifted - sum.log()
+        shifted - Tensor::map(ScalarFn::Log, &[sum])
     }
 
     /// The largest element over the axes where it is finite, elsewhere 0: what is subtracted before exponentials. It has no gradient, as the results do

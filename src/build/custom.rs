@@ -53,7 +53,9 @@ impl Builder {
         let cotangent = self.zeros(result.ty());
         arguments.push(cotangent.id);
         let start = self.graph.borrow().len();
+        let floor = self.floor();
         let cotangents = backward(inputs, result, cotangent);
+        drop(floor);
         let floats: Vec<Tensor<'g>> = inputs.iter().copied().filter(|x| x.dtype().is_float()).collect();
         assert!(
             cotangents.len() == floats.len(),
@@ -106,7 +108,9 @@ impl Builder {
     #[track_caller]
     pub fn checkpoint<'g>(&'g self, f: impl FnOnce() -> Tensor<'g>) -> Tensor<'g> {
         let start = self.graph.borrow().len();
+        let floor = self.floor();
         let result = f();
+        drop(floor);
         let id = self.own(result);
         if id.index() < start || !result.dtype().is_float() {
             return result;

@@ -36,6 +36,7 @@ mod resize;
 mod scope;
 mod slicing;
 mod sort;
+mod stable;
 mod tensor;
 mod tensors;
 mod transform;
@@ -93,6 +94,8 @@ pub struct Builder {
     frames: RefCell<frames::Frames>,
     /// The composite that is being built.
     call: RefCell<Option<scope::Call>>,
+    /// Which nodes stand for formulas that were recognised.
+    records: RefCell<stable::Records>,
 }
 
 impl Builder {
@@ -106,6 +109,7 @@ impl Builder {
             initial: RefCell::default(),
             call: RefCell::default(),
             frames: RefCell::default(),
+            records: RefCell::default(),
         }
     }
 
@@ -216,7 +220,8 @@ impl Builder {
     #[track_caller]
     pub fn grad_all(&self, loss: Tensor<'_>, wrt: &[Tensor<'_>]) -> Vec<Tensor<'_>> {
         let (loss, wrt) = (self.own(loss), self.own_all(wrt));
-        let result = grad::grad(&mut self.graph.borrow_mut(), loss, &wrt);
+        let written = self.written_for(&wrt);
+        let result = grad::grad_as(&mut self.graph.borrow_mut(), loss, &wrt, &written);
         self.wrap_derivatives("grad", result)
     }
 
@@ -231,7 +236,8 @@ impl Builder {
             pairs.push((self.own(result), self.own(cotangent)));
         }
         let wrt = self.own_all(wrt);
-        let result = grad::vjp(&mut self.graph.borrow_mut(), &pairs, &wrt);
+        let written = self.written_for(&wrt);
+        let result = grad::vjp_as(&mut self.graph.borrow_mut(), &pairs, &wrt, &written);
         self.wrap_derivatives("grad", result)
     }
 

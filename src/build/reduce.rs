@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::graph::{DType, Dims, OpError, OpErrorKind, Shape, TensorType};
 use crate::prim::{ArgReduce, Extremum, Reduce, Reduction, Reshape};
+use crate::scalar::ScalarFn;
 
 use super::Tensor;
 
@@ -50,7 +51,7 @@ impl<'g> Tensor<'g> {
     }
 
     #[track_caller]
-    fn fold(self, reduction: Reduction, axes: impl IntoAxes) -> Tensor<'g> {
+    pub(super) fn fold(self, reduction: Reduction, axes: impl IntoAxes) -> Tensor<'g> {
         let mut axes = self.axes(reduction.name(), axes);
         axes.sort_unstable();
         if axes.is_empty() {
@@ -261,7 +262,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     fn logsumexp_shifted(self, shift: Tensor<'g>, axes: &[isize]) -> Tensor<'g> {
         let sum = (self - self.keep_axes(shift, axes)).exp().fold(Reduction::Sum, axes);
-        sum.log() + shift
+        Tensor::map(ScalarFn::Log, &[sum]) + shift
     }
 
     #[track_caller]

@@ -71,9 +71,9 @@ impl<'g> Tensor<'g> {
         match self.builder.check::<std::convert::Infallible>(Err(error), &operands) {}
     }
 
-    /// Applies a scalar function to each element; the operands broadcast.
+    /// Applies a scalar function to each element, as it is written; the operands broadcast. [`Tensor::function`] has stable forms of formulas.
     #[track_caller]
-    pub(super) fn map(f: ScalarFn, operands: &[Tensor<'g>]) -> Tensor<'g> {
+    pub(crate) fn map(f: ScalarFn, operands: &[Tensor<'g>]) -> Tensor<'g> {
         let builder = operands[0].builder;
         let shape = builder.check(broadcast_shapes(f.name(), operands), operands);
         // A loop, because closures do not hand on the caller's line.

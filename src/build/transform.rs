@@ -72,7 +72,9 @@ impl Builder {
         for &(tensor, tangent) in wrt {
             pairs.push((self.own(tensor), self.own(tangent)));
         }
-        let result = transform::jvp(&mut self.graph.borrow_mut(), &results, &pairs);
+        let sources: Vec<NodeId> = pairs.iter().map(|p| p.0).collect();
+        let written = self.written_for(&sources);
+        let result = transform::jvp_as(&mut self.graph.borrow_mut(), &results, &pairs, &written);
         self.wrap_derivatives("jvp", result)
     }
 

@@ -27,7 +27,7 @@ pub mod fold;
 pub mod index;
 pub mod logic;
 mod loops;
-mod matchers;
+pub(crate) mod matchers;
 pub mod movement;
 pub mod reduce;
 pub mod rewrite;

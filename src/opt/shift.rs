@@ -11,7 +11,7 @@
 
 use smallvec::SmallVec;
 
-use crate::graph::{Dims, NodeId, Operands};
+use crate::graph::{Dims, Graph, NodeId, Operands};
 use crate::prim::{Emit, Op, Reduction};
 use crate::scalar::ScalarFn::{Add, Div, Eq, Exp, Log, Mul, Neg, Select, StopGradient, Sub};
 
@@ -46,28 +46,29 @@ pub const RULES: &[Rule] = &[
 ];
 
 /// True if `b` comes from the largest elements of `y`: through movements, selections and stopped gradients, a few steps deep.
-fn is_maximum_of(r: &Rewriter<'_>, b: NodeId, y: NodeId) -> bool {
+pub(crate) fn is_maximum_of(graph: &Graph, b: NodeId, y: NodeId) -> bool {
+    let is_map = |id: NodeId, f| matches!(graph.op(id), Op::Map(m) if m.f == f);
     let elements_of = |mut id: NodeId| {
         for _ in 0..6 {
-            let moves = matches!(r.op(id), Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_));
-            if !moves && !r.is_map(id, StopGradient) {
+            let moves = matches!(graph.op(id), Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_));
+            if !moves && !is_map(id, StopGradient) {
                 break;
             }
-            id = r.operands(id)[0];
+            id = graph.operands(id)[0];
         }
         id
     };
     let mut open: SmallVec<[(NodeId, u32); 8]> = SmallVec::from_slice(&[(b, 0)]);
     while let Some((id, depth)) = open.pop() {
-        if let Some((of, _)) = r.as_reduce(id, Reduction::Max)
-            && elements_of(of) == elements_of(y)
+        if matches!(graph.op(id), Op::Reduce(r) if r.reduction == Reduction::Max)
+            && elements_of(graph.operands(id)[0]) == elements_of(y)
         {
             return true;
         }
         let goes_on =
-            matches!(r.op(id), Op::Broadcast(_) | Op::Reshape(_)) || r.is_map(id, StopGradient) || r.is_map(id, Select);
+            matches!(graph.op(id), Op::Broadcast(_) | Op::Reshape(_)) || is_map(id, StopGradient) || is_map(id, Select);
         if goes_on && depth < 6 {
-            open.extend(r.operands(id).iter().map(|&o| (o, depth + 1)));
+            open.extend(graph.operands(id).iter().map(|&o| (o, depth + 1)));
         }
     }
     false
@@ -85,7 +86,7 @@ fn naive_sum(r: &Rewriter<'_>, sum: NodeId) -> Option<NaiveSum> {
     let (exp, axes) = r.as_reduce(sum, Reduction::Sum)?;
     let x = r.unary(exp, Exp)?;
     if let Some((y, b)) = r.binary(x, Sub)
-        && is_maximum_of(r, b, y)
+        && is_maximum_of(r.graph(), b, y)
     {
         return None;
     }

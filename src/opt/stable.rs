@@ -1,7 +1,8 @@
 //! Numerical stability: formulas as mathematicians write them become the forms that keep their digits and do not overflow.
 //!
-//! They act on forward and gradient graphs alike. A gradient is differentiated from the formula as written, so a stable forward value alone would leave,
-//! say, `1/p * p` with `p` underflown to 0 in the gradient; the cancelling rules at the end of the table are for these.
+//! Methods of tensors build these forms themselves (`build/stable`); the rules serve graphs from texts, and formulas that come about by differentiation and
+//! by other rules. They act on forward and gradient graphs alike. A gradient of a text is differentiated from the formula as written, so a stable forward
+//! value alone would leave, say, `1/p * p` with `p` underflown to 0 in the gradient; the cancelling rules at the end of the table are for these.
 //!
 //! The forms are those of Higham, "Accuracy and Stability of Numerical Algorithms" (2002), chapter 1. Sums of exponentials are in [`super::shift`].
 

@@ -4,6 +4,7 @@
 
 use crate::build::Tensor;
 use crate::graph::DType;
+use crate::scalar::ScalarFn;
 
 use super::{Optimizer, StepBuilder};
 
@@ -76,7 +77,8 @@ pub fn clip_by_global_norm<'g>(gradients: &[Tensor<'g>], limit: f64) -> (Vec<Ten
         let sum = gradient.square().sum().cast(dtype);
         squares = Some(squares.map_or(sum, |squares| squares + sum));
     }
-    let norm = squares.expect("there are gradients").sqrt();
+    // As written: a norm in stable form would read every gradient twice.
+    let norm = Tensor::map(ScalarFn::Sqrt, &[squares.expect("there are gradients")]);
     let scale = limit / norm.maximum(limit);
     let mut clipped = Vec::with_capacity(gradients.len());
     for &gradient in gradients {

@@ -5,7 +5,7 @@
 //!
 //! Cost: time and new nodes are linear in the nodes walked over. The walk is a loop, not a recursion.
 
-use crate::grad::{Appender, GradError, dependents};
+use crate::grad::{Appender, GradError, Instead, dependents_as};
 use crate::graph::{Graph, NodeId};
 use crate::prim::{Emit, Jvp, Mode, Tangents};
 
@@ -18,6 +18,16 @@ use crate::prim::{Emit, Jvp, Mode, Tangents};
 /// # Errors
 /// If a tangent is not typed like its node, a result or one of `wrt` is not of a float type, or an operation in between has no derivative in forward mode.
 pub fn jvp(graph: &mut Graph, results: &[NodeId], wrt: &[(NodeId, NodeId)]) -> Result<Vec<NodeId>, GradError> {
+    jvp_as(graph, results, wrt, &Instead::default())
+}
+
+/// [`jvp`] with other nodes in place of some.
+pub(crate) fn jvp_as(
+    graph: &mut Graph,
+    results: &[NodeId],
+    wrt: &[(NodeId, NodeId)],
+    instead: &Instead,
+) -> Result<Vec<NodeId>, GradError> {
     for node in results.iter().copied().chain(wrt.iter().map(|w| w.0)) {
         let dtype = graph.ty(node).dtype;
         if !dtype.is_float() {
@@ -37,10 +47,16 @@ pub fn jvp(graph: &mut Graph, results: &[NodeId], wrt: &[(NodeId, NodeId)]) -> R
     }
 
     let sources: Vec<NodeId> = wrt.iter().map(|w| w.0).collect();
-    let mut between = dependents(graph, &sources, end);
-    super::keep_needed(graph, results, &mut between);
+    let mut between = dependents_as(graph, &sources, end, instead);
+    super::keep_needed(graph, results, &mut between, instead);
     for index in (0..end).filter(|&i| between[i]) {
         let node = NodeId::new(index);
+        if let Some(&other) = instead.0.get(&node) {
+            if let Some(tangent) = tangents[other.index()] {
+                accumulate(graph, &mut tangents, node, tangent);
+            }
+            continue;
+        }
         let operands = graph.operands(node);
         let of_operands: Tangents = operands.iter().map(|o| tangents[o.index()]).collect();
         if of_operands.iter().all(Option::is_none) {

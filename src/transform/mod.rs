@@ -105,20 +105,22 @@ mod jvp;
 mod subgraph;
 mod vmap;
 
+use crate::grad::Instead;
 use crate::graph::{Graph, NodeId};
 
 pub use jvp::jvp;
+pub(crate) use jvp::jvp_as;
 pub use subgraph::SubGraph;
 pub use vmap::vmap;
 
 /// Takes out of a mask over the first nodes all that `results` do not need.
-fn keep_needed(graph: &Graph, results: &[NodeId], mask: &mut [bool]) {
+fn keep_needed(graph: &Graph, results: &[NodeId], mask: &mut [bool], instead: &Instead) {
     let mut needed = vec![false; mask.len()];
     results.iter().for_each(|r| needed[r.index()] = true);
     for index in (0..mask.len()).rev() {
         mask[index] &= needed[index];
         if mask[index] {
-            graph.operands(NodeId::new(index)).iter().for_each(|o| needed[o.index()] = true);
+            instead.operands(graph, NodeId::new(index)).iter().for_each(|o| needed[o.index()] = true);
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use smallvec::SmallVec;
 
-use crate::grad::Appender;
+use crate::grad::{Appender, Instead};
 use crate::graph::{Dims, Graph, NodeId, Operands};
 use crate::prim::{Batch, Emit};
 
@@ -35,7 +35,7 @@ pub fn vmap(graph: &mut Graph, prototypes: &[(NodeId, NodeId)], size: usize, res
             between[index] = graph.operands(NodeId::new(index)).iter().any(|o| between[o.index()]);
         }
     }
-    super::keep_needed(graph, results, &mut between);
+    super::keep_needed(graph, results, &mut between, &Instead::default());
 
     for index in (0..end).filter(|&i| between[i]) {
         if batches[index].is_some() {

@@ -2,6 +2,7 @@
 
 #[path = "../engines/mod.rs"]
 mod engines;
+mod formulas;
 mod golden;
 mod gradients;
 mod masks;

@@ -249,3 +249,25 @@ fn zeros_are_quantized_with_scale_one() {
         assert_eq!(results, [Array::from(bytes), Array::scalar(scale), Array::scalar(0u8)]);
     }
 }
+
+/// Nodes that make a formula together are computed in its stable form.
+#[test]
+fn formulas_over_several_nodes_are_stable() {
+    let x = Array::new([1, 2], vec![1e4f32, -1e4]).unwrap();
+    let run = |nodes: Vec<Message>| {
+        let graph = graph(nodes, vec![typed_input("x", DType::F32, &[1, 2])], "y");
+        run_graph(&graph, &[("x", &x)]).expect("it runs").swap_remove(0).to_f64_vec()
+    };
+    let one = |operator, input, output| node(operator, &[input], &[output]);
+    assert_eq!(run(vec![one("Softmax", "x", "p"), one("Log", "p", "y")]), [0.0, -2e4]);
+    let divided = vec![
+        one("Exp", "x", "e"),
+        with(node("ReduceSum", &["e"], &["s"]), &[("keepdims", Value::Int(1))]),
+        node("Div", &["e", "s"], &["p"]),
+        one("Log", "p", "y"),
+    ];
+    assert_eq!(run(divided), [0.0, -2e4]);
+    assert_eq!(run(vec![one("Sigmoid", "x", "p"), one("Log", "p", "y")]), [0.0, -1e4]);
+    let squares = vec![node("Mul", &["x", "x"], &["s"]), one("Sqrt", "s", "y")];
+    assert_eq!(run(squares), [1e4, 1e4]);
+}

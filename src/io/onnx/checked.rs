@@ -69,12 +69,13 @@ impl<'g> Checked<'g> for Tensor<'g> {
     }
 
     fn f(self, f: ScalarFn) -> Made<'g> {
-        self.push1(Map { f })
+        Ok(self.push1(Map { f })?.stabilized())
     }
 
     fn f2(self, f: ScalarFn, other: Tensor<'g>) -> Made<'g> {
         let shape = joined(&[self.shape(), other.shape()])?;
-        Ok(self.builder().try_push(Map { f }, &[self.broadcast(&shape)?, other.broadcast(&shape)?])?)
+        let operands = [self.broadcast(&shape)?, other.broadcast(&shape)?];
+        Ok(self.builder().try_push(Map { f }, &operands)?.stabilized())
     }
 
     fn with(self, f: ScalarFn, number: f64) -> Made<'g> {
