@@ -13,24 +13,21 @@
 
 #[path = "shared/flags.rs"]
 mod flags;
+#[path = "shared/letters.rs"]
+mod letters;
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::{ArgMatches, Command};
 use cotangent::data::{self, Text};
 use cotangent::prelude::*;
+use letters::{Draw, Settings};
 
-/// The settings of a run.
+/// The settings of a run, and the network.
 struct Args {
-    engine: Engine,
+    run: Settings,
     net: Net,
-    batch: usize,
-    epochs: u64,
-    lr: f64,
-    seed: u64,
-    quick: bool,
 }
 
 /// The extents of the network.
@@ -133,38 +130,27 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     println!("data      {} letters to learn from, {} to test, {} different ones", train.len(), test.len(), net.letters);
     println!(
         "network   {} layers of width {} with {} heads, windows of {}, batches of {}",
-        net.layers, net.width, net.heads, net.length, args.batch
+        net.layers, net.width, net.heads, net.length, args.run.batch
     );
 
     let g = Builder::new();
-    let model = Model::new(&g, net, args.seed);
-    let (x, y) = (g.input("x", i32([args.batch, net.length])), g.input("y", i32([args.batch, net.length])));
+    let model = Model::new(&g, net, args.run.seed);
+    let (x, y) = (g.input("x", i32([args.run.batch, net.length])), g.input("y", i32([args.run.batch, net.length])));
     let loss = model.logits(net, x).cross_entropy(y).mean();
 
     // The rate rises for 100 steps and then falls by a cosine.
-    let mut windows = train.windows(net.length, args.batch, args.seed);
-    let (lr, all) = (args.lr, windows.batches_per_epoch() as f64 * args.epochs as f64);
+    let windows = train.windows(net.length, args.run.batch, args.run.seed);
+    let (lr, all) = (args.run.lr, windows.batches_per_epoch() as f64 * args.run.epochs as f64);
     let rate = Rate::schedule(move |t| {
         let rise = ((t + 1.0) * 0.01).minimum(1.0);
         let fall = ((t * (std::f64::consts::PI / all)).minimum(std::f64::consts::PI).cos() + 1.0) * 0.5;
         rise * (fall * 0.95 + 0.05) * lr
     });
-    let mut step = Adam::new(rate).betas(0.9, 0.99).minimize(loss).compile(&Options::engine(args.engine))?;
+    let mut step = Adam::new(rate).betas(0.9, 0.99).minimize(loss).compile(&Options::engine(args.run.engine))?;
     let mut measure = step.forward(loss)?;
     println!("{}\n", step.report());
 
-    println!("epoch   mean loss   test loss   seconds");
-    for epoch in 0..args.epochs {
-        let begin = Instant::now();
-        let steps = if args.quick { 10 } else { windows.batches_per_epoch() };
-        let mut sum = 0.0;
-        for (xs, ys) in windows.epoch(epoch).take(steps) {
-            sum += f64::from(step.run(&[("x", xs), ("y", ys)])?.scalar::<f32>()?);
-        }
-        let time = begin.elapsed().as_secs_f64();
-        let on_test = mean(&mut measure, &test, args)?;
-        println!("{:5}   {:.6}    {on_test:.6}    {time:.2}", epoch + 1, sum / steps as f64);
-    }
+    letters::learn((&mut step, &mut measure), (&train, &test), &args.run)?;
 
     // The same network on one window, whose last letter is asked for the next.
     let window = g.input("window", i32([1, net.length]));
@@ -174,56 +160,29 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The mean loss over windows of a text; a few of them if the run is to be quick.
-fn mean(measure: &mut Executable, text: &Text, args: &Args) -> Result<f64, Box<dyn Error>> {
-    let mut windows = text.windows(args.net.length, args.batch, 0);
-    let count = if args.quick { 2 } else { windows.batches_per_epoch() };
-    let mut sum = 0.0;
-    for (xs, ys) in windows.epoch(0).take(count) {
-        sum += f64::from(measure.run(&[("x", xs), ("y", ys)])?.scalar::<f32>()?);
-    }
-    Ok(sum / count as f64)
-}
-
 /// A text drawn letter by letter, which continues the beginning of another.
 fn written(write: &mut Executable, text: &Text, begin: &Text, args: &Args) -> Result<String, Box<dyn Error>> {
     let length = args.net.length;
     let mut letters = begin.codes()[..length].to_vec();
-    let mut random = args.seed | 1;
-    for _ in 0..if args.quick { 20 } else { 400 } {
+    let mut draw = Draw::new(args.run.seed);
+    for _ in 0..if args.run.quick { 20 } else { 400 } {
         let window = Array::new([1, length], letters[letters.len() - length..].to_vec())?;
         let outputs = write.run(&[("window", &window)])?;
-        // A linear congruential generator (D. Knuth's MMIX) is random enough for this.
-        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let mut left = (random >> 40) as f32 / (1 << 24) as f32;
-        let odds = outputs.get("odds")?.as_slice::<f32>()?;
-        let drawn = odds.iter().position(|&p| {
-            left -= p;
-            left < 0.0
-        });
-        letters.push(drawn.unwrap_or(odds.len() - 1) as i32);
+        letters.push(draw.letter(outputs.get("odds")?.as_slice::<f32>()?));
     }
     Ok(text.decode(&letters[length..]))
 }
 
 impl Args {
     fn of(m: &ArgMatches) -> Args {
-        let quick = m.get_flag("quick");
-        Args {
-            engine: flags::engine_of(m),
-            net: Net {
-                layers: flags::extent_of(m, "layers"),
-                width: flags::extent_of(m, "width"),
-                heads: flags::extent_of(m, "heads"),
-                length: flags::extent_of(m, "length"),
-                letters: 0,
-            },
-            batch: flags::extent_of(m, "batch"),
-            epochs: if quick { 1 } else { flags::count_of(m, "epochs") },
-            lr: flags::rate_of(m),
-            seed: flags::count_of(m, "seed"),
-            quick,
-        }
+        let net = Net {
+            layers: flags::extent_of(m, "layers"),
+            width: flags::extent_of(m, "width"),
+            heads: flags::extent_of(m, "heads"),
+            length: flags::extent_of(m, "length"),
+            letters: 0,
+        };
+        Args { run: Settings::of(m), net }
     }
 }
 
