@@ -39,12 +39,13 @@ fn page() -> String {
          subnormal, the unit is that of the element times the least normal number. `relu` and `clamp` are exact, and `prelu` is a product.\n\n\
          In `f32`, functions of one argument are compared at every {}-th of the 2^32 bit patterns with values in double precision, functions of two at\n\
          {} thousand pairs. In `f64` they are compared with exact values made with 96 digits, `points` of them, at random and\n\
-         awkward places. The table is made by `UPDATE_EXPECT=1 SWEEP_STRIDE=67 cargo test --release --test accuracy page`; every run of the tests holds the\n\
+         awkward places. The table is made by `UPDATE_EXPECT=1 SWEEP_STRIDE={} cargo test --release --test accuracy page`; every run of the tests holds the\n\
          functions to the bounds at a coarser stride, and the table to the bounds.\n\n\
          | function | `f32`: bound | met | at | `f64`: bound | met | at | points |\n\
          |---|---|---|---|---|---|---|---|\n",
         stride(),
         8_000_000 / stride(),
+        stride(),
     );
     for (name, bound32, bound64) in bounds() {
         // The error met and where, and how many points there were.
