@@ -25,10 +25,11 @@ pub(super) fn sigmoid(s: &mut Sight<'_>, _: ScalarFn, x: &[NodeId]) -> Option<Fo
             return Some(map1(Sigmoid, b.minus(a)));
         }
     }
-    if let ([Form::Leaf(z), Form::Number(_)] | [Form::Number(_), Form::Leaf(z)], true) = (&[&a, &b], moves.is_empty()) {
-        if let Some(Some(weight)) = s.attempt(|s| factor(s, x[0], *z)) {
-            return Some(map2(Mul, Form::Leaf(weight), map1(Sigmoid, Form::Leaf(*z))));
-        }
+    if let [Form::Leaf(z), Form::Number(_)] | [Form::Number(_), Form::Leaf(z)] = [&a, &b]
+        && moves.is_empty()
+        && let Some(Some(weight)) = s.attempt(|s| factor(s, x[0], *z))
+    {
+        return Some(map2(Mul, Form::Leaf(weight), map1(Sigmoid, Form::Leaf(*z))));
     }
     // Of another number above the bar, a share: where the exponential is not beside 1, the quotient has no such form.
     let share = match (a, b) {
