@@ -177,6 +177,11 @@ impl Sums {
         to.extend(self.values.iter().map(|(name, value)| (format!("{VALUE}{name}"), bits(*value))));
     }
 
+    /// How many examples are summed over.
+    pub(super) fn examples(&self) -> f64 {
+        self.examples
+    }
+
     /// The sums of counts.
     pub(super) fn counts(&self) -> &BTreeMap<String, Array> {
         &self.counts

@@ -181,7 +181,7 @@ fn a_position_that_no_run_is_at_is_told() {
     assert!(changed(&middle, &[], None).is_ok());
 
     let sums = "not a checkpoint of a trainer: it is before the first batch of an epoch, and holds sums over batches";
-    let cases: [(&std::path::Path, &Texts, Option<Array>, &str); 8] = [
+    let cases: [(&std::path::Path, &Texts, Option<Array>, &str); 9] = [
         (&ended, &[], Some(Array::from([[1.0f64, 2.0]])), sums),
         (&ended, &[], Some(Array::from([1i32])), sums),
         (&ended, &[("sum.value.loss", "3ff0000000000000")], None, sums),
@@ -191,6 +191,12 @@ fn a_position_that_no_run_is_at_is_told() {
             &[],
             Some(Array::from([1i32])),
             "not a checkpoint of a trainer: the counts of `confusion` are i32[1], not f64",
+        ),
+        (
+            &middle,
+            &[("sum.examples", "3ff0000000000000")],
+            None,
+            "not a checkpoint of a trainer: it holds sums over 1 examples after 1 batches of 5",
         ),
         (&middle, &[("batch", "6")], None, "not a checkpoint of a trainer: it is after batch 6 of an epoch of 5"),
         (&middle, &[("batch_size", "0")], None, "not a checkpoint of a trainer: it is after batch 1 of an epoch of 0"),

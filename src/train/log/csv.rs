@@ -1,10 +1,11 @@
 //! Measures of epochs as a table.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use crate::io::write_file;
 use crate::train::{EpochReport, Observer, Schedule, TrainError};
 
 use super::failed;
@@ -43,6 +44,30 @@ impl CsvLog {
         };
         let (file, begun) = open().map_err(|e| failed(path, e))?;
         Ok(CsvLog { path: path.to_owned(), file, begun, schedule: None })
+    }
+
+    /// Goes on with a file that is there after so many epochs, as a run does that is resumed from a checkpoint: lines of later epochs, which the run makes
+    /// again, and a last line that was not written to its end are taken away.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn resume(path: impl AsRef<Path>, epochs: u64) -> Result<CsvLog, TrainError> {
+        let path = path.as_ref();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return CsvLog::create(path),
+            Err(error) => return Err(failed(path, error)),
+        };
+        let is_later = |line: &str| {
+            let epoch = line.split(',').next().and_then(|field| field.parse::<u64>().ok());
+            epoch.is_some_and(|epoch| epoch > epochs)
+        };
+        let lines = text.split_inclusive('\n');
+        let kept: String = lines.filter(|line| line.ends_with('\n') && !is_later(line)).collect();
+        if kept != text {
+            write_file(path, kept.as_bytes()).map_err(|e| failed(path, e))?;
+        }
+        CsvLog::append(path)
     }
 
     /// The schedule of the optimizer, whose rates are not to be read from outside the step.

@@ -60,6 +60,9 @@ impl Course {
 
 const FORMAT: &str = "cotangent.checkpoint";
 
+/// What stands before the keys of a run's tags.
+const TAG: &str = "tag.";
+
 /// What stands in a file before the names of measures whose counts it holds. The text of such an entry is the name of the array.
 #[cfg(feature = "safetensors")]
 const COUNTS: &str = "sum.counts.";
@@ -72,6 +75,19 @@ impl Checkpoint {
     /// The parameters and states by name.
     pub fn arrays(&self) -> &BTreeMap<String, Array> {
         &self.arrays
+    }
+
+    /// What the run that it is of was said to be made with ([`Trainer::tag`](super::Trainer::tag)).
+    pub fn tags(&self) -> BTreeMap<&str, &str> {
+        self.texts.iter().filter_map(|(key, text)| Some((key.strip_prefix(TAG)?, &**text))).collect()
+    }
+
+    /// How many epochs had ended.
+    ///
+    /// # Errors
+    /// If a trainer has not written it.
+    pub fn epochs(&self) -> Result<u64, TrainError> {
+        self.parsed("epoch")
     }
 
     /// Writes the checkpoint as a safetensors file, with the position in its metadata. A file that is there is replaced as a whole or stays as it is.
@@ -173,6 +189,12 @@ impl Checkpoint {
         }
     }
 
+    pub(super) fn put_tags(&mut self, tags: &BTreeMap<String, String>) {
+        for (key, value) in tags {
+            self.put(&format!("{TAG}{key}"), value);
+        }
+    }
+
     /// The copy of the best epoch is of the same parameters.
     pub(super) fn expect_best(&self) -> Result<(), TrainError> {
         for (name, best) in &self.best {
@@ -205,6 +227,12 @@ impl Checkpoint {
         if position.batch == 0 && position.sums != Sums::default() {
             let what = "it is before the first batch of an epoch, and holds sums over batches";
             return Err(TrainError::Checkpoint(what.to_owned()));
+        }
+        let seen = position.batch.saturating_mul(course.batch).min(course.examples) as f64;
+        if position.batch > 0 && position.sums.examples() != seen {
+            let (sums, batch, size) = (position.sums.examples(), position.batch, course.batch);
+            let what = format!("it holds sums over {sums} examples after {batch} batches of {size}");
+            return Err(TrainError::Checkpoint(what));
         }
         if let Some((measure, counts)) = self.counts.iter().find(|(_, counts)| counts.dtype() != DType::F64) {
             return Err(TrainError::Checkpoint(format!("the counts of `{measure}` are {}, not f64", counts.ty())));
