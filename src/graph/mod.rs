@@ -35,7 +35,7 @@ use crate::prim::{LoopSpec, Op};
 pub use error::{GraphError, OpError, OpErrorKind};
 pub use graphviz::Graphviz;
 pub use origin::{Derivation, Origin, Source};
-pub use parse::{ParseError, ParseErrorKind, parse};
+pub use parse::{ParseError, ParseErrorKind, parse, parse_file};
 pub use print::{GraphText, NodeText};
 #[cfg(feature = "svg")]
 pub use svg::SvgError;

@@ -100,7 +100,7 @@ use rustc_hash::FxHashMap;
 
 use crate::prim::{AttrError, Body, MAX_DEPTH, Op};
 
-use super::{Graph, GraphError, NodeId, OpError, Operands, TensorType};
+use super::{Graph, GraphError, NodeId, OpError, Operands, Origin, Source, TensorType};
 
 use cursor::Cursor;
 
@@ -199,9 +199,22 @@ pub enum ParseErrorKind {
 /// # Errors
 /// At the first place that is no part of a graph.
 pub fn parse(text: &str) -> Result<Graph, ParseError> {
-    let mut parser = Parser::default();
+    parse_with(text, None)
+}
+
+/// Reads a graph as [`parse`] does, from a file of this name: nodes whose comments tell no origin come from their lines in it.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_file(text: &str, file: &str) -> Result<Graph, ParseError> {
+    parse_with(text, Some(file.into()))
+}
+
+fn parse_with(text: &str, file: Option<Arc<str>>) -> Result<Graph, ParseError> {
+    let mut parser = Parser { file, ..Parser::default() };
     let mut lines = 0;
     for (index, line) in text.lines().enumerate() {
+        parser.number = u32::try_from(index + 1).unwrap_or(u32::MAX);
         let mut cursor = Cursor { line, at: 0 };
         if let Err((at, kind)) = parser.line(&mut cursor) {
             return Err(ParseError { line: index + 1, column: line[..at].chars().count() + 1, kind });
@@ -241,6 +254,10 @@ struct Parser<'t> {
     here: Part<'t>,
     /// What is around the body that is being read, outermost first, with the name of the body inside it.
     around: Vec<(Part<'t>, &'t str)>,
+    /// The file that the text is of, if it is of one.
+    file: Option<Arc<str>>,
+    /// The number of the line, from 1.
+    number: u32,
 }
 
 impl<'t> Parser<'t> {
@@ -309,7 +326,12 @@ impl<'t> Parser<'t> {
         c.expect(':', "`:` and the type")?;
         let ty_at = c.skip_space();
         let stated = c.ty()?;
-        let origin = c.end_of_node()?;
+        let origin = match (c.end_of_node()?, &self.file) {
+            (origin, Some(file)) if origin.is_unknown() => {
+                Origin { source: Source::Text(file.clone(), self.number), ..origin }
+            }
+            (origin, _) => origin,
+        };
 
         let op = Op::parse(mnemonic, attrs, &stated).map_err(|error| match error {
             AttrError::UnknownOp { .. } => (op_at, error.into()),

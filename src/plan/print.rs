@@ -85,7 +85,7 @@ impl Display for Plan {
         writeln!(f, "steps")?;
         for (i, step) in self.steps.iter().enumerate() {
             write!(f, "  {i}  {}", step.action)?;
-            for (n, origin) in step.origins.iter().enumerate() {
+            for (n, origin) in step.origins.iter().filter(|origin| !origin.is_unknown()).enumerate() {
                 write!(f, "{}{origin}", if n == 0 { "  ; " } else { ", " })?;
             }
             writeln!(f)?;
