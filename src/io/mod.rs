@@ -104,6 +104,15 @@ pub fn read_array(source: &str) -> Result<Array, FileError> {
     }
 }
 
+/// True if [`read_array`] takes this for a table of numbers, whose elements are `i64` or `f64` because it says nothing of them.
+pub fn is_table(source: &str) -> bool {
+    let path = match source.rsplit_once(':') {
+        Some((path, _)) if !Path::new(source).exists() => path,
+        _ => source,
+    };
+    Path::new(path).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv") || e.eq_ignore_ascii_case("txt"))
+}
+
 #[cfg(feature = "npz")]
 fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>, FileError> {
     npz::read(path)

@@ -535,6 +535,19 @@ pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
     inputs
 }
 
+/// The first number of these arrays by the names of inputs that chooses what there is not: the input, the position and the extent chosen from. Shapes are those
+/// of any number of examples.
+pub(crate) fn outside_choices(graph: &Graph, arrays: &[(String, Array)]) -> Option<(Name, usize, usize)> {
+    inputs_of(graph).into_iter().find_map(|spec| {
+        let (_, array) = arrays.iter().find(|(name, array)| **name == *spec.name && array.dtype() == spec.ty.dtype)?;
+        let error = spec.choices.iter().find_map(|choice| check_choice(&spec, choice, &array.view()).err())?;
+        match error {
+            RunError::Index { name, position, extent, .. } => Some((name, position, extent)),
+            _ => None,
+        }
+    })
+}
+
 /// Checks an array against its input.
 fn check_input(spec: &InputSpec, view: &ArrayView<'_>) -> Result<(), RunError> {
     if view.dtype() != spec.ty.dtype || *view.shape() != spec.ty.shape {

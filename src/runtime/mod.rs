@@ -19,7 +19,7 @@ pub(crate) mod room;
 pub(crate) mod routine;
 pub(crate) mod team;
 
-pub(crate) use executable::{Backend, inputs_of};
+pub(crate) use executable::{Backend, inputs_of, outside_choices};
 pub use executable::{Bound, Executable, Outputs, RunError};
 pub use inputs::Inputs;
 pub(crate) use params::Declaration;

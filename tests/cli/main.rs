@@ -1,9 +1,13 @@
 //! The program `cotangent`, end to end: every command, every exit status, the words of its errors.
 #![cfg(feature = "cli")]
 
+mod arrays;
 mod formats;
 mod inspect;
 mod onnx;
+mod proto;
+mod resume;
+mod roles;
 mod run;
 mod train;
 mod usage;
@@ -80,6 +84,15 @@ impl Done {
     #[track_caller]
     fn succeeds(self) -> Done {
         assert_eq!((self.status(), self.err()), (0, String::new()), "{}", self.words);
+        self
+    }
+
+    /// Checks that the program succeeds and notes this on the standard error.
+    #[track_caller]
+    fn notes(self, telling: &str) -> Done {
+        assert_eq!(self.status(), 0, "{}: {}", self.words, self.err());
+        let error = self.err();
+        assert!(error.starts_with("note: ") && error.contains(telling), "{}: {error:?}", self.words);
         self
     }
 

@@ -8,6 +8,7 @@ use cotangent::io::npz;
 use cotangent::testing::{Tolerance, compare};
 
 use super::Folder;
+use super::proto::{declared, initializer, message, model, node, number};
 
 /// A folder with the models, and the inputs and expected results of one.
 fn with_models(name: &str) -> (Folder, BTreeMap<String, Array>) {
@@ -63,7 +64,7 @@ fn what_does_not_fit_is_told() {
         ("run mlp.onnx --input x=x.npy", &["missing inputs: y (i64[4])"]),
         (
             "run mlp.onnx",
-            &["missing inputs: x (float32[batch, 6]), y (int64[batch])", "extent `batch`", "--dim batch=EXTENT"],
+            &["missing inputs: x (float32[batch, 6]), y (int64[batch]); give arrays by --input NAME=FILE"],
         ),
         ("grad mlp.onnx --loss logits --wrt x --input x=x.npy --input y=y.npy", &["the loss must be a scalar"]),
         ("grad mlp.onnx --loss loss --wrt y --input x=x.npy --input y=y.npy", &["`y` is i64[4]"]),
@@ -71,6 +72,9 @@ fn what_does_not_fit_is_told() {
         folder.cotangent(&format!("{words} --output-dir out")).fails(1, telling);
     }
     assert!(!folder.has("out"));
+    // An extent does not help a run, which takes arrays.
+    let error = folder.cotangent("run mlp.onnx --dim batch=4").fails(1, &["missing inputs: x"]).err();
+    assert!(!error.contains("--dim") && !folder.cotangent("run mlp.onnx").err().contains("--dim"), "{error}");
     for command in ["run", "info", "dump", "bench", "check"] {
         for (words, telling) in [
             ("--input y=y.npy --input z=x.npy", "no input or parameter called `z`; there are: x, y, fc1.weight"),
@@ -129,50 +133,6 @@ fn info_tells_extents_by_name_until_they_are_bound() {
     assert!(checked.contains("PASS  gradient by fc1.weight") && !checked.contains("FAIL"), "{checked}");
 }
 
-/// A model that nobody has to export: fields of the protocol buffer, each a number and its bytes.
-fn message(fields: &[(u64, Vec<u8>)]) -> Vec<u8> {
-    let varint = |mut n: u64| {
-        let mut bytes = Vec::new();
-        while n >= 0x80 {
-            bytes.push(n as u8 | 0x80);
-            n >>= 7;
-        }
-        bytes.push(n as u8);
-        bytes
-    };
-    let field = |(number, bytes): &(u64, Vec<u8>)| {
-        [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.clone()].concat()
-    };
-    fields.iter().map(field).collect::<Vec<_>>().concat()
-}
-
-/// A field of a small number.
-fn number(field: u8, n: u8) -> Vec<u8> {
-    vec![field << 3, n]
-}
-
-/// An input or output of one axis.
-fn declared(name: &str, element: u8, extent: u8) -> Vec<u8> {
-    let shape = message(&[(1, number(1, extent))]);
-    let tensor = [number(1, element), message(&[(2, shape)])].concat();
-    message(&[(1, name.into()), (2, message(&[(1, tensor)]))])
-}
-
-/// A vector of `f32`.
-fn initializer(name: &str, values: &[f32]) -> Vec<u8> {
-    let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    [number(1, values.len() as u8), number(2, 1), message(&[(8, name.into()), (9, data)])].concat()
-}
-
-fn node(operator: &str, operands: &[&str], result: &str) -> Vec<u8> {
-    let operands = operands.iter().map(|name| (1, name.as_bytes().to_vec()));
-    message(&operands.chain([(2, result.into()), (4, operator.into())]).collect::<Vec<_>>())
-}
-
-fn model(graph: &[(u64, Vec<u8>)]) -> Vec<u8> {
-    [number(1, 8), message(&[(7, message(graph)), (8, number(2, 17))])].concat()
-}
-
 #[test]
 fn the_gradient_by_an_initializer_that_nothing_uses_is_zero() {
     let folder = Folder::new("onnx_unused");
@@ -209,7 +169,7 @@ fn an_input_whose_value_decides_shapes_is_missing_rather_than_not_supported() {
     folder.write("model.onnx", model(&graph)).npy("x.npy", [1.0f32, 2.0, 3.0, 4.0]).npy("target.npy", [4i64]);
     folder
         .cotangent("run model.onnx --input x=x.npy")
-        .fails(1, &["missing inputs: target (int64[1])", "--input NAME=FILE"]);
+        .fails(1, &["missing input: target (int64[1])", "--input NAME=FILE"]);
     let info = folder.cotangent("info model.onnx").succeeds().out();
     assert!(info.contains("not known: shapes that depend on the value of `target` are not known"), "{info}");
     folder.cotangent("run model.onnx --input x=x.npy --input target=target.npy").succeeds();

@@ -7,9 +7,10 @@ use cotangent::io::{npy, safetensors};
 use cotangent::{Array, ArrayElement};
 
 use super::Folder;
+use super::proto::{batched, initializer, matrix, message, model, node};
 
 /// A folder with an untrained model of digits for batches of 8, one of any batch, and the digits.
-fn with_digits(name: &str) -> Folder {
+pub(super) fn with_digits(name: &str) -> Folder {
     let folder = Folder::new(name);
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/models");
     for file in ["fixed.onnx", "digits.onnx"] {
@@ -130,7 +131,7 @@ fn what_cannot_be_trained_is_told() {
         (
             "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --output a.safetensors",
             2,
-            &["--output a.safetensors: an ONNX model is written as ONNX"][..],
+            &["--output a.safetensors: an ONNX model is written as ONNX, .onnx"][..],
         ),
         ("--data x=x.npy", 2, &["--loss <OUTPUT>|--loss-of <OUTPUT=LOSS>"][..]),
         ("--loss-of logits=mse --data x=x.npy --lr -1", 2, &["`-1` is not a finite number from 0 on"]),
@@ -145,7 +146,22 @@ fn what_cannot_be_trained_is_told() {
         (
             "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --validate 1e-6",
             1,
-            &["less to validate with than one example"],
+            &["less to validate with than one example; --validate 0.000001 is of 1438 examples"],
+        ),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --validate 0.99999",
+            1,
+            &["less to train with than one example; --validate 0.99999 is of 1438 examples"],
+        ),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --validate 0",
+            2,
+            &["`0` is not a share above 0 and below 1; without the flag, none is kept"],
+        ),
+        (
+            "--loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --output a.txt",
+            2,
+            &["--output a.txt: an ONNX model is written as ONNX, .onnx"],
         ),
         ("--loss a --loss-of b=mse --data x=x.npy", 2, &["--loss"]),
         ("--loss-of logits=hope --data x=x.npy", 2, &["cross_entropy, mse, bce, bce_with_logits"]),
@@ -153,7 +169,7 @@ fn what_cannot_be_trained_is_told() {
         ("--loss-of logits=mse --data x=x.npy --data y=y.npy --validate 2", 2, &["2"]),
         ("--loss-of logits=cross_entropy --data x=x.npy", 1, &["expected one array, the target,", "found none"]),
         ("--loss-of logits=cross_entropy --data z=x.npy --data y=y.npy", 1, &["y, z"]),
-        ("--loss-of logits=cross_entropy --data y=y.npy", 1, &["x"]),
+        ("--loss-of logits=cross_entropy --data y=y.npy", 1, &["no data for the inputs: x (f32)"]),
         ("--loss-of nothing=cross_entropy --data x=x.npy --data y=y.npy", 2, &["no output called `nothing`", "logits"]),
         (
             "--loss-of logits=mse --data x=x.npy --data y=y.npy --dim btach=4",
@@ -171,7 +187,7 @@ fn what_cannot_be_trained_is_told() {
         (
             "--loss-of logits=cross_entropy --data x=x.npy --data y=eleven.npy",
             1,
-            &["label 10 at position 0 is none of the 10 classes"],
+            &["data `y`: row 0: label 10 is none of the 10 classes"],
         ),
         (
             "--loss-of logits=mse --data x=x.npy --data y=y.npy",
@@ -220,6 +236,111 @@ fn what_cannot_be_trained_is_told() {
         ),
     ] {
         folder.cotangent(&format!("{train} {words}")).fails(status, telling);
+    }
+}
+
+/// A model of one layer of a function of each element.
+fn activation(folder: &Folder, function: &str) {
+    let graph = [
+        (1, node("MatMul", &["x", "w"], "z")),
+        (1, node(function, &["z"], "y")),
+        (2, b"layer".to_vec()),
+        (5, matrix("w", [2, 3], &[0.5, 0.1, -0.3, 0.2, 0.4, 0.1])),
+        (11, batched("x", &[2])),
+        (12, batched("y", &[3])),
+    ];
+    folder.write("layer.onnx", model(&graph));
+}
+
+#[test]
+fn targets_that_are_no_probabilities_are_told_with_their_rows() {
+    let folder = Folder::new("train_probabilities");
+    activation(&folder, "Sigmoid");
+    folder.npy("x.npy", [[1.0f32, 0.0], [0.0, 1.0], [1.0, 1.0]]);
+    folder.npy("hot.npy", [[1.0f32, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]);
+    folder.npy("whole.npy", [[1i64, 0, 0], [0, 0, 1], [0, 1, 0]]);
+    folder.npy("soft.npy", [[0.5f32, 0.5, 0.0], [0.1, 0.2, 0.7], [0.25, 0.25, 0.5]]);
+    folder.npy("large.npy", [[1.0f32, 0.0, 0.0], [0.0, 0.0, 1.5], [0.0, 1.0, 0.0]]);
+    folder.npy("nan.npy", [[1.0f32, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, f32::NAN, 0.0]]);
+    folder.npy("two.npy", [[1.0f32, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 0.0]]);
+    let train = "train layer.onnx --quiet --epochs 1 --data x=x.npy";
+    for loss in ["cross_entropy", "bce", "bce_with_logits"] {
+        for (file, telling) in [
+            ("large.npy", "data `t`: row 1, element 2 of it holds 1.5, which is no probability"),
+            ("nan.npy", "data `t`: row 2, element 1 of it holds NaN, which is no probability"),
+        ] {
+            folder.cotangent(&format!("{train} --data t={file} --loss-of y={loss}")).fails(1, &[telling]);
+        }
+        let several = folder.cotangent(&format!("{train} --data t=two.npy --loss-of y={loss}"));
+        match loss {
+            "cross_entropy" => {
+                several.fails(1, &["data `t`: row 1: the probabilities of the 3 classes add up to 2, not to 1"])
+            }
+            _ => several.succeeds(),
+        };
+    }
+    folder.cotangent(&format!("{train} --data t=large.npy --loss-of y=mse")).succeeds();
+    // What the model gives is compared with the largest of the probabilities.
+    for (file, accuracy) in [("hot.npy", 1.0 / 3.0), ("whole.npy", 1.0 / 3.0), ("soft.npy", 1.0 / 3.0)] {
+        let out =
+            folder.cotangent(&format!("{train} --lr 0 --data t={file} --loss-of y=cross_entropy")).succeeds().out();
+        assert!((measure(&out, "training", "accuracy") - accuracy).abs() < 1e-3, "{file}: {out}");
+    }
+}
+
+/// Logits of 3 classes in 2 places, with the classes along the last axis or, as PyTorch has them, the second.
+#[test]
+fn classes_may_lie_along_the_second_axis() {
+    let folder = Folder::new("train_second_axis");
+    let graph = |permutation: &[u8]| {
+        let mut axes = [message(&[(1, b"perm".to_vec())]), vec![0xa0, 0x01, 7]].concat();
+        permutation.iter().for_each(|&axis| axes.extend([8 << 3, axis]));
+        let turn = [node("Transpose", &["z"], "y"), message(&[(5, axes)])].concat();
+        let extents: Vec<u8> = permutation[1..].iter().map(|&axis| [0, 2, 3][usize::from(axis)]).collect();
+        model(&[
+            (1, node("Mul", &["x", "w"], "z")),
+            (1, turn),
+            (2, b"places".to_vec()),
+            (5, initializer("w", &[1.0, 1.0, 1.0])),
+            (11, batched("x", &[2, 3])),
+            (12, batched("y", &extents)),
+        ])
+    };
+    folder.write("last.onnx", graph(&[0, 1, 2])).write("second.onnx", graph(&[0, 2, 1]));
+    let x: Vec<f32> = (0..24).map(|i| (i * 7 % 5) as f32).collect();
+    folder.npy("x.npy", Array::new([4, 2, 3], x).unwrap()).npy("t.npy", [[0i64, 1], [2, 0], [1, 1], [2, 2]]);
+    let train = |file: &str| {
+        let words = "--loss-of y=cross_entropy --data x=x.npy --data t=t.npy --epochs 3 --batch 2 --quiet";
+        let out = folder.cotangent(&format!("train {file} {words}")).succeeds().out();
+        out.lines().find(|line| line.starts_with("training")).unwrap().to_owned()
+    };
+    assert_eq!(train("last.onnx"), train("second.onnx"));
+}
+
+#[test]
+fn probabilities_of_logits_are_hinted_at() {
+    let folder = Folder::new("train_bce_of_logits");
+    activation(&folder, "Neg");
+    folder.npy("x.npy", [[9.0f32, 9.0], [9.0, 9.0]]).npy("t.npy", [[1.0f32, 0.0, 1.0]; 2]);
+    let words = "train layer.onnx --quiet --epochs 1 --data x=x.npy --data t=t.npy --loss-of";
+    folder.cotangent(&format!("{words} y=bce")).fails(1, &["the loss is NaN", "--loss-of y=bce_with_logits"]);
+    folder.cotangent(&format!("{words} y=bce_with_logits")).succeeds();
+}
+
+#[test]
+fn a_label_that_the_model_itself_refuses_is_told_by_its_row_in_the_file() {
+    let folder = with_digits("train_own_labels");
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/models");
+    std::fs::copy(models.join("mlp.onnx"), folder.path("mlp.onnx")).unwrap();
+    let rows: Vec<[f32; 6]> = (0..20).map(|i| [i as f32; 6]).collect();
+    folder.npy("rows.npy", Array::new([20, 6], rows.concat()).unwrap());
+    let labels = |wrong: i64| (0..20i64).map(|i| if i == 13 { wrong } else { i % 3 }).collect::<Vec<_>>();
+    folder.npy("good.npy", labels(1)).npy("bad.npy", labels(7));
+    let words = "train mlp.onnx --loss loss --quiet --epochs 1 --batch 4 --data x=rows.npy --lr 1e-6 --data";
+    let told = ["data `y`: row 13 holds 7, with which the model chooses among 3"];
+    for validate in ["", "--validate 0.2"] {
+        folder.cotangent(&format!("{words} y=bad.npy {validate}")).fails(1, &told);
+        folder.cotangent(&format!("{words} y=good.npy {validate}")).succeeds();
     }
 }
 

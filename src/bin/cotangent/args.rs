@@ -19,7 +19,8 @@ const STATUS: &str = "\
 MODEL is an ONNX file or a graph in Cotangent's text form; the content tells which. The grammar of the text form is in the documentation of the library's \
 module `graph::parse`.
 
-FILE is npy, npz, safetensors, CSV or IDX; FILE:NAME is one array of an archive, FILE:COLUMN,COLUMN are columns of a table.
+FILE is npy, npz, safetensors, CSV or IDX; FILE:NAME is one array of an archive, FILE:COLUMN,COLUMN are columns of a table. Arrays must have the element types \
+that the model declares, but for numbers of tables, which are converted: floats are rounded to shorter ones, what is no integer is refused for integers.
 
 Exit status:
   0  done
@@ -111,13 +112,20 @@ Examples:
 const TRAIN: &str = "\
 The first axis of every array of --data counts the examples. Arrays called like inputs of the model are those; for --loss-of there is one more, the target, \
 under any other name. Losses: cross_entropy (OUTPUT holds logits; the target numbers of classes, or probabilities), mse, bce (OUTPUT holds probabilities), \
-bce_with_logits. Elements are converted to what the model takes where that keeps their values; pixels are not scaled.
+bce_with_logits. Probabilities are from 0 to 1, those of the classes of an example add up to 1. Numbers are converted to the element types that the model \
+takes: floats are rounded to shorter floats, f64 to f32 say, and integers to the nearest float; what is no integer, or out of range, is refused where the model \
+takes integers. Pixels are not scaled. Rows are counted from 0.
+
+Trained are the floating-point initializers that have axes, but for the statistics of batch normalizations and first states of recurrent layers; the text form \
+says trainable or state. --train-only and --freeze choose otherwise, and the run tells its choice first. Batch normalizations in training mode \
+(training_mode=1) have their running statistics follow the batches, those in inference mode keep them.
 
 The last batch of an epoch holds what is left. A model that is made for batches of one size is trained with that, and what is left is left out.
 
 --metrics has a line for each epoch, from 1 on: steps so far, the rate of the last of them, steps a second, and measures.
 
---checkpoint is written after each epoch. A run that is resumed from it, with the same other words, gives the same bits as one that was not interrupted.
+--checkpoint is written after each epoch. A run that is resumed from it, with the same other words, gives the same bits as one that was not interrupted. Other \
+data, --batch, --seed, --loss or --validate are refused; other words of the optimizer are told. --metrics goes on behind the epochs that the checkpoint knows.
 
 Examples:
   cotangent train mlp.onnx --loss-of logits=cross_entropy \\
@@ -136,7 +144,7 @@ of more than 128 bits are machine code without a form of Cranelift's; with COTAN
 
 Examples:
   cotangent dump mlp.onnx --dim batch=64 --stage opt
-  cotangent dump mlp.onnx --loss loss --format svg > gradient.svg";
+  cotangent dump mlp.onnx --dim batch=64 --loss loss --output gradient.svg";
 
 const BENCH: &str = "\
 Inputs that are not given are random. The machine's limit is what a large matrix product and a long addition reach here.
@@ -162,11 +170,11 @@ pub(crate) struct ModelArgs {
     /// An input, or a new value of a parameter.
     #[arg(long = "input", short, value_name = "NAME=FILE", value_parser = pair)]
     pub(crate) inputs: Vec<(String, String)>,
-    /// Inputs and values of parameters by the names that an npz or safetensors file gives them; a file of one array without a name, such as x.npy, is called like
-    /// itself: x.
+    /// Inputs and values of parameters by the names that an npz or safetensors file gives them, others in it are left out; a file of one array without a name, such
+    /// as x.npy, is called like itself: x.
     #[arg(long = "inputs", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) archives: Vec<PathBuf>,
-    /// Values of parameters by name, from a safetensors or npz file; other files as for --inputs.
+    /// Values of parameters by name, from a safetensors or npz file, or a checkpoint of `cotangent train`; other files as for --inputs.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) params: Vec<PathBuf>,
     /// The extent that a symbolic one of an ONNX model stands for.
@@ -243,8 +251,14 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "NAME=FILE", value_parser = pair, conflicts_with = "validate")]
     pub(crate) validate_data: Vec<(String, String)>,
     /// The share of the examples that is kept to validate with.
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = part)]
     pub(crate) validate: Option<f64>,
+    /// Trains these parameters only, with commas between; * stands for any characters.
+    #[arg(long, value_name = "NAME,NAME")]
+    pub(crate) train_only: Vec<String>,
+    /// Does not train these parameters, with commas between; * stands for any characters.
+    #[arg(long, value_name = "NAME,NAME")]
+    pub(crate) freeze: Vec<String>,
     /// The rule of updates.
     #[arg(long, value_enum, default_value_t = Optimizers::Adam)]
     pub(crate) optimizer: Optimizers,
@@ -344,9 +358,12 @@ pub(crate) struct DumpArgs {
     /// Which stage [default: grad with --loss, else graph].
     #[arg(long, value_enum)]
     pub(crate) stage: Option<DumpStage>,
-    /// How to write it.
-    #[arg(long, value_enum, default_value_t = DumpFormat::Text)]
-    pub(crate) format: DumpFormat,
+    /// How to write it [default: as the extension of --output says, else text].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<DumpFormat>,
+    /// The file to write to, in place of the standard output.
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
@@ -439,6 +456,11 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
 /// A share, from 0 and below 1.
 fn share(text: &str) -> Result<f64, String> {
     number(text, |v| (0.0..1.0).contains(&v), "a share, from 0 on and below 1")
+}
+
+/// A share above 0 and below 1.
+fn part(text: &str) -> Result<f64, String> {
+    number(text, |v| 0.0 < v && v < 1.0, "a share above 0 and below 1; without the flag, none is kept")
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

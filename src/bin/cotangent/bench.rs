@@ -8,11 +8,11 @@ use cotangent::runtime::Bytes;
 
 use crate::args::BenchArgs;
 use crate::failure::Failure;
-use crate::model::{known, load, options, program};
+use crate::model::{given, load, options, program};
 
 pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
-    let known = known(&args.model)?;
-    let (model, arrays) = load(&args.model, &known)?.with_random(&known.arrays, 0)?;
+    let given = given(&args.model)?;
+    let (model, arrays) = load(&args.model, &given)?.with_random(&given.known.arrays, 0)?;
     let program = program(&model, &args.loss)?;
     let bench = model::bench(&program, &options(&args.engine), &arrays, args.time, args.compare_interp)?;
     let mut out = std::io::stdout().lock();

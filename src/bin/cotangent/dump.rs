@@ -1,7 +1,9 @@
 //! `cotangent dump`.
 
 use std::io::Write;
+use std::path::Path;
 
+use cotangent::io::expect_writable;
 use cotangent::opt::{OptOptions, optimize};
 use cotangent::{Options, Stage};
 
@@ -14,12 +16,16 @@ pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
     if stage == DumpStage::Grad && args.loss.loss.is_none() {
         return Err(Failure::usage("--stage grad needs --loss, the output whose gradient to write"));
     }
+    let format = args.format.or(args.output.as_deref().and_then(format_of)).unwrap_or(DumpFormat::Text);
     let is_graph = matches!(stage, DumpStage::Graph | DumpStage::Grad | DumpStage::Opt);
-    if !is_graph && args.format != DumpFormat::Text {
+    if !is_graph && format != DumpFormat::Text {
         return Err(Failure::usage("the stages plan, clif and asm are written as text only"));
     }
-    let known = model::known(&args.model)?;
-    let model = model::load(&args.model, &known)?;
+    if let Some(path) = &args.output {
+        expect_writable(path).map_err(|error| Failure::new(format_args!("--output {error}")))?;
+    }
+    let given = model::given(&args.model)?;
+    let model = model::load(&args.model, &given)?;
     let program = match stage {
         DumpStage::Graph => model.program().clone(),
         _ => model::program(&model, &args.loss)?,
@@ -34,7 +40,7 @@ pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
             if stage == DumpStage::Opt {
                 graph = optimize(&graph, &OptOptions::default()).graph;
             }
-            match args.format {
+            match format {
                 DumpFormat::Text => graph.to_string(),
                 DumpFormat::Math => graph.to_math().to_string(),
                 DumpFormat::Latex => graph.to_math().latex().to_string(),
@@ -44,7 +50,22 @@ pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
             }
         }
     };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", text.trim_end())?;
+    let text = format!("{}\n", text.trim_end());
+    match &args.output {
+        None => std::io::stdout().lock().write_all(text.as_bytes())?,
+        Some(path) => std::fs::write(path, text)
+            .map_err(|error| Failure::new(format_args!("--output {}: {error}", path.display())))?,
+    }
     Ok(())
+}
+
+/// The format that a file's extension asks for.
+fn format_of(path: &Path) -> Option<DumpFormat> {
+    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "svg" => Some(DumpFormat::Svg),
+        "dot" | "gv" => Some(DumpFormat::Dot),
+        "json" => Some(DumpFormat::Json),
+        "tex" => Some(DumpFormat::Latex),
+        _ => None,
+    }
 }

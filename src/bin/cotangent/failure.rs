@@ -63,6 +63,20 @@ pub(crate) fn extents_hint(open: &OpenExtents) -> String {
     }
 }
 
+/// What a run says that lacks inputs: only arrays can help it.
+pub(crate) fn of_run(error: LoadError) -> Failure {
+    match error {
+        LoadError::Open { file, inputs, .. } if !inputs.is_empty() => {
+            let plural = if inputs.len() == 1 { "" } else { "s" };
+            Failure::new(format_args!(
+                "{file}: missing input{plural}: {}; give arrays by --input NAME=FILE",
+                inputs.join(", ")
+            ))
+        }
+        error => error.into(),
+    }
+}
+
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Failure {
         match &error {

@@ -11,10 +11,10 @@ use crate::failure::{Failure, extents_hint};
 use crate::model;
 
 pub(crate) fn info(args: &InfoArgs) -> Result<(), Failure> {
-    let known = model::known(&args.model)?;
-    let description = describe(&args.model.model, &known)?;
+    let given = model::given(&args.model)?;
+    let description = describe(&args.model.model, &given.known)?;
     if description.memory.is_ok() {
-        model::load(&args.model, &known)?;
+        model::load(&args.model, &given)?;
     }
     let mut out = std::io::stdout().lock();
     match args.format {
@@ -37,7 +37,10 @@ fn text(out: &mut impl Write, d: &Description) -> std::io::Result<()> {
     for (title, list) in [("inputs", &d.inputs), ("outputs", &d.outputs), ("parameters", &d.params)] {
         writeln!(out, "{title:<11} {}", if list.is_empty() { "none".to_owned() } else { list.len().to_string() })?;
         for Declaration { name, ty } in list {
-            writeln!(out, "  {name} : {ty}")?;
+            match d.roles.iter().find(|(n, _)| title == "parameters" && n == name) {
+                Some((_, role)) => writeln!(out, "  {name} : {ty}  {role}")?,
+                None => writeln!(out, "  {name} : {ty}")?,
+            }
         }
     }
     writeln!(out, "elements    {} in all parameters", d.param_elements)?;
@@ -62,6 +65,8 @@ fn text(out: &mut impl Write, d: &Description) -> std::io::Result<()> {
 fn json(d: &Description) -> Value {
     let list =
         |list: &[Declaration]| -> Value { list.iter().map(|d| json!({ "name": d.name, "type": d.ty })).collect() };
+    let roles: serde_json::Map<String, Value> =
+        d.roles.iter().map(|(name, role)| (name.clone(), role.to_string().into())).collect();
     let memory = match &d.memory {
         Ok(m) => json!({
             "arena_bytes": m.arena_bytes,
@@ -83,6 +88,7 @@ fn json(d: &Description) -> Value {
         "inputs": list(&d.inputs),
         "outputs": list(&d.outputs),
         "parameters": list(&d.params),
+        "training": roles,
         "parameter_elements": d.param_elements,
         "operations": d.operations,
         "unsupported": d.unsupported,

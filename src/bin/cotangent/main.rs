@@ -4,6 +4,7 @@
 //!   args      what the command line may say
 //!   model     from those words to a loaded model and its arrays
 //!   run, info ...   a file for each command, which calls the library and prints
+//!   resume    what a training run is made with, for one that goes on with it
 //!   failure   errors, and the exit status of each
 //! ```
 //!
@@ -16,6 +17,7 @@ mod dump;
 mod failure;
 mod info;
 mod model;
+mod resume;
 mod run;
 mod train;
 

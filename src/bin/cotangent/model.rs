@@ -1,33 +1,78 @@
 //! From the words of the command line to a loaded model and its arrays.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use cotangent::io::model::Known;
-use cotangent::io::{Model, read_array, read_arrays};
+use cotangent::io::model::{Fitting, Known, leaves, read_fitting};
+use cotangent::io::{Model, is_table, read_array};
 use cotangent::{Array, Options, Program};
 
 use crate::args::{EngineArgs, LossArgs, ModelArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, of_run};
 
-/// The arrays and extents that the command line gives.
-pub(crate) fn known(args: &ModelArgs) -> Result<Known, Failure> {
-    let mut dims = BTreeMap::new();
+/// What the command line gives a model.
+pub(crate) struct Given {
+    /// Extents, and arrays by the names of inputs and parameters.
+    pub(crate) known: Known,
+    /// Values of parameters, which come before those of `known`.
+    pub(crate) params: BTreeMap<String, Array>,
+    /// What is to be said of the files.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Reads what the command line gives.
+pub(crate) fn given(args: &ModelArgs) -> Result<Given, Failure> {
+    let mut given = Given { known: Known::default(), params: BTreeMap::new(), notes: Vec::new() };
     for (name, extent) in &args.dims {
-        if dims.insert(name.clone(), *extent).is_some_and(|other| other != *extent) {
+        if given.known.dims.insert(name.clone(), *extent).is_some_and(|other| other != *extent) {
             return Err(Failure::usage(format_args!("--dim gives `{name}` two extents")));
         }
-    }
-    let mut arrays: BTreeMap<String, Array> = BTreeMap::new();
-    for archive in &args.archives {
-        arrays.extend(read_arrays(archive)?);
     }
     if let Some(name) = twice(&args.inputs) {
         return Err(Failure::usage(format_args!("--input gives `{name}` twice")));
     }
-    for (name, file) in &args.inputs {
-        arrays.insert(name.clone(), read_array(file)?);
+    let is_path_table = |path: &PathBuf| is_table(&path.to_string_lossy());
+    let mut tables: Vec<String> =
+        args.inputs.iter().filter(|(_, f)| is_table(f)).map(|(name, _)| name.clone()).collect();
+    let needs_leaves = !(tables.is_empty() && args.archives.is_empty() && args.params.is_empty());
+    let leaves = if needs_leaves { leaves(&args.model)? } else { Vec::new() };
+    for file in &args.archives {
+        let fitting = read_fitting(file, &leaves, false)?;
+        given.notes.extend(note(file, &fitting));
+        if is_path_table(file) {
+            tables.extend(fitting.arrays.keys().cloned());
+        }
+        given.known.arrays.extend(fitting.arrays);
     }
-    Ok(Known { dims, arrays })
+    for (name, file) in &args.inputs {
+        given.known.arrays.insert(name.clone(), read_array(file)?);
+    }
+    given.known.convert(&tables, &leaves)?;
+    for file in &args.params {
+        let fitting = read_fitting(file, &leaves, true)?;
+        given.notes.extend(note(file, &fitting));
+        let names: Vec<String> = fitting.arrays.keys().filter(|_| is_path_table(file)).cloned().collect();
+        let mut params = Known { arrays: fitting.arrays, ..Known::default() };
+        params.convert(&names, &leaves)?;
+        given.params.extend(params.arrays);
+    }
+    Ok(given)
+}
+
+/// What is to be said of arrays that are left out.
+fn note(file: &Path, fitting: &Fitting) -> Option<String> {
+    let file = file.display();
+    match (fitting.others.len(), fitting.is_checkpoint) {
+        (0, _) => None,
+        (_, true) => {
+            Some(format!("{file} is a checkpoint: its parameters are taken, the state of the optimizer is left out"))
+        }
+        (1, false) => Some(format!("{file}: nothing in the model is called `{}`: it is left out", fitting.others[0])),
+        (n, false) => Some(format!(
+            "{file}: {n} arrays that nothing in the model is called like are left out: {}",
+            fitting.others.join(", ")
+        )),
+    }
 }
 
 /// A name that a list has twice.
@@ -36,11 +81,20 @@ pub(crate) fn twice(list: &[(String, String)]) -> Option<&str> {
     list.iter().enumerate().find(|&(at, (name, _))| is_earlier(at, name)).map(|(_, (name, _))| &**name)
 }
 
-/// The model, with the values of parameters that the command line gives.
-pub(crate) fn load(args: &ModelArgs, known: &Known) -> Result<Model, Failure> {
-    let mut model = Model::read(&args.model, known)?;
-    for file in &args.params {
-        model.set_params(read_arrays(file)?)?;
+/// The model, with the values of parameters that the command line gives. What is to be said of those is told on the standard error.
+pub(crate) fn load(args: &ModelArgs, given: &Given) -> Result<Model, Failure> {
+    finish(Model::read(&args.model, &given.known)?, given)
+}
+
+/// [`load`] for a run, which extents without arrays do not help.
+pub(crate) fn load_to_run(args: &ModelArgs, given: &Given) -> Result<Model, Failure> {
+    finish(Model::read(&args.model, &given.known).map_err(of_run)?, given)
+}
+
+fn finish(mut model: Model, given: &Given) -> Result<Model, Failure> {
+    model.set_params(given.params.clone())?;
+    for note in &given.notes {
+        eprintln!("note: {note}");
     }
     Ok(model)
 }

@@ -11,17 +11,17 @@ use crate::failure::Failure;
 use crate::model;
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
-    let known = model::known(&args.model)?;
-    let model = model::load(&args.model, &known)?;
-    let outputs = model.run(&model::options(&args.engine), &known.arrays)?;
+    let given = model::given(&args.model)?;
+    let model = model::load_to_run(&args.model, &given)?;
+    let outputs = model.run(&model::options(&args.engine), &given.known.arrays)?;
     write(args.output_dir.as_deref(), outputs.iter().map(|(name, array)| (&**name, array)).collect())
 }
 
 pub(crate) fn grad(args: &GradArgs) -> Result<(), Failure> {
-    let known = model::known(&args.run.model)?;
-    let model = model::load(&args.run.model, &known)?;
+    let given = model::given(&args.run.model)?;
+    let model = model::load_to_run(&args.run.model, &given)?;
     let wrt = model::names(&model, &args.wrt);
-    let results = model.grad(&model::options(&args.run.engine), &args.loss, &wrt, &known.arrays)?;
+    let results = model.grad(&model::options(&args.run.engine), &args.loss, &wrt, &given.known.arrays)?;
     let gradients: Vec<String> = results.gradients.iter().map(|(name, _)| format!("grad_{name}")).collect();
     // Gradients come first, so that an output called `grad_x` does not take the name of a gradient's file.
     let mut arrays: Vec<(&str, &Array)> =

@@ -5,17 +5,19 @@ use std::io::Write;
 
 use cotangent::build::Tensor;
 use cotangent::data::Examples;
-use cotangent::io::model::{Known, LearnError, Learner, LossKind, ModelError, Objective};
+use cotangent::io::model::{Known, LearnError, Learner, LossKind, ModelError, Objective, Role};
 use cotangent::io::{expect_writable, read_array};
 use cotangent::train::log::{CsvLog, Progress};
 use cotangent::train::{
-    Adagrad, Adam, AdamW, Checkpoint, EarlyStopping, Lion, Optimizer, RmsProp, Schedule, Sgd, Stop, TrainStep, Trainer,
+    Adagrad, Adam, AdamW, Checkpoint, EarlyStopping, Lion, Optimizer, RmsProp, Schedule, Sgd, Stop, TrainError,
+    TrainStep, Trainer,
 };
 use cotangent::{Array, Options};
 
 use crate::args::{Optimizers, Schedules, TrainArgs};
 use crate::failure::Failure;
 use crate::model;
+use crate::resume::{differences, tags};
 
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     let written = [("--output", &args.output), ("--metrics", &args.metrics), ("--checkpoint", &args.checkpoint)];
@@ -41,11 +43,15 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--weight-decay is not for adam; adamw is adam with it"));
     }
     let objective = objective(args)?;
-    let Known { dims, mut arrays } = model::known(&args.model)?;
-    for file in &args.model.params {
-        arrays.extend(cotangent::io::read_arrays(file)?);
+    let model::Given { known: Known { dims, mut arrays }, params, notes } = model::given(&args.model)?;
+    arrays.extend(params);
+    let mut learner = Learner::read(&args.model.model, &Known { dims, arrays }, objective)?;
+    if !args.train_only.is_empty() {
+        learner = learner.train_only(&args.train_only)?;
     }
-    let learner = Learner::read(&args.model.model, &Known { dims, arrays }, objective)?;
+    if !args.freeze.is_empty() {
+        learner = learner.freeze(&args.freeze)?;
+    }
     let batch = args.batch.map(|b| b.get()).or(learner.fixed_batch()).unwrap_or(32);
     learner.expect_batch(batch)?;
     if let Some(path) = &args.output {
@@ -53,11 +59,21 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     }
     let mut out = std::io::stdout().lock();
 
-    let (train, validation) = data(args, &learner, batch, &mut out)?;
+    let Data { train, validation, fingerprint } = data(args, &learner, batch, &mut out)?;
     learner.check_all(&train, batch).map_err(|error| with_loss_of(args, error))?;
     if let Some(validation) = &validation {
         learner.check_all(validation, batch)?;
     }
+    let roles = learner.roles(&train, batch.min(train.len()))?;
+    let tags = tags(args, batch, &fingerprint, &roles);
+    let resumed = match (&args.resume, &checkpoint) {
+        (Some(path), Some(checkpoint)) => differences(path, checkpoint, &tags)?,
+        _ => Vec::new(),
+    };
+    for note in notes.iter().chain(&learner.remarks()).chain(&resumed) {
+        writeln!(out, "note\t{note}")?;
+    }
+    tell_roles(&roles, &mut out)?;
     let steps = if learner.fixed_batch().is_some() { train.len() / batch } else { train.len().div_ceil(batch) };
     let schedule = schedule(args, steps as u64);
 
@@ -68,6 +84,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         .batch(batch)
         .epochs(args.epochs)
         .seed(args.seed);
+    for (key, value) in &tags {
+        trainer = trainer.tag(*key, value);
+    }
     if let Some(path) = &args.checkpoint {
         trainer = trainer.save_to(path);
     }
@@ -78,7 +97,10 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         trainer = trainer.early_stopping("loss", EarlyStopping::new(patience.get() as u64).restore_best());
     }
     if let Some(path) = &args.metrics {
-        let log = if args.resume.is_some() { CsvLog::append(path) } else { CsvLog::create(path) };
+        let log = match &checkpoint {
+            Some(checkpoint) => CsvLog::resume(path, checkpoint.epochs().map_err(Failure::new)?),
+            None => CsvLog::create(path),
+        };
         let log = log.map_err(|error| Failure::new(format_args!("--metrics {error}")))?;
         trainer = trainer.observe(log.schedule(schedule.clone()));
     }
@@ -92,7 +114,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         Some(validation) => trainer.fit_validated(&train, validation),
         None => trainer.fit(&train),
     };
-    let fit = fit.map_err(Failure::new)?;
+    let fit = fit.map_err(|error| with_logits(args, &error))?;
     // The model comes first: what is printed may find its reader gone.
     if let Some(path) = &args.output {
         learner.write(trainer.params(), path)?;
@@ -128,6 +150,41 @@ fn with_loss_of(args: &TrainArgs, error: LearnError) -> Failure {
     }
 }
 
+/// The error, with what may have made the loss no number.
+fn with_logits(args: &TrainArgs, error: &TrainError) -> Failure {
+    match (error, &args.loss_of) {
+        (TrainError::Diverged { .. }, Some((output, LossKind::Bce))) => Failure::new(format_args!(
+            "{error}; bce takes probabilities, from 0 to 1: where `{output}` holds logits, the loss is --loss-of {output}=bce_with_logits"
+        )),
+        _ => Failure::new(error),
+    }
+}
+
+/// Tells which parameters are trained, and why others are not.
+fn tell_roles(roles: &[(String, Role)], out: &mut impl Write) -> std::io::Result<()> {
+    const MOST: usize = 40;
+    let mut kinds: Vec<Role> = Vec::new();
+    for (_, role) in roles {
+        if !kinds.contains(role) {
+            kinds.push(*role);
+        }
+    }
+    kinds.sort_by_key(|role| *role != Role::Trained);
+    for kind in kinds {
+        let names: Vec<&str> = roles.iter().filter(|(_, role)| *role == kind).map(|(name, _)| &**name).collect();
+        let mut list = names[..names.len().min(MOST)].join(", ");
+        if names.len() > MOST {
+            list += &format!(" and {} more", names.len() - MOST);
+        }
+        match kind {
+            Role::Trained => writeln!(out, "trained\t{list}")?,
+            Role::Followed => writeln!(out, "followed\t{list} (running statistics)")?,
+            Role::Held(why) => writeln!(out, "held\t{list} ({why})")?,
+        }
+    }
+    Ok(())
+}
+
 /// What is to become small.
 fn objective(args: &TrainArgs) -> Result<Objective, Failure> {
     match (&args.loss, &args.loss_of) {
@@ -138,25 +195,38 @@ fn objective(args: &TrainArgs) -> Result<Objective, Failure> {
 }
 
 /// The examples to train with and to validate with.
-fn data(
-    args: &TrainArgs,
-    learner: &Learner,
-    batch: usize,
-    out: &mut impl Write,
-) -> Result<(Examples, Option<Examples>), Failure> {
+struct Data {
+    train: Examples,
+    validation: Option<Examples>,
+    /// What tells the files' examples from others.
+    fingerprint: String,
+}
+
+/// Reads the examples.
+fn data(args: &TrainArgs, learner: &Learner, batch: usize, out: &mut impl Write) -> Result<Data, Failure> {
     let read = |list: &[(String, String)]| -> Result<BTreeMap<String, Array>, Failure> {
         let arrays = list.iter().map(|(name, file)| Ok((name.clone(), read_array(file)?)));
         arrays.collect()
     };
     let all = learner.examples(read(&args.data)?)?;
+    let described = |examples: &Examples| format!("{} examples {:016x}", examples.len(), examples.fingerprint());
+    let (mut fingerprint, count) = (described(&all), all.len());
     let (train, validation) = match (args.validate, args.validate_data.is_empty()) {
         (Some(share), _) => {
             let [validation, train] = all.split([share, 1.0 - share], args.seed);
             (train, Some(validation))
         }
-        (None, false) => (all, Some(learner.examples(read(&args.validate_data)?)?)),
+        (None, false) => {
+            let validation = learner.examples(read(&args.validate_data)?)?;
+            fingerprint += &format!(", {} to validate with", described(&validation));
+            (all, Some(validation))
+        }
         (None, true) => (all, None),
     };
+    let share = args.validate.map_or_else(String::new, |share| format!("; --validate {share} is of {count} examples"));
+    if train.is_empty() {
+        return Err(Failure::new(format_args!("there is less to train with than one example{share}")));
+    }
     if let Some(fixed) = learner.fixed_batch() {
         if train.len() < fixed {
             return Err(Failure::new(format_args!(
@@ -176,9 +246,9 @@ fn data(
     if validation.as_ref().is_some_and(Examples::is_empty) {
         let kept =
             learner.fixed_batch().map_or("one example".to_owned(), |fixed| format!("a batch of {fixed} examples"));
-        return Err(Failure::new(format_args!("there is less to validate with than {kept}")));
+        return Err(Failure::new(format_args!("there is less to validate with than {kept}{share}")));
     }
-    Ok((train, validation))
+    Ok(Data { train, validation, fingerprint })
 }
 
 /// As many of the examples as fill batches of a fixed size.

@@ -7,7 +7,7 @@
 //! | `jit O0`, `jit O1`, `jit O2` | native code at each level of the optimizer with the interpreter |
 //! | `gradient by NAME` | differentiation with central differences along a random direction, in double precision where the graph can be so computed |
 //!
-//! A check is skipped where these arrays give nothing to compare: where all outputs are NaN, or for a gradient where the loss does not depend on the name, is not
+//! A check is skipped where these arrays give nothing to compare: where all outputs are NaN or have no elements, where no output is a scalar to differentiate, or for a gradient where the loss does not depend on the name, is not
 //! a finite number, has the gradient 0 in all entries, or is so large or bends so much that its differences do not tell a right gradient from a wrong one.
 
 use std::collections::BTreeMap;
@@ -37,6 +37,19 @@ pub struct Check {
     pub verdict: Verdict,
     /// What was compared, where it differs, or why nothing could be compared.
     pub detail: String,
+    /// True if it is a proof about the program, which no arrays are needed for.
+    pub is_proof: bool,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, verdict: Verdict, detail: impl Into<String>) -> Check {
+        Check { name: name.into(), verdict, detail: detail.into(), is_proof: false }
+    }
+
+    /// True if something was compared, and not only proved.
+    pub fn compares(&self) -> bool {
+        self.verdict != Verdict::Skip && !self.is_proof
+    }
 }
 
 /// How a check ended.
@@ -116,12 +129,18 @@ impl Model {
         needs.expect_room()
     }
 
+    /// The outputs that are float scalars.
+    fn losses(&self) -> Vec<Name> {
+        let is_loss = |ty: &TensorType| ty.dtype.is_float() && ty.shape.numel() == 1;
+        self.outputs().into_iter().filter(|(_, ty)| is_loss(ty)).map(|(name, _)| name).collect()
+    }
+
     /// The only output that is a float scalar, if there is only one.
     pub fn only_loss(&self) -> Option<Name> {
-        let outputs = self.outputs();
-        let mut scalars = outputs.into_iter().filter(|(_, ty)| ty.dtype.is_float() && ty.shape.numel() == 1);
-        let first = scalars.next()?.0;
-        scalars.next().is_none().then_some(first)
+        match &self.losses()[..] {
+            [loss] => Some(loss.clone()),
+            _ => None,
+        }
     }
 
     /// Checks the model on these arrays, random ones where none is given: see the module. Gradients are of the output `loss`, or if it is not given, of the
@@ -145,6 +164,16 @@ impl Model {
             let named = |check: Check| Check { name: format!("{}, with gradients", check.name), ..check };
             checks.extend(of_gradient.into_iter().map(named));
             checks.extend(gradients(&model, &loss, &wrt, &arrays)?);
+        } else {
+            let losses = model.losses();
+            let why = match losses.is_empty() {
+                true => "no output is a float scalar".to_owned(),
+                false => {
+                    let names: Vec<&str> = losses.iter().map(|name| &**name).collect();
+                    format!("several outputs are float scalars, {}, and none is named as the loss", names.join(", "))
+                }
+            };
+            checks.push(Check::new("gradient", Verdict::Skip, format!("not checked ({why})")));
         }
         Ok(checks)
     }
@@ -169,20 +198,18 @@ fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Ch
     let agree = |name: &str, outputs: &[Array]| {
         for ((output, expected), actual) in names.iter().zip(&expected.outputs).zip(outputs) {
             if let Err(mismatch) = compare(expected, actual, Tolerance::of(expected.dtype()).times(ROUNDINGS)) {
-                return Check {
-                    name: name.to_owned(),
-                    verdict: Verdict::Fail,
-                    detail: format!("output `{output}`: {mismatch}"),
-                };
+                return Check::new(name, Verdict::Fail, format!("output `{output}`: {mismatch}"));
             }
         }
-        let (name, plural) = (name.to_owned(), if outputs.len() == 1 { "" } else { "s" });
-        if expected.outputs.iter().all(is_nan) {
-            let detail = "all elements of all outputs are NaN: give arrays for which they are numbers".to_owned();
-            return Check { name, verdict: Verdict::Skip, detail };
+        let plural = if outputs.len() == 1 { "" } else { "s" };
+        if expected.outputs.iter().all(|output| output.shape().numel() == 0) {
+            return Check::new(name, Verdict::Skip, "no output has an element: give arrays for which they have");
         }
-        let detail = format!("{} output{plural} as by the interpreter", outputs.len());
-        Check { name, verdict: Verdict::Pass, detail }
+        if expected.outputs.iter().all(is_nan) {
+            let detail = "all elements of all outputs are NaN: give arrays for which they are numbers";
+            return Check::new(name, Verdict::Skip, detail);
+        }
+        Check::new(name, Verdict::Pass, format!("{} output{plural} as by the interpreter", outputs.len()))
     };
 
     let mut checks = Vec::new();
@@ -194,7 +221,7 @@ fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Ch
         ),
         Err(faults) => (false, faults.iter().map(|f| f.to_string()).collect::<Vec<_>>().join("; ")),
     };
-    checks.push(Check { name: "plan".to_owned(), verdict: Verdict::of(passed), detail });
+    checks.push(Check { is_proof: true, ..Check::new("plan", Verdict::of(passed), detail) });
     if passed {
         let inputs: Vec<ArrayView<'_>> = plan.inputs.iter().map(|name| leaf(name).view()).collect();
         let mut params: Vec<Array> = plan.params.iter().map(|name| leaf(name).clone()).collect();
@@ -264,7 +291,8 @@ fn gradients(
     let mut draw = Draw::new(1);
     let mut checks = Vec::new();
     for (name, (&node, &gradient)) in wrt.iter().zip(nodes.iter().zip(&appended)) {
-        let mut found = |verdict, detail| checks.push(Check { name: format!("gradient by {name}"), verdict, detail });
+        let mut found =
+            |verdict, detail: String| checks.push(Check::new(format!("gradient by {name}"), verdict, detail));
         if !depends[node.index()] {
             found(Verdict::Skip, "the loss does not depend on it".to_owned());
             continue;
@@ -277,6 +305,10 @@ fn gradients(
             continue;
         }
         let gradient = evaluate(gradient, &values);
+        if gradient.is_empty() {
+            found(Verdict::Skip, "it has no element".to_owned());
+            continue;
+        }
         let direction: Vec<f64> = gradient.iter().map(|_| if draw.chance(0.5) { 1.0 } else { -1.0 }).collect();
         let along: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();

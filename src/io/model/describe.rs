@@ -8,6 +8,7 @@ use crate::graph::{Name, TensorType};
 
 use super::error::OpenExtents;
 use super::load::read_bytes;
+use super::role::{Role, roles_of};
 use super::{Format, Known, LoadError, Model, operations};
 
 /// A name with its type as text, extents that are not known by their symbols: `f32[batch, 64]`.
@@ -34,6 +35,8 @@ pub struct Description {
     pub outputs: Vec<Declaration>,
     /// Parameters, and initializers of an ONNX model.
     pub params: Vec<Declaration>,
+    /// What training does with each of the floating-point parameters if nothing else is asked for.
+    pub roles: Vec<(String, Role)>,
     /// Count of all elements of the parameters whose shapes are known.
     pub param_elements: u64,
     /// How many nodes of each operation there are.
@@ -95,6 +98,7 @@ impl Model {
             outputs: declarations(self.outputs()),
             param_elements: self.params().iter().map(|(_, ty)| ty.shape.numel() as u64).fold(0, u64::saturating_add),
             params: declarations(self.params()),
+            roles: roles_of(self),
             operations: count.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
             unsupported: Vec::new(),
             memory,

@@ -209,6 +209,14 @@ pub enum ModelError {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// Numbers that what the array is called like cannot hold, or too many or few of them.
+    #[error("`{name}`: {what}")]
+    Values {
+        /// The name of an input or parameter.
+        name: String,
+        /// What was found, and what was expected.
+        what: String,
+    },
     /// An array typed unlike what it is called like.
     #[error("`{name}` is {expected}, the array given is {given}{}", cast_hint(numpy(.expected.dtype), .given.dtype))]
     Type {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::array::Array;
 use crate::build::Program;
-use crate::graph::{Graph, ParseError};
+use crate::graph::{DType, Graph, Name, ParseError, Shape, TensorType, parse_file};
 use crate::prim::Op;
 
-use super::super::{FileError, FileErrorKind};
-use super::{LoadError, Model};
+use super::super::{FileError, FileErrorKind, read_arrays};
+use super::convert::convert;
+use super::{LoadError, Model, ModelError};
 
 /// The format of a model's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +51,107 @@ pub struct Known {
     pub arrays: BTreeMap<String, Array>,
 }
 
+impl Known {
+    /// Gives these arrays the element types of the inputs and parameters that they are called like, and the axes behind the first where the extents are known:
+    /// those of tables of numbers, which have none of their own. Floats are rounded to shorter ones; what else would be lost is an error.
+    ///
+    /// # Errors
+    /// If a number is none of the element type, or an example has another count of elements.
+    pub fn convert(&mut self, names: &[String], leaves: &[Leaf]) -> Result<(), LoadError> {
+        for (name, array) in self.arrays.iter_mut().filter(|(name, _)| names.contains(name)) {
+            let Some(leaf) = leaves.iter().find(|leaf| leaf.name == *name) else { continue };
+            let dims = leaf.dims.as_ref().and_then(|dims| dims.get(1..));
+            let example = dims.and_then(|dims| dims.iter().copied().collect::<Option<Shape>>());
+            *array = convert(array.clone(), leaf.dtype, example.as_ref())
+                .map_err(|what| LoadError::Given(Box::new(ModelError::Values { name: name.clone(), what })))?;
+        }
+        Ok(())
+    }
+}
+
+/// An input or a parameter as a model's file declares it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaf {
+    /// The name.
+    pub name: String,
+    /// True for a parameter.
+    pub is_param: bool,
+    /// The element type, if it is known.
+    pub dtype: Option<DType>,
+    /// The extents, as far as they are known.
+    pub dims: Option<Vec<Option<usize>>>,
+}
+
+/// What a file of arrays gives a model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fitting {
+    /// Arrays that are called like an input or parameter.
+    pub arrays: BTreeMap<String, Array>,
+    /// The names of the others.
+    pub others: Vec<String>,
+    /// True if the file is a checkpoint of a training run, whose other arrays are the state of the optimizer.
+    pub is_checkpoint: bool,
+}
+
+/// The arrays of a file for a model with these inputs and parameters, or for its parameters alone.
+///
+/// # Errors
+/// If the file cannot be read, or none of its arrays is called like anything that it may be for.
+pub fn read_fitting(path: impl AsRef<Path>, leaves: &[Leaf], params_only: bool) -> Result<Fitting, LoadError> {
+    let path = path.as_ref();
+    let (arrays, is_checkpoint) = match read_checkpoint(path) {
+        Some(arrays) => (arrays, true),
+        None => (read_arrays(path)?, false),
+    };
+    let meant: Vec<&Leaf> = leaves.iter().filter(|leaf| leaf.is_param || !params_only).collect();
+    let first = arrays.keys().next().cloned();
+    let (kept, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        arrays.into_iter().partition(|(name, _)| meant.iter().any(|leaf| leaf.name == *name));
+    match first {
+        Some(name) if kept.is_empty() => {
+            let what = if params_only { "parameter" } else { "input or parameter" };
+            let known = meant.iter().map(|leaf| leaf.name.clone()).collect();
+            Err(LoadError::Given(Box::new(ModelError::Unknown { what, name, known })))
+        }
+        _ => Ok(Fitting { arrays: kept, others: others.into_keys().collect(), is_checkpoint }),
+    }
+}
+
+/// The parameters and states of a checkpoint, if the file is one.
+#[cfg(feature = "safetensors")]
+fn read_checkpoint(path: &Path) -> Option<BTreeMap<String, Array>> {
+    crate::train::Checkpoint::read(path).ok().map(|checkpoint| checkpoint.arrays().clone())
+}
+
+#[cfg(not(feature = "safetensors"))]
+fn read_checkpoint(_: &Path) -> Option<BTreeMap<String, Array>> {
+    None
+}
+
+/// The inputs of a model, and its parameters, of ONNX the floating-point initializers.
+///
+/// # Errors
+/// If the file cannot be read or is malformed.
+pub fn leaves(path: impl AsRef<Path>) -> Result<Vec<Leaf>, LoadError> {
+    let path = path.as_ref();
+    let bytes = read_bytes(path)?;
+    match Format::of(&bytes) {
+        Format::Text => {
+            let model = read_text(path, &bytes)?;
+            let leaf = |is_param| {
+                move |(name, ty): (Name, TensorType)| Leaf {
+                    name: name.to_string(),
+                    is_param,
+                    dtype: Some(ty.dtype),
+                    dims: Some(ty.shape.iter().map(|&extent| Some(extent)).collect()),
+                }
+            };
+            Ok(model.inputs().into_iter().map(leaf(false)).chain(model.params().into_iter().map(leaf(true))).collect())
+        }
+        Format::Onnx => onnx_leaves(path),
+    }
+}
+
 impl Model {
     /// Reads a model from a file in either format, told by its content. Arrays that are called like parameters become their values.
     ///
@@ -57,14 +159,12 @@ impl Model {
     /// If the file cannot be read or is malformed, or what is known does not fit or not suffice.
     pub fn read(path: impl AsRef<Path>, known: &Known) -> Result<Model, LoadError> {
         let (path, bytes) = (path.as_ref(), read_bytes(path.as_ref())?);
-        let file = path.display().to_string();
         let mut model = match Format::of(&bytes) {
             Format::Text => {
                 if let Some(name) = known.dims.keys().next() {
-                    return Err(LoadError::NoSymbols { file, name: name.clone() });
+                    return Err(LoadError::NoSymbols { file: path.display().to_string(), name: name.clone() });
                 }
-                let text = String::from_utf8_lossy(&bytes);
-                Model::from_text(&text).map_err(|error| LoadError::Parse { file, error: Box::new(error) })?
+                read_text(path, &bytes)?
             }
             Format::Onnx => read_onnx(path, known)?,
         };
@@ -83,11 +183,22 @@ impl Model {
     /// # Errors
     /// If the text is no graph.
     pub fn from_text(text: &str) -> Result<Model, ParseError> {
-        let graph: Graph = text.parse()?;
+        Ok(Model::of_graph(text.parse()?))
+    }
+
+    fn of_graph(graph: Graph) -> Model {
         let params = graph.ids().filter(|&id| matches!(graph.op(id), Op::Param(_)));
         let unset = params.filter_map(|id| graph.op(id).leaf_name().cloned()).collect();
-        Ok(Model { program: Program::new(graph, BTreeMap::new()), format: Format::Text, fixed: BTreeMap::new(), unset })
+        Model { program: Program::new(graph, BTreeMap::new()), format: Format::Text, fixed: BTreeMap::new(), unset }
     }
+}
+
+/// The model of a file in the text form. Its nodes come from the lines of the file.
+fn read_text(path: &Path, bytes: &[u8]) -> Result<Model, LoadError> {
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let graph = parse_file(&String::from_utf8_lossy(bytes), &name);
+    let failed = |error| LoadError::Parse { file: path.display().to_string(), error: Box::new(error) };
+    graph.map(Model::of_graph).map_err(failed)
 }
 
 /// The bytes of a file that is not empty, and does not begin like one of another kind.
@@ -113,6 +224,16 @@ const OTHERS: [(&[u8], &str); 3] = [
 #[cfg(not(feature = "onnx"))]
 fn read_onnx(path: &Path, _: &Known) -> Result<Model, LoadError> {
     Err(LoadError::NoOnnx { file: path.display().to_string() })
+}
+
+#[cfg(not(feature = "onnx"))]
+fn onnx_leaves(path: &Path) -> Result<Vec<Leaf>, LoadError> {
+    Err(LoadError::NoOnnx { file: path.display().to_string() })
+}
+
+#[cfg(feature = "onnx")]
+fn onnx_leaves(path: &Path) -> Result<Vec<Leaf>, LoadError> {
+    super::onnx::leaves(path)
 }
 
 #[cfg(feature = "onnx")]

@@ -12,11 +12,13 @@
 
 mod bench;
 mod check;
+mod convert;
 mod describe;
 mod error;
 mod load;
 #[cfg(feature = "onnx")]
 mod onnx;
+mod role;
 #[cfg(test)]
 mod tests;
 mod train;
@@ -36,7 +38,8 @@ pub use bench::{Bench, Rates, Work, bench};
 pub use check::{Check, Verdict};
 pub use describe::{Declaration, Description, Memory, describe};
 pub use error::{LoadError, ModelError, OpenExtents};
-pub use load::{Format, Known};
+pub use load::{Fitting, Format, Known, Leaf, leaves, read_fitting};
+pub use role::{Hold, Role};
 pub use train::{LearnError, Learner, LossKind, Objective};
 
 /// Arrays by name, in an order that means something, such as that of a model's outputs.

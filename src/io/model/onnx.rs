@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use crate::build::Program;
 use crate::graph::{DType, Name, Origin, Shape};
-use crate::io::onnx::{self, Bindings, Dim, ImportError, Reason};
+use crate::io::onnx::{self, Bindings, Dim, ImportError, Purpose, Reason};
 use crate::prim::{Param, ParamKind};
 
 use super::describe::compiled_memory;
 use super::error::OpenExtents;
+use super::load::Leaf;
+use super::role::{Hold, Role};
+use super::train::Following;
 use super::{Declaration, Description, Format, Known, LoadError, Model, ModelError};
 
 /// Reads and imports a model.
@@ -56,6 +59,25 @@ fn add_unused(source: &onnx::Model, imported: &onnx::Imported, program: &mut Pro
             program.initial.insert(Name::from(name), Arc::new(value));
         }
     }
+}
+
+/// The inputs and the floating-point initializers.
+pub(super) fn leaves(path: &Path) -> Result<Vec<Leaf>, LoadError> {
+    let source = source(path)?;
+    let leaf = |is_param| {
+        move |declared: onnx::Declared| {
+            let extent = |dim: &Dim| if let Dim::Extent(n) = dim { Some(*n) } else { None };
+            Leaf {
+                dtype: declared.element.and_then(|element| element.dtype()),
+                dims: declared.dims.map(|dims| dims.iter().map(extent).collect()),
+                name: declared.name,
+                is_param,
+            }
+        }
+    };
+    let params = source.initializers().into_iter().map(leaf(true));
+    let floats = params.filter(|leaf| leaf.dtype.is_some_and(DType::is_float));
+    Ok(source.inputs().into_iter().map(leaf(false)).chain(floats).collect())
 }
 
 fn float_initializers(source: &onnx::Model) -> impl Iterator<Item = String> {
@@ -150,13 +172,77 @@ fn open_extents(missing: &[onnx::Declared], source: &onnx::Model, known: &Known)
     open
 }
 
-/// Imports a model for inputs of these shapes.
+/// The roles of the floating-point initializers where nothing is asked for.
+pub(super) fn roles(source: &onnx::Model) -> Vec<(String, Role)> {
+    let followed: HashSet<String> = followed(source).into_iter().map(|f| f.0).collect();
+    let role = |(name, purpose): (String, Purpose)| {
+        let role = match purpose {
+            Purpose::Learned => Role::Trained,
+            Purpose::Number => Role::Held(Hold::Number),
+            Purpose::Statistics if followed.contains(&name) => Role::Followed,
+            Purpose::Statistics => Role::Held(Hold::Statistics),
+            Purpose::FirstState => Role::Held(Hold::FirstState),
+        };
+        (name, role)
+    };
+    source.purposes().into_iter().map(role).collect()
+}
+
+/// Initializers that follow the batches: each with the result of its batch normalization and the name of its value after a step.
+fn followed(source: &onnx::Model) -> Vec<(String, String, String)> {
+    let initializers: HashSet<String> = source.initializers().into_iter().map(|d| d.name).collect();
+    let norms = source.batch_normalizations();
+    let mut uses: BTreeMap<&String, usize> = BTreeMap::new();
+    norms.iter().flat_map(|norm| &norm.statistics).for_each(|name| *uses.entry(name).or_default() += 1);
+    let mut list = Vec::new();
+    for norm in &norms {
+        for (name, value) in norm.statistics.iter().zip(norm.updated.iter().flatten()) {
+            // What several share has no one value after a step.
+            if initializers.contains(name) && uses[name] == 1 {
+                list.push((name.clone(), norm.result.clone(), value.clone()));
+            }
+        }
+    }
+    list
+}
+
+/// What is to be said of a model's batch normalizations before it is trained.
+pub(super) fn remarks(source: &onnx::Model) -> Vec<String> {
+    let followed: HashSet<String> = followed(source).into_iter().map(|f| f.0).collect();
+    let (mut fixed, mut following, mut stuck) = (0, 0, Vec::new());
+    for norm in source.batch_normalizations() {
+        match norm.training {
+            false => fixed += 1,
+            true if norm.statistics.iter().all(|name| followed.contains(name)) => following += 1,
+            true => stuck.push(format!("`{}`", norm.result)),
+        }
+    }
+    let number = |count: usize| match count {
+        1 => "a batch normalization is".to_owned(),
+        _ => format!("{count} batch normalizations are"),
+    };
+    let mut remarks = Vec::new();
+    if fixed > 0 {
+        remarks.push(format!("{} in inference mode: the running statistics stay as the file has them", number(fixed)));
+    }
+    if following > 0 {
+        let what = "the running statistics follow the batches, and the model is measured and written with those";
+        remarks.push(format!("{} in training mode: {what}", number(following)));
+    }
+    if !stuck.is_empty() {
+        let what = "whose running statistics are no initializers of their own: they stay as they are";
+        remarks.push(format!("{} in training mode ({}), {what}", number(stuck.len()), stuck.join(", ")));
+    }
+    remarks
+}
+
+/// Imports a model for inputs of these shapes. The parameters that follow the batches come with it.
 pub(super) fn for_shapes(
     source: &onnx::Model,
     file: &str,
     dims: &BTreeMap<String, usize>,
     shapes: &BTreeMap<String, Shape>,
-) -> Result<Model, LoadError> {
+) -> Result<(Model, Vec<Following>), LoadError> {
     let mut bindings = Bindings::new();
     for (name, extent) in dims {
         bindings = bindings.dim(name, *extent);
@@ -166,8 +252,15 @@ pub(super) fn for_shapes(
             bindings = bindings.shape(&input.name, shape);
         }
     }
-    let program = bound(source, file, &bindings)?.program();
-    Ok(Model { program, format: Format::Onnx, fixed: BTreeMap::new(), unset: Default::default() })
+    let imported = bound(source, file, &bindings)?;
+    let following = followed(source).into_iter().filter_map(|(param, result, value)| {
+        let node = |name: &str| imported.tensor(name).map(|tensor| tensor.id());
+        Some(Following { param, result: node(&result)?, value: node(&value)? })
+    });
+    let following = following.collect();
+    let program = imported.program();
+    let model = Model { program, format: Format::Onnx, fixed: BTreeMap::new(), unset: Default::default() };
+    Ok((model, following))
 }
 
 /// What is known of the model's inputs. Arrays may be called like initializers too, which are no inputs.
@@ -220,6 +313,7 @@ pub(super) fn describe(path: &Path, known: &Known) -> Result<Description, LoadEr
         params: declarations(source.initializers()),
         param_elements: elements.fold(0, u64::saturating_add),
         operations: source.operators(),
+        roles: roles(&source),
         unsupported,
         memory,
         open,

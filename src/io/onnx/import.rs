@@ -26,6 +26,7 @@ use super::model::{Model, domain, operator_name};
 use super::node::{Node, Results, Value};
 use super::ops;
 use super::proto;
+use super::roles::special;
 use super::tensor::{Budget, TensorFault, to_array};
 
 /// The most nodes that are imported, those of functions and unrolled loops counted each time.
@@ -238,7 +239,7 @@ impl<'n, 'g> Importer<'n, 'g> {
             };
             scope.bind(&name, value)?;
         }
-        let states = states(graph);
+        let special = special(graph);
         for tensor in &graph.initializer {
             let name = tensor.name.as_deref().unwrap_or("");
             if !used.contains(name) {
@@ -260,7 +261,7 @@ impl<'n, 'g> Importer<'n, 'g> {
                 let initial = Init::from(array);
                 self.leaves.borrow_mut().insert(name.to_owned(), initial.shared());
                 // Exporters lift numbers out of expressions: a scalar is none that is learned.
-                let learned = initial.ty().shape.rank() > 0 && !states.contains(name);
+                let learned = initial.ty().shape.rank() > 0 && !special.contains_key(name);
                 let param = if learned { self.g.param(name, initial) } else { self.g.state(name, initial) };
                 params.push((name.to_owned(), param.id()));
                 param
@@ -601,7 +602,7 @@ fn node_error(node: &proto::Node, what: String) -> ImportError {
 }
 
 /// All names that nodes use, in graphs inside nodes too, and the results.
-fn used_names(graph: &proto::Graph) -> HashSet<&str> {
+pub(super) fn used_names(graph: &proto::Graph) -> HashSet<&str> {
     let (mut names, mut graphs) = (HashSet::new(), vec![graph]);
     while let Some(graph) = graphs.pop() {
         names.extend(graph.output.iter().filter_map(|o| o.name.as_deref()));
@@ -611,15 +612,4 @@ fn used_names(graph: &proto::Graph) -> HashSet<&str> {
         }
     }
     names
-}
-
-/// The initializers that are running means and variances, or first states of recurrent layers.
-fn states(graph: &proto::Graph) -> HashSet<&str> {
-    let of = |node: &proto::Node| match node.op_type.as_deref() {
-        Some("BatchNormalization") => (3, 2),
-        Some("RNN" | "GRU" | "LSTM") => (5, 2),
-        _ => (0, 0),
-    };
-    let named = graph.node.iter().flat_map(|node| node.input.iter().skip(of(node).0).take(of(node).1));
-    named.map(|name| &**name).collect()
 }

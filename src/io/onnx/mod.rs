@@ -27,6 +27,7 @@ mod ops;
 #[doc = include_str!("operators.md")]
 pub mod operators {}
 mod proto;
+mod roles;
 mod tensor;
 
 pub use bindings::Bindings;
@@ -36,4 +37,5 @@ pub use export::{EXPORTED, ExportError};
 pub use import::Imported;
 pub use model::{Declared, Dim, Model};
 pub use ops::{NEWEST, Supported, supported};
+pub use roles::{BatchNormalization, Purpose};
 pub use tensor::read_tensor;

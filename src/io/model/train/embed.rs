@@ -1,0 +1,97 @@
+//! The nodes of a model as part of a step: those that the loss needs, with parameters of the same names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::array::Array;
+use crate::build::{Builder, Tensor};
+use crate::graph::{Graph, NodeId, TensorType};
+use crate::io::model::role::Role;
+use crate::io::model::{Model, ModelError};
+use crate::prim::Op;
+
+use super::error::{LearnError, misfit};
+
+/// A value that a parameter takes after a step, if the loss depends on the result.
+#[derive(Clone, Debug)]
+pub(crate) struct Following {
+    pub(crate) param: String,
+    pub(crate) result: NodeId,
+    pub(crate) value: NodeId,
+}
+
+/// An output of a model in a step, and what follows from it: parameters with their values after the step.
+pub(super) struct Embedded<'g> {
+    pub(super) output: Tensor<'g>,
+    pub(super) updates: Vec<(Tensor<'g>, Tensor<'g>)>,
+    /// The floating-point parameters on which the output depends or that follow the batches.
+    pub(super) params: BTreeSet<String>,
+}
+
+/// For each node of the graph, whether one of these is it or depends on it.
+fn ancestors(graph: &Graph, of: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+    let mut needed = vec![false; graph.len()];
+    of.into_iter().for_each(|id| needed[id.index()] = true);
+    for id in graph.ids().rev() {
+        if needed[id.index()] {
+            graph.operands(id).iter().for_each(|o| needed[o.index()] = true);
+        }
+    }
+    needed
+}
+
+/// Appends the nodes of a model that an output needs, and those of the values that parameters take with it.
+pub(super) fn embed<'g>(
+    model: &Model,
+    output: NodeId,
+    following: &[Following],
+    role: &dyn Fn(&str) -> Role,
+    g: &'g Builder,
+    types: &BTreeMap<String, TensorType>,
+    input: &mut dyn FnMut(&str) -> Tensor<'g>,
+) -> Result<Embedded<'g>, LearnError> {
+    let graph = &model.program().graph;
+    let of_output = ancestors(graph, [output]);
+    let follows = |f: &&Following| of_output[f.result.index()] && role(&f.param) == Role::Followed;
+    let updates: Vec<(NodeId, NodeId)> =
+        following.iter().filter(follows).filter_map(|f| Some((graph.find(&f.param)?, f.value))).collect();
+    let needed = ancestors(graph, updates.iter().flat_map(|&(param, value)| [param, value]).chain([output]));
+    let mut tensors: BTreeMap<NodeId, Tensor<'g>> = BTreeMap::new();
+    let (mut missing, mut params) = (Vec::new(), BTreeSet::new());
+    for id in graph.ids().filter(|id| needed[id.index()]) {
+        let ty = graph.ty(id);
+        let tensor = match graph.op(id) {
+            Op::Input(i) if types.contains_key(&*i.name) => {
+                let tensor = input(&i.name);
+                if tensor.ty() != *ty {
+                    return Err(misfit(&i.name, format!("a batch is {}, the model takes {ty}", tensor.ty())));
+                }
+                tensor
+            }
+            Op::Input(i) => {
+                missing.push(format!("{} ({ty})", i.name));
+                g.zeros(ty.clone())
+            }
+            Op::Param(p) => {
+                let value = model.program().initial.get(&p.name).cloned();
+                let Some(value) = value.filter(|_| !model.unset.contains(&p.name)) else {
+                    return Err(ModelError::Unset { params: vec![(p.name.to_string(), ty.clone())] }.into());
+                };
+                params.insert(p.name.to_string());
+                match role(&p.name) {
+                    Role::Trained if ty.dtype.is_float() => g.param(&p.name, Array::clone(&value)),
+                    _ => g.state(&p.name, Array::clone(&value)),
+                }
+            }
+            op => {
+                let operands: Vec<Tensor<'g>> = graph.operands(id).iter().map(|o| tensors[o]).collect();
+                g.try_push(op.clone(), &operands).expect("the model's graph holds the same operation")
+            }
+        };
+        tensors.insert(id, tensor);
+    }
+    if !missing.is_empty() {
+        return Err(LearnError::Missing(missing));
+    }
+    let updates = updates.iter().map(|(param, value)| (tensors[param], tensors[value])).collect();
+    Ok(Embedded { output: tensors[&output], updates, params })
+}

@@ -1,0 +1,504 @@
+//! Training of models from files, by the [`Trainer`](crate::train::Trainer).
+//!
+//! ```text
+//!   Learner::read(file, objective)
+//!     train_only, freeze            which parameters are trained, beside the rule
+//!     examples(arrays by name)      converted to what the model's inputs are
+//!     check(examples, batch)        everything that could go wrong while it trains
+//!     Trainer::new(|task| learner.loss(task), optimizer).fit(examples)
+//!     write(params, file)           the trained model
+//! ```
+//!
+//! A model whose batch normalizations are in training mode is trained as it is, and their running statistics follow the batches; it is measured and written with
+//! those statistics.
+
+mod embed;
+mod error;
+mod loss;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::array::Array;
+use crate::build::{Builder, Tensor};
+use crate::data::Examples;
+use crate::grad;
+use crate::graph::{DType, Name, NodeId, Shape, TensorType};
+use crate::runtime::{self, Params};
+use crate::train::Task;
+
+use super::convert::{convert, place, with_batch};
+use super::load::read_bytes;
+use super::role::{Hold, Role, Wishes, expand, roles_of};
+use super::{Format, Known, LoadError, Model, ModelError};
+use embed::{Embedded, embed};
+use error::misfit;
+use loss::{Loss, target};
+
+pub(super) use embed::Following;
+pub use error::LearnError;
+pub use loss::{LossKind, Objective};
+
+/// An input as the file declares it.
+#[derive(Clone, Debug)]
+struct Declared {
+    name: String,
+    dtype: Option<DType>,
+    /// The extents, as far as they are known.
+    dims: Option<Vec<Option<usize>>>,
+}
+
+/// A model's file.
+#[derive(Clone, Debug)]
+enum Source {
+    Text(Box<Model>),
+    #[cfg(feature = "onnx")]
+    Onnx {
+        model: Box<crate::io::onnx::Model>,
+        /// The same with batch normalizations by running statistics, if some are by those of batches.
+        inference: Option<Box<crate::io::onnx::Model>>,
+        file: String,
+        dims: BTreeMap<String, usize>,
+    },
+}
+
+/// A model that is to be trained.
+#[derive(Clone, Debug)]
+pub struct Learner {
+    source: Source,
+    objective: Objective,
+    inputs: Vec<Declared>,
+    /// Values that parameters begin with in place of those of the file.
+    initial: BTreeMap<String, Array>,
+    /// The roles of the floating-point parameters, in the order of the file, where nothing is asked for.
+    roles: Vec<(String, Role)>,
+    wishes: Wishes,
+}
+
+/// A loss with what a step does beside making it small.
+struct Built<'g> {
+    loss: Loss<'g>,
+    updates: Vec<(Tensor<'g>, Tensor<'g>)>,
+    params: BTreeSet<String>,
+}
+
+impl Learner {
+    /// Reads a model. `known` gives symbolic extents other than that of the batch, and first values of parameters.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read(path: impl AsRef<Path>, known: &Known, objective: Objective) -> Result<Learner, LearnError> {
+        let path = path.as_ref();
+        let (source, inputs) = open(path, known)?;
+        let roles = match &source {
+            Source::Text(model) => roles_of(model),
+            #[cfg(feature = "onnx")]
+            Source::Onnx { model, .. } => super::onnx::roles(model),
+        };
+        let initial = known.arrays.clone();
+        Ok(Learner { source, objective, inputs, initial, roles, wishes: Wishes::default() })
+    }
+
+    /// Trains these parameters and no others. A word is a name or several with commas between, in which `*` stands for any characters.
+    ///
+    /// # Errors
+    /// If a word means no floating-point parameter.
+    pub fn train_only(mut self, words: &[String]) -> Result<Learner, LearnError> {
+        let names = expand(words, &self.names())?;
+        self.wishes.add_only(names);
+        Ok(self)
+    }
+
+    /// Does not train these parameters; words are as those of [`Learner::train_only`].
+    ///
+    /// # Errors
+    /// As [`Learner::train_only`].
+    pub fn freeze(mut self, words: &[String]) -> Result<Learner, LearnError> {
+        let names = expand(words, &self.names())?;
+        self.wishes.add_frozen(names);
+        Ok(self)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.roles.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The role of a parameter on which the loss depends.
+    fn role(&self, name: &str) -> Role {
+        let ruled = self.roles.iter().find(|(n, _)| n == name).map_or(Role::Held(Hold::State), |r| r.1);
+        self.wishes.apply(name, ruled)
+    }
+
+    /// What training on batches of this size does with each of the floating-point parameters, in the order of the file.
+    ///
+    /// # Errors
+    /// As [`Learner::check`].
+    pub fn roles(&self, examples: &Examples, batch: usize) -> Result<Vec<(String, Role)>, LearnError> {
+        let g = Builder::new();
+        let built = self.build_on(&g, &types_of(examples), batch, true)?;
+        let role = |name: &String| if built.params.contains(name) { self.role(name) } else { Role::Held(Hold::Unused) };
+        Ok(self.roles.iter().map(|(name, _)| (name.clone(), role(name))).collect())
+    }
+
+    /// What is to be said of the model's batch normalizations before it is trained, a line each.
+    pub fn remarks(&self) -> Vec<String> {
+        match &self.source {
+            Source::Text(_) => Vec::new(),
+            #[cfg(feature = "onnx")]
+            Source::Onnx { model, .. } => super::onnx::remarks(model),
+        }
+    }
+
+    /// The only size of batch that the model takes, if there is one.
+    pub fn fixed_batch(&self) -> Option<usize> {
+        self.inputs.iter().find_map(|input| *input.dims.as_ref()?.first()?)
+    }
+
+    /// The examples of these arrays, whose first axes count them: converted to the element types of the model's inputs, and reshaped where the shape of an example
+    /// differs from the input's only in its axes. Integers may become floats; floats may become integers if they are whole.
+    ///
+    /// # Errors
+    /// If an input has no array, there is not one target for a loss that needs one, or an array does not fit: its shape, a number that the model's element
+    /// type does not hold, a label that is no class, or a probability that is none.
+    pub fn examples(&self, arrays: BTreeMap<String, Array>) -> Result<Examples, LearnError> {
+        let mut columns = Vec::new();
+        let mut targets = Vec::new();
+        for (name, array) in arrays {
+            let declared = self.inputs.iter().find(|input| input.name == name);
+            if array.shape().rank() == 0 {
+                return Err(misfit(&name, "a scalar holds no examples"));
+            }
+            match declared {
+                None => targets.push((name, array)),
+                Some(input) => {
+                    let dims = input.dims.as_ref().and_then(|dims| dims.get(1..));
+                    let example = dims.and_then(|dims| dims.iter().copied().collect::<Option<Shape>>());
+                    let converted =
+                        convert(array, input.dtype, example.as_ref()).map_err(|what| misfit(&name, what))?;
+                    columns.push((name, converted));
+                }
+            }
+        }
+        let names = |list: &[(String, Array)]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let inputs = || self.inputs.iter().map(|input| input.name.clone()).collect();
+        match (&self.objective, targets.len()) {
+            (Objective::Output(_), 0) => {}
+            (Objective::Output(_), _) => {
+                return Err(LearnError::Target { expected: "no array", found: names(&targets), inputs: inputs() });
+            }
+            (Objective::Of { .. }, 1) => {}
+            (Objective::Of { .. }, _) => {
+                return Err(LearnError::Target {
+                    expected: "one array, the target,",
+                    found: names(&targets),
+                    inputs: inputs(),
+                });
+            }
+        }
+        self.expect_choices(&columns)?;
+        if let (Objective::Of { output, loss }, Some((name, array))) = (&self.objective, targets.pop()) {
+            let batch = self.fixed_batch().unwrap_or(1);
+            let model = self.model_for(&columns, batch)?;
+            let ty = model.program().graph.ty(model.output(output)?).clone();
+            let target = target(&name, array, &ty, batch, *loss, output)?;
+            columns.push((name, target));
+        }
+        Ok(Examples::new(columns)?)
+    }
+
+    /// Checks that integers of inputs with which the model chooses, such as labels and tokens, choose what there is.
+    fn expect_choices(&self, columns: &[(String, Array)]) -> Result<(), LearnError> {
+        if !columns.iter().any(|(_, array)| array.dtype().is_int()) {
+            return Ok(());
+        }
+        // What cannot be imported yet is told later, with what is missing.
+        let outside = |batch| {
+            let model = self.model_for(columns, batch).ok()?;
+            let found = runtime::outside_choices(&model.program().graph, columns);
+            found.map(|(name, position, extent)| (name.to_string(), position, extent))
+        };
+        let fixed = self.fixed_batch();
+        let Some((name, position, extent)) = outside(fixed.unwrap_or(1)) else { return Ok(()) };
+        // What is chosen among the examples of a batch depends on its size.
+        if fixed.is_none() && outside(3) != Some((name.clone(), position, extent)) {
+            return Ok(());
+        }
+        let (_, array) = columns.iter().find(|(n, _)| *n == name).expect("it was found in this column");
+        let (at, value) = (place(array.shape(), position), array.get_f64(position));
+        Err(misfit(&name, format!("{at} holds {value}, with which the model chooses among {extent}")))
+    }
+
+    fn model_for(&self, columns: &[(String, Array)], batch: usize) -> Result<Model, LearnError> {
+        let types = columns.iter().map(|(n, a)| (n.clone(), TensorType::new(a.dtype(), &a.shape()[1..]))).collect();
+        Ok(self.model(batch, &types, true)?.0)
+    }
+
+    /// Checks that the model takes batches of this size.
+    ///
+    /// # Errors
+    /// If it is made for another.
+    pub fn expect_batch(&self, batch: usize) -> Result<(), LearnError> {
+        match self.fixed_batch() {
+            Some(fixed) if fixed != batch => Err(LearnError::Batch { fixed, given: batch }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the model can be trained on batches of this size: that it can be imported for it, and that the loss has a gradient.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check(&self, examples: &Examples, batch: usize) -> Result<(), LearnError> {
+        self.expect_batch(batch)?;
+        let types = types_of(examples);
+        if self.differs_in_inference() {
+            self.build_on(&Builder::new(), &types, batch, false)?;
+        }
+        let g = Builder::new();
+        let Built { loss: Loss { loss, .. }, params, .. } = self.build_on(&g, &types, batch, true)?;
+        let trained: Vec<NodeId> = g.params().into_iter().filter(|p| p.dtype().is_float()).map(|p| p.id()).collect();
+        if trained.is_empty() {
+            let held = params.iter().map(|name| format!("{name} ({})", self.role(name))).collect();
+            return Err(LearnError::NoParameters { held });
+        }
+        let mut graph = g.graph().clone();
+        grad::grad(&mut graph, loss.id(), &trained).map_err(|error| {
+            let node = g.graph().node_text(error.node()).to_string();
+            LearnError::from(ModelError::Grad { node, error: Box::new(error) })
+        })?;
+        Ok(())
+    }
+
+    /// True if the model is another where it is not trained.
+    fn differs_in_inference(&self) -> bool {
+        match &self.source {
+            Source::Text(_) => false,
+            #[cfg(feature = "onnx")]
+            Source::Onnx { inference, .. } => inference.is_some(),
+        }
+    }
+
+    /// [`Learner::check`] for all batches of the examples: those of this size, or as many as there are, and the last one, which holds what is left.
+    ///
+    /// # Errors
+    /// As [`Learner::check`].
+    pub fn check_all(&self, examples: &Examples, batch: usize) -> Result<(), LearnError> {
+        let whole = if self.fixed_batch().is_some() { batch } else { batch.min(examples.len()) };
+        self.check(examples, whole)?;
+        match examples.len() % batch {
+            rest if rest > 0 && rest < whole && self.fixed_batch().is_none() => self.check(examples, rest),
+            _ => Ok(()),
+        }
+    }
+
+    /// The loss for a trainer's task; of a classifier, the accuracy is measured too. In training, statistics that follow the batches are updated.
+    ///
+    /// # Panics
+    /// If [`Learner::check`] would fail for the size of the task's batches.
+    #[track_caller]
+    pub fn loss<'g>(&self, task: &mut Task<'g>, examples: &Examples) -> Tensor<'g> {
+        let (builder, batch, training) = (task.builder(), task.batch(), task.is_training());
+        let built = self.build(builder, batch, &types_of(examples), training, &mut |name| task.input(name));
+        let Built { loss: Loss { loss, classes }, updates, .. } =
+            built.unwrap_or_else(|error| panic!("Learner::loss: {error}"));
+        for (state, value) in updates {
+            task.context().update(state, value);
+        }
+        if let Some((logits, labels)) = classes {
+            task.accuracy(logits, labels);
+        }
+        loss
+    }
+
+    /// Checks that a file of this name is called like what [`Learner::write`] writes.
+    ///
+    /// # Errors
+    /// If it has an extension that is not that of the format.
+    pub fn expect_output(&self, path: impl AsRef<Path>) -> Result<(), LearnError> {
+        let path = path.as_ref();
+        let (expected, what) = match &self.source {
+            Source::Text(_) => {
+                ("safetensors", "of a graph in the text form the parameters are written, as .safetensors")
+            }
+            #[cfg(feature = "onnx")]
+            Source::Onnx { .. } => ("onnx", "an ONNX model is written as ONNX, .onnx"),
+        };
+        match path.extension() {
+            Some(extension) if !extension.eq_ignore_ascii_case(expected) => {
+                Err(LearnError::Output(format!("{}: {what}", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the model with these values of its parameters: as ONNX if it was read from that, else as a safetensors file of the parameters.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, params: &Params, path: impl AsRef<Path>) -> Result<(), LearnError> {
+        let path = path.as_ref();
+        let values: Vec<(String, Array)> = self.trained(params);
+        match &self.source {
+            #[cfg(feature = "safetensors")]
+            Source::Text(_) => {
+                Ok(super::super::safetensors::write(path, values.iter().map(|(name, value)| (&**name, value)))?)
+            }
+            #[cfg(not(feature = "safetensors"))]
+            Source::Text(_) => {
+                let _ = (path, values);
+                Err(LearnError::Output("parameters are written by the feature `safetensors`".to_owned()))
+            }
+            #[cfg(feature = "onnx")]
+            Source::Onnx { model, inference, .. } => {
+                let values = values.iter().map(|(name, value)| (&**name, value.clone()));
+                let written = inference.as_ref().unwrap_or(model);
+                let trained = written.with_initializers(values).map_err(|e| LearnError::Output(e.to_string()))?;
+                trained.write(path).map_err(|e| LearnError::Output(e.to_string()))
+            }
+        }
+    }
+
+    /// The values of the model's own parameters; states of the optimizer are not among them.
+    pub fn trained(&self, params: &Params) -> Vec<(String, Array)> {
+        let names: Vec<String> = match &self.source {
+            Source::Text(model) => model.params().into_iter().map(|(name, _)| name.to_string()).collect(),
+            #[cfg(feature = "onnx")]
+            Source::Onnx { model, .. } => model.initializers().into_iter().map(|d| d.name).collect(),
+        };
+        names.into_iter().filter_map(|name| params.get(&name).ok().map(|value| (name, value))).collect()
+    }
+
+    /// The model for a size of batch, in training or not, and the parameters that follow the batches.
+    fn model(
+        &self,
+        batch: usize,
+        types: &BTreeMap<String, TensorType>,
+        training: bool,
+    ) -> Result<(Model, Vec<Following>), LearnError> {
+        let (mut model, following) = match &self.source {
+            // It is made for one size of batch.
+            Source::Text(model) => {
+                let _ = (batch, types, training);
+                (Model::clone(model), Vec::new())
+            }
+            #[cfg(feature = "onnx")]
+            Source::Onnx { model, inference, file, dims } => {
+                let shapes = types.iter().map(|(name, ty)| (name.clone(), with_batch(batch, &ty.shape))).collect();
+                let model = inference.as_ref().filter(|_| !training).unwrap_or(model);
+                let missing = self.missing(types);
+                match super::onnx::for_shapes(model, file, dims, &shapes) {
+                    Err(_) if !missing.is_empty() => return Err(LearnError::Missing(missing)),
+                    loaded => loaded?,
+                }
+            }
+        };
+        let graph = &model.program().graph;
+        let is_unused = |name: &String| graph.find(name).is_none() && self.roles.iter().any(|(n, _)| n == name);
+        let used: Vec<_> = self.initial.iter().filter(|(name, _)| !is_unused(name)).collect();
+        for (name, value) in used {
+            model.set_param(name, value.clone())?;
+        }
+        Ok((model, following))
+    }
+
+    /// The inputs whose shapes neither the file nor the data tell.
+    #[cfg(feature = "onnx")]
+    fn missing(&self, types: &BTreeMap<String, TensorType>) -> Vec<String> {
+        let is_open = |input: &&Declared| input.dims.as_ref().is_none_or(|dims| dims.contains(&None));
+        let missing = self.inputs.iter().filter(|input| !types.contains_key(&input.name)).filter(is_open);
+        let typed = |input: &Declared| match input.dtype {
+            Some(dtype) => format!("{} ({dtype})", input.name),
+            None => input.name.clone(),
+        };
+        missing.map(typed).collect()
+    }
+
+    /// Builds the loss with inputs of its own.
+    fn build_on<'g>(
+        &self,
+        g: &'g Builder,
+        types: &BTreeMap<String, TensorType>,
+        batch: usize,
+        training: bool,
+    ) -> Result<Built<'g>, LearnError> {
+        self.build(g, batch, types, training, &mut |name| {
+            let ty = &types[name];
+            g.input(name, TensorType::new(ty.dtype, with_batch(batch, &ty.shape)))
+        })
+    }
+
+    /// Builds the loss for a size of batch, with inputs and target from `input`.
+    fn build<'g>(
+        &self,
+        g: &'g Builder,
+        batch: usize,
+        types: &BTreeMap<String, TensorType>,
+        training: bool,
+        input: &mut dyn FnMut(&str) -> Tensor<'g>,
+    ) -> Result<Built<'g>, LearnError> {
+        let (model, following) = self.model(batch, types, training)?;
+        let node = model.output(self.objective.output())?;
+        let role = |name: &str| self.role(name);
+        let Embedded { output, updates, params } = embed(&model, node, &following, &role, g, types, input)?;
+        let Objective::Of { loss, .. } = &self.objective else {
+            if output.shape().numel() != 1 {
+                let (name, ty) = (self.objective.output().to_owned(), output.ty());
+                return Err(ModelError::NotScalar { name, ty }.into());
+            }
+            let loss = Loss { loss: output.reshape(Shape::scalar()), classes: None };
+            return Ok(Built { loss, updates, params });
+        };
+        let is_input = |name: &&String| self.inputs.iter().any(|i| i.name == **name);
+        let name = types.keys().find(|name| !is_input(name)).expect("examples have a target");
+        let target = input(name);
+        Ok(Built { loss: loss.of(output, target), updates, params })
+    }
+}
+
+/// The types of one example by column.
+fn types_of(examples: &Examples) -> BTreeMap<String, TensorType> {
+    examples.types().map(|(name, ty)| (name.to_owned(), ty)).collect()
+}
+
+fn open(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
+    match Format::of(&read_bytes(path)?) {
+        Format::Text => {
+            let model = Model::read(path, known)?;
+            let declared = |(name, ty): (Name, TensorType)| Declared {
+                name: name.to_string(),
+                dtype: Some(ty.dtype),
+                dims: Some(ty.shape.iter().map(|&d| Some(d)).collect()),
+            };
+            let inputs = model.inputs().into_iter().map(declared).collect();
+            Ok((Source::Text(Box::new(model)), inputs))
+        }
+        Format::Onnx => open_onnx(path, known),
+    }
+}
+
+#[cfg(not(feature = "onnx"))]
+fn open_onnx(path: &Path, _: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
+    Err(LoadError::NoOnnx { file: path.display().to_string() })
+}
+
+#[cfg(feature = "onnx")]
+fn open_onnx(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
+    use crate::io::onnx::Dim;
+    let model = super::onnx::source(path)?;
+    super::onnx::expect_dims(&model, known).map_err(|error| LoadError::Given(Box::new(error)))?;
+    let extent = |dim: Dim| match dim {
+        Dim::Extent(n) => Some(n),
+        Dim::Symbol(name) => known.dims.get(&name).copied(),
+        Dim::Unknown => None,
+    };
+    let declared = |input: crate::io::onnx::Declared| Declared {
+        name: input.name,
+        dtype: input.element.and_then(|element| element.dtype()),
+        dims: input.dims.map(|dims| dims.into_iter().map(extent).collect()),
+    };
+    let inputs = model.inputs().into_iter().map(declared).collect();
+    let trains = model.batch_normalizations().iter().any(|norm| norm.training);
+    let inference = trains.then(|| Box::new(model.for_inference()));
+    let (file, dims) = (path.display().to_string(), known.dims.clone());
+    Ok((Source::Onnx { model: Box::new(model), inference, file, dims }, inputs))
+}

@@ -1,0 +1,156 @@
+//! Which parameters `cotangent train` trains, and what becomes of the others.
+
+use cotangent::Array;
+use cotangent::io::onnx;
+
+use super::Folder;
+use super::proto::{batched, initializer, model, node, node_with, scalar};
+
+/// `y = x * weight * scale + offset`, with a scale that has no axes.
+fn scaled(folder: &Folder) {
+    let graph = [
+        (1, node("Mul", &["x", "layer.weight"], "a")),
+        (1, node("Mul", &["a", "scale"], "b")),
+        (1, node("Add", &["b", "layer.offset"], "y")),
+        (2, b"scaled".to_vec()),
+        (5, initializer("layer.weight", &[1.0, 2.0])),
+        (5, scalar("scale", 3.0)),
+        (5, initializer("layer.offset", &[0.5, 0.5])),
+        (5, initializer("apart", &[0.5])),
+        (11, batched("x", &[2])),
+        (12, batched("y", &[2])),
+    ];
+    folder.write("scaled.onnx", model(&graph));
+    folder.npy("x.npy", [[1.0f32, 2.0], [3.0, 4.0]]).npy("t.npy", [[0.0f32, 0.0], [0.0, 0.0]]);
+}
+
+const WORDS: &str =
+    "train scaled.onnx --loss-of y=mse --data x=x.npy --data t=t.npy --epochs 1 --quiet --output out.onnx";
+
+#[test]
+fn what_is_trained_is_told_and_chosen() {
+    let folder = Folder::new("roles");
+    scaled(&folder);
+    let before = onnx::Model::read(folder.path("scaled.onnx")).unwrap();
+    let all = ["layer.weight", "scale", "layer.offset", "apart"];
+    for (words, trained, told) in [
+        (
+            "",
+            &["layer.weight", "layer.offset"][..],
+            &["held\tscale (a scalar)\n", "held\tapart (the loss does not depend on it)\n"][..],
+        ),
+        ("--train-only scale", &["scale"], &["held\tlayer.weight, layer.offset (not chosen)\n"]),
+        ("--train-only scale,layer.*", &["layer.weight", "scale", "layer.offset"], &[]),
+        ("--freeze *weight", &["layer.offset"], &["held\tlayer.weight (frozen)\n", "held\tscale (a scalar)\n"]),
+        ("--train-only layer.* --freeze layer.offset", &["layer.weight"], &["held\tlayer.offset (frozen)\n"]),
+    ] {
+        let out = folder.cotangent(&format!("{WORDS} {words}")).succeeds().out();
+        assert!(out.contains(&format!("trained\t{}\n", trained.join(", "))), "{words}: {out}");
+        for part in told {
+            assert!(out.contains(part), "{words}: {part:?} is in {out}");
+        }
+        let after = onnx::Model::read(folder.path("out.onnx")).unwrap();
+        for name in all {
+            let changed = before.initializer(name).unwrap() != after.initializer(name).unwrap();
+            assert_eq!(changed, trained.contains(&name), "{words}: {name}");
+        }
+    }
+    folder
+        .cotangent(&format!("{WORDS} --train-only scal"))
+        .fails(2, &["no float parameter called `scal`", "did you mean `scale`?", "Usage: cotangent train"]);
+    folder.cotangent(&format!("{WORDS} --freeze other.*")).fails(2, &["no float parameter called `other.*`"]);
+    folder.cotangent(&format!("{WORDS} --freeze layer.*")).fails(
+        1,
+        &[
+            "the loss depends on no parameter that is trained; held are: ",
+            "scale (held: a scalar)",
+            "layer.weight (held: frozen)",
+        ],
+    );
+    let info = folder.cotangent("info scaled.onnx").succeeds().out();
+    assert!(info.contains("layer.weight : float32[2]  trained\n") && info.contains("  held: a scalar\n"), "{info}");
+    let json = folder.cotangent("info scaled.onnx --format json").succeeds().out();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["training"]["layer.weight"], "trained");
+}
+
+/// `y` is the batch normalization of `x`, times a factor.
+fn normalized(folder: &Folder, training: bool, others: &[(u64, Vec<u8>)]) {
+    let results: &[&str] = if training { &["z", "mean_after", "variance_after"] } else { &["z"] };
+    let operands = ["x", "gain", "bias", "mean", "variance"];
+    let norm = node_with("BatchNormalization", &operands, results, &[("training_mode", u8::from(training))]);
+    let mut graph = vec![
+        (1, norm),
+        (1, node("Mul", &["z", "factor"], "y")),
+        (2, b"normalized".to_vec()),
+        (5, initializer("gain", &[1.0, 1.0])),
+        (5, initializer("bias", &[0.0, 0.0])),
+        (5, initializer("mean", &[10.0, 20.0])),
+        (5, initializer("variance", &[2.0, 3.0])),
+        (5, initializer("factor", &[1.0, 1.0])),
+        (11, batched("x", &[2])),
+        (12, batched("y", &[2])),
+    ];
+    graph.extend(others.iter().cloned());
+    folder.write("norm.onnx", model(&graph));
+    folder.npy("x.npy", [[1.0f32, 2.0], [3.0, 8.0]]).npy("t.npy", [[0.0f32, 0.0], [0.0, 0.0]]);
+}
+
+const NORM: &str = "train norm.onnx --loss-of y=mse --data x=x.npy --data t=t.npy --lr 0 --quiet --output out.onnx";
+
+#[test]
+fn running_statistics_follow_the_batches_and_are_written_for_inference() {
+    let folder = Folder::new("running_statistics");
+    // The statistics may be results of the model too.
+    for others in [vec![], vec![(12, batched("mean_after", &[])), (12, batched("variance_after", &[]))]] {
+        normalized(&folder, true, &others);
+        for (epochs, kept) in [(1, 0.9f64), (2, 0.81)] {
+            let out = folder.cotangent(&format!("{NORM} --epochs {epochs}")).succeeds().out();
+            assert!(
+                out.contains("note\ta batch normalization is in training mode: the running statistics follow"),
+                "{out}"
+            );
+            assert!(out.contains("followed\tmean, variance (running statistics)\n"), "{out}");
+            let after = onnx::Model::read(folder.path("out.onnx")).unwrap();
+            // The means of the columns are 2 and 5, the variances 1 and 9.
+            let expected = |old: f64, batch: f64| old * kept + batch * (1.0 - kept);
+            for (name, values) in [
+                ("mean", [expected(10.0, 2.0), expected(20.0, 5.0)]),
+                ("variance", [expected(2.0, 1.0), expected(3.0, 9.0)]),
+            ] {
+                let got = after.initializer(name).unwrap().to_f64_vec();
+                assert!(got.iter().zip(values).all(|(g, v)| (g - v).abs() < 1e-5), "{name}: {got:?}, {values:?}");
+            }
+            // The model that comes out is for inference, as it was measured.
+            assert!(!after.batch_normalizations()[0].training);
+            folder.cotangent("run out.onnx --input x=x.npy --output-dir out").succeeds();
+            assert_eq!(std::fs::read_dir(folder.path("out")).unwrap().count(), 1);
+            let y = folder.read("out/y.npy").to_f64_vec();
+            let first = (1.0 - expected(10.0, 2.0)) / (expected(2.0, 1.0) + 1e-5).sqrt();
+            assert!((y[0] - first).abs() < 1e-4, "{y:?}, {first}");
+            let loss = y.iter().map(|y| y * y).sum::<f64>() / 4.0;
+            let line = out.lines().find(|line| line.starts_with("training\t")).unwrap();
+            let told: f64 = line.split("loss ").nth(1).unwrap().parse().unwrap();
+            assert!((told - loss).abs() < 1e-3, "{told}, {loss}");
+        }
+    }
+}
+
+#[test]
+fn statistics_that_cannot_follow_are_told() {
+    let folder = Folder::new("stuck_statistics");
+    normalized(&folder, false, &[]);
+    let out = folder.cotangent(&format!("{NORM} --epochs 1")).succeeds().out();
+    assert!(out.contains("note\ta batch normalization is in inference mode: the running statistics stay"), "{out}");
+    assert!(out.contains("held\tmean, variance (statistics of a batch normalization)\n"), "{out}");
+    let after = onnx::Model::read(folder.path("out.onnx")).unwrap();
+    assert_eq!(after.initializer("mean").unwrap(), Array::from([10.0f32, 20.0]));
+
+    // Two that share their statistics have no one value after a step.
+    let operands = ["y", "gain", "bias", "mean", "variance"];
+    let second = node_with("BatchNormalization", &operands, &["w", "m", "v"], &[("training_mode", 1)]);
+    normalized(&folder, true, &[(1, second), (12, batched("w", &[2]))]);
+    let words = NORM.replace("y=mse", "w=mse");
+    let out = folder.cotangent(&format!("{words} --epochs 1")).succeeds().out();
+    assert!(out.contains("note\t2 batch normalizations are in training mode (`z`, `w`), whose running"), "{out}");
+}
