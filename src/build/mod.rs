@@ -57,6 +57,7 @@ pub use arith::Operand;
 pub use attention::Attention;
 pub use conv::Conv;
 pub use cumulative::CumulativeOptions;
+pub(crate) use frames::OUTERMOST;
 pub use init::Init;
 pub use linalg::TriangularOptions;
 pub use loops::Scan;

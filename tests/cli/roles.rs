@@ -4,7 +4,7 @@ use cotangent::Array;
 use cotangent::io::onnx;
 
 use super::Folder;
-use super::proto::{batched, initializer, model, node, node_with, scalar};
+use super::proto::{batched, initializer, message, model, node, node_with, number, scalar};
 
 /// `y = x * weight * scale + offset`, with a scale that has no axes.
 fn scaled(folder: &Folder) {
@@ -153,4 +153,45 @@ fn statistics_that_cannot_follow_are_told() {
     let words = NORM.replace("y=mse", "w=mse");
     let out = folder.cotangent(&format!("{words} --epochs 1")).succeeds().out();
     assert!(out.contains("note\t2 batch normalizations are in training mode (`z`, `w`), whose running"), "{out}");
+}
+
+#[test]
+fn dropout_in_training_mode_is_random_in_steps_only() {
+    let folder = Folder::new("dropout");
+    let flag = [number(2, 9), message(&[(8, b"flag".to_vec()), (9, vec![1])])].concat();
+    let graph = [
+        (1, node_with("Dropout", &["x", "ratio", "flag"], &["d", "mask"], &[])),
+        (1, node("Mul", &["d", "w"], "y")),
+        (2, b"dropped".to_vec()),
+        (5, scalar("ratio", 0.5)),
+        (5, flag),
+        (5, initializer("w", &[1.0, 1.0])),
+        (11, batched("x", &[2])),
+        (12, batched("y", &[2])),
+    ];
+    folder.write("model.onnx", model(&graph));
+    let x: Vec<[f32; 2]> = (0..64).map(|i| [1.0 + i as f32 / 64.0, 1.0]).collect();
+    let rows = Array::new([64, 2], x.concat()).unwrap();
+    folder.npy("x.npy", rows.clone()).npy("t.npy", rows);
+    let words = "train model.onnx --loss-of y=mse --data x=x.npy --data t=t.npy --quiet --metrics m.csv";
+    let out = folder.cotangent(&format!("{words} --lr 0 --epochs 2 --output out.onnx")).succeeds().out();
+    assert!(out.contains("training\t64 examples\tloss 0.0000\n"), "measured without it: {out}");
+    let table = std::fs::read_to_string(folder.path("m.csv")).unwrap();
+    let losses: Vec<f64> = table.lines().skip(1).map(|line| line.split(',').nth(4).unwrap().parse().unwrap()).collect();
+    // Elements are doubled or dropped: either makes the square of the element, of mean 1.6.
+    assert!(losses.iter().all(|loss| (1.4..1.8).contains(loss)), "{table}");
+    folder.cotangent("run out.onnx --input x=x.npy --output-dir out").succeeds();
+    assert_eq!(folder.read("out/y.npy"), folder.read("x.npy"), "the model that is written drops nothing");
+
+    // The random numbers go on where a run goes on, and are others in each step and for each seed.
+    let train = |more: &str| folder.cotangent(&format!("{words} --batch 16 {more}")).succeeds();
+    train("--epochs 3 --output whole.onnx");
+    train("--epochs 1 --checkpoint run.safetensors");
+    train("--epochs 3 --resume run.safetensors --output parts.onnx");
+    train("--epochs 3 --seed 1 --output other.onnx");
+    let read = |file: &str| onnx::Model::read(folder.path(file)).unwrap().initializer("w").unwrap();
+    assert_eq!(read("whole.onnx"), read("parts.onnx"));
+    assert_ne!(read("whole.onnx"), read("other.onnx"));
+    // What is no training takes no random numbers.
+    folder.cotangent("run model.onnx --input x=x.npy").fails(3, &["training mode, with random numbers"]);
 }

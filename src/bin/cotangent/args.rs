@@ -118,7 +118,8 @@ takes integers. Pixels are not scaled. Rows are counted from 0.
 
 Trained are the floating-point initializers that have axes, but for the statistics of batch normalizations and first states of recurrent layers; the text form \
 says trainable or state. --train-only and --freeze choose otherwise, and the run tells its choice first. Batch normalizations in training mode \
-(training_mode=1) have their running statistics follow the batches, those in inference mode keep them.
+(training_mode=1) have their running statistics follow the batches, those in inference mode keep them. Dropout in training mode is random in steps, and left out \
+where the model is measured and written.
 
 The last batch of an epoch holds what is left. A model that is made for batches of one size is trained with that, and what is left is left out.
 

@@ -242,8 +242,9 @@ pub(super) fn for_shapes(
     file: &str,
     dims: &BTreeMap<String, usize>,
     shapes: &BTreeMap<String, Shape>,
+    seed: u64,
 ) -> Result<(Model, Vec<Following>), LoadError> {
-    let mut bindings = Bindings::new();
+    let mut bindings = Bindings::new().random(seed);
     for (name, extent) in dims {
         bindings = bindings.dim(name, *extent);
     }
@@ -255,9 +256,11 @@ pub(super) fn for_shapes(
     let imported = bound(source, file, &bindings)?;
     let following = followed(source).into_iter().filter_map(|(param, result, value)| {
         let node = |name: &str| imported.tensor(name).map(|tensor| tensor.id());
-        Some(Following { param, result: node(&result)?, value: node(&value)? })
+        Some(Following { param, result: Some(node(&result)?), value: node(&value)? })
     });
-    let following = following.collect();
+    let random = imported.random();
+    let random = random.map(|(name, next)| Following { param: name.to_owned(), result: None, value: next.id() });
+    let following = following.chain(random).collect();
     let program = imported.program();
     let model = Model { program, format: Format::Onnx, fixed: BTreeMap::new(), unset: Default::default() };
     Ok((model, following))

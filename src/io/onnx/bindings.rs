@@ -24,6 +24,7 @@ pub struct Bindings {
     dims: BTreeMap<String, usize>,
     shapes: BTreeMap<String, Shape>,
     values: BTreeMap<String, Array>,
+    seed: Option<u64>,
 }
 
 /// An input's name and type; as text if the type is not supported.
@@ -52,6 +53,16 @@ impl Bindings {
     pub fn value(mut self, input: &str, value: Array) -> Bindings {
         self.values.insert(input.to_owned(), value);
         self
+    }
+
+    /// Lets nodes that are random in training be so, with a key that begins with this seed: see [`Imported::random`](super::Imported::random). Without it, they are
+    /// not supported.
+    pub fn random(self, seed: u64) -> Bindings {
+        Bindings { seed: Some(seed), ..self }
+    }
+
+    pub(super) fn seed(&self) -> Option<u64> {
+        self.seed
     }
 
     pub(super) fn value_of(&self, input: &str) -> Option<&Array> {

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::build::{Builder, Init, Program, Tensor};
+use crate::build::{Builder, Init, Key, OUTERMOST, Program, Tensor};
 use crate::graph::NodeId;
 
 use super::bindings::Bindings;
@@ -54,6 +54,7 @@ pub struct Imported {
     outputs: Vec<(String, NodeId)>,
     values: HashMap<String, NodeId>,
     fixed: Vec<String>,
+    random: Option<(String, NodeId)>,
 }
 
 impl Imported {
@@ -88,6 +89,11 @@ impl Imported {
         &self.fixed
     }
 
+    /// The state that holds the random key of a step and the key of the next, if nodes are random, as dropout is in training.
+    pub fn random(&self) -> Option<(&str, Tensor<'_>)> {
+        self.random.as_ref().map(|(name, next)| (&**name, self.builder.outermost(*next)))
+    }
+
     /// The program that computes all results.
     pub fn program(&self) -> Program {
         self.builder.program(&self.outputs())
@@ -105,10 +111,19 @@ pub(super) fn import(model: &Model, bindings: &Bindings) -> Result<Imported, Imp
         let importer = Importer::new(&builder, model, bindings, &fixed);
         let walked = importer.walk()?;
         let decisive = importer.decisive.take();
+        let random = importer.random.take().map(|random| (random.state, random.next));
         drop(importer);
         if decisive.is_subset(&fixed) {
             let Walked { inputs, params, outputs, values } = walked;
-            return Ok(Imported { builder, inputs, params, outputs, values, fixed: fixed.into_iter().collect() });
+            return Ok(Imported {
+                builder,
+                inputs,
+                params,
+                outputs,
+                values,
+                fixed: fixed.into_iter().collect(),
+                random,
+            });
         }
         fixed.extend(decisive);
     }
@@ -140,6 +155,17 @@ pub(super) struct Importer<'n, 'g> {
     pub budget: RefCell<Budget>,
     faults: RefCell<Vec<Unsupported>>,
     nodes: Cell<usize>,
+    random: RefCell<Option<Random<'g>>>,
+}
+
+/// The random numbers of a step.
+struct Random<'g> {
+    /// The parameter that holds the key.
+    state: String,
+    key: Key<'g>,
+    next: NodeId,
+    /// Keys that were taken from it.
+    draws: i32,
 }
 
 /// The names that a node may use.
@@ -193,6 +219,7 @@ impl<'n, 'g> Importer<'n, 'g> {
             budget: RefCell::default(),
             faults: RefCell::default(),
             nodes: Cell::new(0),
+            random: RefCell::default(),
         }
     }
 
@@ -524,6 +551,27 @@ impl<'n, 'g> Importer<'n, 'g> {
     /// The value of a tensor, if it follows from constants alone.
     pub fn constant(&self, tensor: Tensor<'g>) -> Option<Arc<Array>> {
         self.constants.borrow_mut().value(tensor, &|_| None)
+    }
+
+    /// A random key that no other node of the step has, if the bindings allow for randomness. Bodies of loops and branches have none.
+    pub fn random_key(&self) -> Option<Key<'g>> {
+        let seed = self.bindings.seed()?;
+        if self.g.frame() != OUTERMOST {
+            return None;
+        }
+        let mut random = self.random.borrow_mut();
+        let random = random.get_or_insert_with(|| {
+            let mut state = "dropout_key".to_owned();
+            while self.g.graph().find(&state).is_some() {
+                state.push('_');
+            }
+            let words = Array::from([(seed >> 32) as u32, seed as u32]);
+            let [key, next] = Key::new(self.g.state(&state, words)).split();
+            Random { state, key, next: next.tensor().id(), draws: 0 }
+        });
+        let number = self.g.constant(Array::scalar(random.draws));
+        random.draws += 1;
+        Some(random.key.fold_in(number))
     }
 
     /// One way to import something and, if it fails, another; what was not supported on the first way is forgotten then. If there is no other way, the

@@ -69,8 +69,13 @@ impl Model {
         described.collect()
     }
 
-    /// The model with its batch normalizations by running statistics, and without results that are updates of those. One whose updates other nodes use stays
-    /// as it is.
+    /// True if a batch normalization or a dropout may be in training mode: [`Model::for_inference`] is another model then.
+    pub fn may_train(&self) -> bool {
+        self.batch_normalizations().iter().any(|norm| norm.training) || self.graph().node.iter().any(is_flagged_dropout)
+    }
+
+    /// The model with its batch normalizations by running statistics, and without results that are updates of those, and without dropout. A batch normalization
+    /// whose updates other nodes use stays as it is.
     pub fn for_inference(&self) -> Model {
         let training: Vec<_> = self.batch_normalizations().into_iter().filter(|norm| norm.training).collect();
         let mut model = self.clone();
@@ -89,8 +94,15 @@ impl Model {
                 node.attribute.retain(|a| a.name.as_deref() != Some("training_mode"));
             }
         }
+        // The third operand tells whether it is training, which is not so without it.
+        graph.node.iter_mut().filter(|node| is_flagged_dropout(node)).for_each(|node| node.input.truncate(2));
         model
     }
+}
+
+fn is_flagged_dropout(node: &proto::Node) -> bool {
+    let is_dropout = domain(node.domain.as_deref()).is_empty() && node.op_type.as_deref() == Some("Dropout");
+    is_dropout && node.input.get(2).is_some_and(|flag| !flag.is_empty())
 }
 
 fn is_batch_normalization(node: &proto::Node) -> bool {

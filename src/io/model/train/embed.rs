@@ -11,11 +11,11 @@ use crate::prim::Op;
 
 use super::error::{LearnError, misfit};
 
-/// A value that a parameter takes after a step, if the loss depends on the result.
+/// A value that a parameter takes after a step, if the loss depends on the result, or without one, on the parameter itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Following {
     pub(crate) param: String,
-    pub(crate) result: NodeId,
+    pub(crate) result: Option<NodeId>,
     pub(crate) value: NodeId,
 }
 
@@ -51,9 +51,12 @@ pub(super) fn embed<'g>(
 ) -> Result<Embedded<'g>, LearnError> {
     let graph = &model.program().graph;
     let of_output = ancestors(graph, [output]);
-    let follows = |f: &&Following| of_output[f.result.index()] && role(&f.param) == Role::Followed;
-    let updates: Vec<(NodeId, NodeId)> =
-        following.iter().filter(follows).filter_map(|f| Some((graph.find(&f.param)?, f.value))).collect();
+    let update = |f: &Following| {
+        let param = graph.find(&f.param)?;
+        let follows = of_output[f.result.unwrap_or(param).index()] && role(&f.param) == Role::Followed;
+        follows.then_some((param, f.value))
+    };
+    let updates: Vec<(NodeId, NodeId)> = following.iter().filter_map(update).collect();
     let needed = ancestors(graph, updates.iter().flat_map(|&(param, value)| [param, value]).chain([output]));
     let mut tensors: BTreeMap<NodeId, Tensor<'g>> = BTreeMap::new();
     let (mut missing, mut params) = (Vec::new(), BTreeSet::new());
@@ -76,7 +79,9 @@ pub(super) fn embed<'g>(
                 let Some(value) = value.filter(|_| !model.unset.contains(&p.name)) else {
                     return Err(ModelError::Unset { params: vec![(p.name.to_string(), ty.clone())] }.into());
                 };
-                params.insert(p.name.to_string());
+                if ty.dtype.is_float() {
+                    params.insert(p.name.to_string());
+                }
                 match role(&p.name) {
                     Role::Trained if ty.dtype.is_float() => g.param(&p.name, Array::clone(&value)),
                     _ => g.state(&p.name, Array::clone(&value)),

@@ -9,12 +9,13 @@
 //!     write(params, file)           the trained model
 //! ```
 //!
-//! A model whose batch normalizations are in training mode is trained as it is, and their running statistics follow the batches; it is measured and written with
-//! those statistics.
+//! A model whose batch normalizations and dropouts are in training mode is trained as it is, and their running statistics follow the batches; it is measured and
+//! written with those statistics and without dropout.
 
 mod embed;
 mod error;
 mod loss;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,44 +24,21 @@ use crate::array::Array;
 use crate::build::{Builder, Tensor};
 use crate::data::Examples;
 use crate::grad;
-use crate::graph::{DType, Name, NodeId, Shape, TensorType};
+use crate::graph::{NodeId, Shape, TensorType};
 use crate::runtime::{self, Params};
 use crate::train::Task;
 
 use super::convert::{convert, place, with_batch};
-use super::load::read_bytes;
 use super::role::{Hold, Role, Wishes, expand, roles_of};
-use super::{Format, Known, LoadError, Model, ModelError};
+use super::{Known, Model, ModelError};
 use embed::{Embedded, embed};
 use error::misfit;
 use loss::{Loss, target};
+use source::{Declared, Source, open};
 
 pub(super) use embed::Following;
 pub use error::LearnError;
 pub use loss::{LossKind, Objective};
-
-/// An input as the file declares it.
-#[derive(Clone, Debug)]
-struct Declared {
-    name: String,
-    dtype: Option<DType>,
-    /// The extents, as far as they are known.
-    dims: Option<Vec<Option<usize>>>,
-}
-
-/// A model's file.
-#[derive(Clone, Debug)]
-enum Source {
-    Text(Box<Model>),
-    #[cfg(feature = "onnx")]
-    Onnx {
-        model: Box<crate::io::onnx::Model>,
-        /// The same with batch normalizations by running statistics, if some are by those of batches.
-        inference: Option<Box<crate::io::onnx::Model>>,
-        file: String,
-        dims: BTreeMap<String, usize>,
-    },
-}
 
 /// A model that is to be trained.
 #[derive(Clone, Debug)]
@@ -123,9 +101,9 @@ impl Learner {
         self.roles.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// The role of a parameter on which the loss depends.
+    /// The role of a parameter on which the loss depends. States that are no parameters of the file, such as random keys, follow.
     fn role(&self, name: &str) -> Role {
-        let ruled = self.roles.iter().find(|(n, _)| n == name).map_or(Role::Held(Hold::State), |r| r.1);
+        let ruled = self.roles.iter().find(|(n, _)| n == name).map_or(Role::Followed, |r| r.1);
         self.wishes.apply(name, ruled)
     }
 
@@ -135,7 +113,7 @@ impl Learner {
     /// As [`Learner::check`].
     pub fn roles(&self, examples: &Examples, batch: usize) -> Result<Vec<(String, Role)>, LearnError> {
         let g = Builder::new();
-        let built = self.build_on(&g, &types_of(examples), batch, true)?;
+        let built = self.build_on(&g, &types_of(examples), batch, Some(0))?;
         let role = |name: &String| if built.params.contains(name) { self.role(name) } else { Role::Held(Hold::Unused) };
         Ok(self.roles.iter().map(|(name, _)| (name.clone(), role(name))).collect())
     }
@@ -230,7 +208,7 @@ impl Learner {
 
     fn model_for(&self, columns: &[(String, Array)], batch: usize) -> Result<Model, LearnError> {
         let types = columns.iter().map(|(n, a)| (n.clone(), TensorType::new(a.dtype(), &a.shape()[1..]))).collect();
-        Ok(self.model(batch, &types, true)?.0)
+        Ok(self.model(batch, &types, Some(0))?.0)
     }
 
     /// Checks that the model takes batches of this size.
@@ -252,10 +230,10 @@ impl Learner {
         self.expect_batch(batch)?;
         let types = types_of(examples);
         if self.differs_in_inference() {
-            self.build_on(&Builder::new(), &types, batch, false)?;
+            self.build_on(&Builder::new(), &types, batch, None)?;
         }
         let g = Builder::new();
-        let Built { loss: Loss { loss, .. }, params, .. } = self.build_on(&g, &types, batch, true)?;
+        let Built { loss: Loss { loss, .. }, params, .. } = self.build_on(&g, &types, batch, Some(0))?;
         let trained: Vec<NodeId> = g.params().into_iter().filter(|p| p.dtype().is_float()).map(|p| p.id()).collect();
         if trained.is_empty() {
             let held = params.iter().map(|name| format!("{name} ({})", self.role(name))).collect();
@@ -298,6 +276,7 @@ impl Learner {
     #[track_caller]
     pub fn loss<'g>(&self, task: &mut Task<'g>, examples: &Examples) -> Tensor<'g> {
         let (builder, batch, training) = (task.builder(), task.batch(), task.is_training());
+        let training = training.then(|| task.path().seed_of("dropout_key"));
         let built = self.build(builder, batch, &types_of(examples), training, &mut |name| task.input(name));
         let Built { loss: Loss { loss, classes }, updates, .. } =
             built.unwrap_or_else(|error| panic!("Learner::loss: {error}"));
@@ -368,12 +347,12 @@ impl Learner {
         names.into_iter().filter_map(|name| params.get(&name).ok().map(|value| (name, value))).collect()
     }
 
-    /// The model for a size of batch, in training or not, and the parameters that follow the batches.
+    /// The model for a size of batch, in training with a seed of random numbers or not, and the parameters that follow the batches.
     fn model(
         &self,
         batch: usize,
         types: &BTreeMap<String, TensorType>,
-        training: bool,
+        training: Option<u64>,
     ) -> Result<(Model, Vec<Following>), LearnError> {
         let (mut model, following) = match &self.source {
             // It is made for one size of batch.
@@ -384,9 +363,9 @@ impl Learner {
             #[cfg(feature = "onnx")]
             Source::Onnx { model, inference, file, dims } => {
                 let shapes = types.iter().map(|(name, ty)| (name.clone(), with_batch(batch, &ty.shape))).collect();
-                let model = inference.as_ref().filter(|_| !training).unwrap_or(model);
+                let model = inference.as_ref().filter(|_| training.is_none()).unwrap_or(model);
                 let missing = self.missing(types);
-                match super::onnx::for_shapes(model, file, dims, &shapes) {
+                match super::onnx::for_shapes(model, file, dims, &shapes, training.unwrap_or(0)) {
                     Err(_) if !missing.is_empty() => return Err(LearnError::Missing(missing)),
                     loaded => loaded?,
                 }
@@ -419,7 +398,7 @@ impl Learner {
         g: &'g Builder,
         types: &BTreeMap<String, TensorType>,
         batch: usize,
-        training: bool,
+        training: Option<u64>,
     ) -> Result<Built<'g>, LearnError> {
         self.build(g, batch, types, training, &mut |name| {
             let ty = &types[name];
@@ -433,7 +412,7 @@ impl Learner {
         g: &'g Builder,
         batch: usize,
         types: &BTreeMap<String, TensorType>,
-        training: bool,
+        training: Option<u64>,
         input: &mut dyn FnMut(&str) -> Tensor<'g>,
     ) -> Result<Built<'g>, LearnError> {
         let (model, following) = self.model(batch, types, training)?;
@@ -458,47 +437,4 @@ impl Learner {
 /// The types of one example by column.
 fn types_of(examples: &Examples) -> BTreeMap<String, TensorType> {
     examples.types().map(|(name, ty)| (name.to_owned(), ty)).collect()
-}
-
-fn open(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
-    match Format::of(&read_bytes(path)?) {
-        Format::Text => {
-            let model = Model::read(path, known)?;
-            let declared = |(name, ty): (Name, TensorType)| Declared {
-                name: name.to_string(),
-                dtype: Some(ty.dtype),
-                dims: Some(ty.shape.iter().map(|&d| Some(d)).collect()),
-            };
-            let inputs = model.inputs().into_iter().map(declared).collect();
-            Ok((Source::Text(Box::new(model)), inputs))
-        }
-        Format::Onnx => open_onnx(path, known),
-    }
-}
-
-#[cfg(not(feature = "onnx"))]
-fn open_onnx(path: &Path, _: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
-    Err(LoadError::NoOnnx { file: path.display().to_string() })
-}
-
-#[cfg(feature = "onnx")]
-fn open_onnx(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
-    use crate::io::onnx::Dim;
-    let model = super::onnx::source(path)?;
-    super::onnx::expect_dims(&model, known).map_err(|error| LoadError::Given(Box::new(error)))?;
-    let extent = |dim: Dim| match dim {
-        Dim::Extent(n) => Some(n),
-        Dim::Symbol(name) => known.dims.get(&name).copied(),
-        Dim::Unknown => None,
-    };
-    let declared = |input: crate::io::onnx::Declared| Declared {
-        name: input.name,
-        dtype: input.element.and_then(|element| element.dtype()),
-        dims: input.dims.map(|dims| dims.into_iter().map(extent).collect()),
-    };
-    let inputs = model.inputs().into_iter().map(declared).collect();
-    let trains = model.batch_normalizations().iter().any(|norm| norm.training);
-    let inference = trains.then(|| Box::new(model.for_inference()));
-    let (file, dims) = (path.display().to_string(), known.dims.clone());
-    Ok((Source::Onnx { model: Box::new(model), inference, file, dims }, inputs))
 }

@@ -207,7 +207,7 @@ fn cast<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     one(x.to(dtype))
 }
 
-/// Inference only: the tensor itself.
+/// The tensor itself, but in training, which takes random numbers.
 fn dropout<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let x = node.input(0)?;
     node.int_optional("seed")?;
@@ -228,10 +228,18 @@ fn dropout<'g>(node: &Node<'_, 'g>) -> Results<'g> {
             _ => 0.5,
         },
     };
-    if rate != 0.0 {
-        return unsupported("training mode, with random numbers");
+    let mask_type = if node.version < 10 { x.dtype() } else { DType::Bool };
+    let ones = |dtype: DType| -> Made<'g> { x.to(DType::Bool)?.filled(1.0)?.to(dtype) };
+    if rate == 0.0 {
+        return Ok(vec![x.into(), ones(mask_type)?.into()]);
     }
-    let mask = if node.version < 10 { x.dtype() } else { DType::Bool };
-    let mask = x.to(DType::Bool)?.filled(1.0)?.to(mask)?;
-    Ok(vec![x.into(), mask.into()])
+    if !(0.0..1.0).contains(&rate) || !x.dtype().is_float() {
+        return invalid(format!("drops {rate} of {}", x.ty()));
+    }
+    let Some(key) = node.importer.random_key() else {
+        return unsupported("training mode, with random numbers");
+    };
+    // What is kept is scaled up, and so not 0.
+    let mask = ones(x.dtype())?.dropout(rate, key).to(DType::Bool)?.to(mask_type)?;
+    Ok(vec![x.dropout(rate, key).into(), mask.into()])
 }
