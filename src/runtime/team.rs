@@ -54,7 +54,6 @@ impl Team {
 /// A compiled kernel.
 type Kernel = unsafe extern "C" fn(*const *mut u8, i64, i64);
 
-
 /// Most slots of a kernel whose rows are shared.
 pub(crate) const MAX_SLOTS: usize = 32;
 
