@@ -5,6 +5,7 @@
 //!   index = select(lt(i, 0), i + n, i)   i in -n..n       what an imported model makes of indices that may count from the end
 //!   index = select(eq(i, -100), 0, i)    i in 0..n or i = -100
 //!   i     = cast(reshape(labels))        the input `labels`, each of whose numbers is held to that
+//!   i     = slice(lists)                 of the input `lists`, the numbers in that part
 //! ```
 //!
 //! The walk goes from the index back to inputs, through movement, conversions and selections, with the set of numbers that lead into the range. In the body of
@@ -15,8 +16,8 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use crate::graph::{DType, Graph, NodeId, Origin};
-use crate::prim::{Gather, LoopResult, LoopSpec, Map, Op};
+use crate::graph::{DType, Graph, NodeId, Origin, Shape};
+use crate::prim::{Gather, LoopResult, LoopSpec, Map, Op, Slice};
 use crate::scalar::ScalarFn;
 
 /// How many nodes are looked at for one selection.
@@ -29,10 +30,31 @@ const WALK: usize = 1 << 14;
 #[derive(Clone, Debug)]
 pub(super) struct Choice {
     pub(super) allowed: Set,
+    /// The part of the input that chooses; `None` for all of it.
+    pub(super) part: Option<Slice>,
     /// Extent of the axis chosen from.
     pub(super) extent: usize,
     /// The choice.
     pub(super) origin: Origin,
+}
+
+impl Choice {
+    /// True if an input of this shape that keeps this choice keeps the other one too.
+    pub(super) fn covers(&self, other: &Choice) -> bool {
+        self.allowed.within(&other.allowed) && (self.part.is_none() || self.part == other.part)
+    }
+
+    /// True if the element at this position, in row-major order, of an input of this shape is one that chooses.
+    pub(super) fn looks_at(&self, shape: &Shape, position: usize) -> bool {
+        let Some(part) = &self.part else { return true };
+        let mut rest = position;
+        (0..shape.rank()).rev().all(|axis| {
+            let at = (rest % shape[axis]) as i128 - part.start[axis] as i128;
+            rest /= shape[axis];
+            let step = if part.len[axis] > 1 { part.step[axis] as i128 } else { 1 };
+            at % step == 0 && (0..part.len[axis] as i128).contains(&(at / step))
+        })
+    }
 }
 
 /// The inputs whose numbers choose elements in one of these nodes, each with what it may hold.
@@ -71,7 +93,8 @@ fn of_loop(graph: &Graph, first: NodeId, spec: &LoopSpec, results: &[NodeId]) ->
     }
     let nodes: Vec<NodeId> = body.ids().filter(|id| needed[id.index()]).collect();
     let mut found = Vec::new();
-    for (input, choice) in choices(body, &nodes) {
+    // A part of what a trip is given is not followed.
+    for (input, choice) in choices(body, &nodes).into_iter().filter(|(_, choice)| choice.part.is_none()) {
         let position = spec.body.inputs().iter().position(|&i| i == input).expect("an input of the body");
         found.extend(walk(graph, operands[spec.body.carries().len() + position], choice));
     }
@@ -87,7 +110,7 @@ fn of_gather(graph: &Graph, gather: &Gather, id: NodeId) -> Vec<(NodeId, Choice)
     }
     let extent = graph.shape(operands[0])[gather.batch];
     let allowed = Set::range(0, extent as i64 - 1);
-    walk(graph, operands[1], Choice { allowed, extent, origin: graph.node(id).origin.clone() })
+    walk(graph, operands[1], Choice { allowed, part: None, extent, origin: graph.node(id).origin.clone() })
 }
 
 /// The inputs on which an index depends, for a choice that the index makes.
@@ -106,6 +129,9 @@ fn walk(graph: &Graph, index: NodeId, choice: Choice) -> Vec<(NodeId, Choice)> {
         };
         match graph.op(node) {
             Op::Input(_) => found.push((node, Choice { allowed, ..choice.clone() })),
+            Op::Slice(slice) if matches!(graph.op(graph.operands(node)[0]), Op::Input(_)) => {
+                found.push((graph.operands(node)[0], Choice { allowed, part: Some(slice.clone()), ..choice.clone() }));
+            }
             op if is_movement(op) => restrict(graph.operands(node)[0], allowed),
             Op::Cast(_) | Op::Map(Map { f: ScalarFn::Select }) => {
                 for leaf in leaves(graph, node, &mut steps) {
@@ -176,18 +202,14 @@ fn preimage(graph: &Graph, node: NodeId, leaf: NodeId, target: &Set, steps: &mut
     let mut of = |i: usize, target: &Set| preimage(graph, operands[i], leaf, target, steps);
     // What a comparison or a truth value is to be.
     let (yes, no) = (target.contains(1), target.contains(0));
-    let either = |when: (bool, Set), otherwise: (bool, Set)| {
-        let taken = |(counts, set): (bool, Set)| if counts { set } else { Set::none() };
-        taken(when).or(&taken(otherwise))
-    };
     let f = match graph.op(node) {
         Op::Cast(cast) => {
             let (Some(from), to) = (span(graph.ty(operands[0]).dtype), cast.dtype) else { return Set::all() };
             return match span(to) {
                 _ if to == DType::Bool => {
-                    let zero = of(0, &Set::range(0, 0));
-                    let other = of(0, &Set::range(0, 0).complement());
-                    either((yes, other), (no, zero))
+                    let zero = Set::range(0, 0);
+                    let other = if yes { of(0, &zero.complement()) } else { Set::none() };
+                    if no { other.or(&of(0, &zero)) } else { other }
                 }
                 Some(span) => of(0, &wrapped(target, from, span)),
                 None => Set::all(),
@@ -203,14 +225,15 @@ fn preimage(graph: &Graph, node: NodeId, leaf: NodeId, target: &Set, steps: &mut
             return then.or(&otherwise);
         }
         ScalarFn::Not if graph.ty(node).dtype == DType::Bool => {
-            return either((yes, of(0, &Set::range(0, 0))), (no, of(0, &Set::range(1, 1))));
+            let when = if yes { of(0, &Set::range(0, 0)) } else { Set::none() };
+            return if no { when.or(&of(0, &Set::range(1, 1))) } else { when };
         }
         ScalarFn::And | ScalarFn::Or if graph.ty(node).dtype == DType::Bool => {
             // Both are what decides nothing alone, or one is what decides.
             let (all, one) = if f == ScalarFn::And { (1, 0) } else { (0, 1) };
-            let both = of(0, &Set::range(all, all)).and(&of(1, &Set::range(all, all)));
-            let any = of(0, &Set::range(one, one)).or(&of(1, &Set::range(one, one)));
-            return either((target.contains(all), both), (target.contains(one), any));
+            let (all, one) = (Set::range(all, all), Set::range(one, one));
+            let both = if all.within(target) { of(0, &all).and(&of(1, &all)) } else { Set::none() };
+            return if one.within(target) { both.or(&of(0, &one)).or(&of(1, &one)) } else { both };
         }
         _ => {}
     }
@@ -249,8 +272,8 @@ fn preimage(graph: &Graph, node: NodeId, leaf: NodeId, target: &Set, steps: &mut
         }
         _ => return Set::all(),
     };
-    let (then, otherwise) = (of(i, &holds), of(i, &holds.complement()));
-    either((yes, then), (no, otherwise))
+    let then = if yes { of(i, &holds) } else { Set::none() };
+    if no { then.or(&of(i, &holds.complement())) } else { then }
 }
 
 /// The smallest and the largest number of an integer type or of truth values.
@@ -369,7 +392,7 @@ mod tests {
 
     use super::*;
     use crate::array::Array;
-    use crate::graph::{Dims, Shape, TensorType};
+    use crate::graph::{Dims, TensorType};
     use crate::prim::{Broadcast, Const, Input, Reshape, Transpose};
 
     /// A graph with the input `x` of this shape.
@@ -414,6 +437,20 @@ mod tests {
         let found = found(graph, index, 10);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].0, &found[0].1.allowed), (x, &Set::range(7, 7)));
+    }
+
+    #[test]
+    fn a_part_of_an_input_is_held_apart_from_the_rest() {
+        let (mut graph, x) = with_input(&[3, 2]);
+        let list = |values: [usize; 2]| Dims::from_slice(&values);
+        let slice = Slice { start: list([2, 1]), len: list([2, 1]), step: [-2, 5].into_iter().collect() };
+        let index = push(&mut graph, slice.clone(), &[x]);
+        let found = found(graph, index, 10);
+        assert_eq!((found[0].0, &found[0].1.allowed, &found[0].1.part), (x, &Set::range(0, 9), &Some(slice)));
+        let looks: Vec<bool> = (0..6).map(|i| found[0].1.looks_at(&Shape::from([3, 2]), i)).collect();
+        assert_eq!(looks, [false, true, false, false, false, true]);
+        let whole = Choice { part: None, ..found[0].1.clone() };
+        assert!(whole.covers(&found[0].1) && !found[0].1.covers(&whole));
     }
 
     #[test]

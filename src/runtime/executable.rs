@@ -524,8 +524,8 @@ pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
     let nodes: Vec<NodeId> = graph.ids().filter(|id| live[id.index()]).collect();
     for (node, choice) in choice::choices(graph, &nodes) {
         let input = inputs.iter_mut().find(|input| input.node == node).expect("what is live has live operands");
-        if input.choices.iter().all(|other| !other.allowed.within(&choice.allowed)) {
-            input.choices.retain(|other| !choice.allowed.within(&other.allowed));
+        if input.choices.iter().all(|other| !other.covers(&choice)) {
+            input.choices.retain(|other| !choice.covers(other));
             input.choices.push(choice);
         }
     }
@@ -559,15 +559,20 @@ fn check_input(spec: &InputSpec, view: &ArrayView<'_>) -> Result<(), RunError> {
 fn check_choice(spec: &InputSpec, choice: &Choice, view: &ArrayView<'_>) -> Result<(), RunError> {
     let outside = |v: i64| !choice.allowed.contains(v);
     /// The first index that is outside.
-    fn first<T: ArrayElement + Into<i64>>(view: &ArrayView<'_>, outside: impl Fn(i64) -> bool) -> Option<(usize, i64)> {
+    fn first<T: ArrayElement + Into<i64>>(
+        view: &ArrayView<'_>,
+        choice: &Choice,
+        outside: impl Fn(i64) -> bool,
+    ) -> Option<(usize, i64)> {
         let indices = view.as_slice::<T>().ok()?;
-        indices.iter().map(|&v| v.into()).enumerate().find(|&(_, v)| outside(v))
+        let numbers = indices.iter().map(|&v| v.into()).enumerate();
+        numbers.filter(|&(_, v)| outside(v)).find(|&(position, _)| choice.looks_at(view.shape(), position))
     }
     let found = match view.dtype() {
-        DType::U8 => first::<u8>(view, outside),
-        DType::I32 => first::<i32>(view, outside),
-        DType::U32 => first::<u32>(view, outside),
-        _ => first::<i64>(view, outside),
+        DType::U8 => first::<u8>(view, choice, outside),
+        DType::I32 => first::<i32>(view, choice, outside),
+        DType::U32 => first::<u32>(view, choice, outside),
+        _ => first::<i64>(view, choice, outside),
     };
     match found {
         None => Ok(()),
