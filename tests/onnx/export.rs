@@ -99,6 +99,86 @@ fn composites_are_the_same_after_export() {
     round_trip("composites", &program, &[("x", &ramp(&[2, 4, 6])), ("image", &ramp(&[2, 3, 8, 8])), ("ids", &ids)]);
 }
 
+/// Windows and what is computed of them become the operators that ONNX has for them, in any layout, and nothing else is left of them.
+#[test]
+fn composites_become_operators() {
+    let ramp = |shape: &[usize]| {
+        let n: usize = shape.iter().product();
+        Array::new(shape, (0..n).map(|i| ((i * 37 % 23) as f32 - 11.0) / 7.0).collect()).expect("it fits")
+    };
+    type Build = for<'g> fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>;
+    // A name, the shapes of operand and weight, the operator.
+    type Case<'a> = (&'a str, &'a [usize], &'a [usize], &'a str, Build);
+    let cases: &[Case<'_>] = &[
+        ("line", &[2, 3, 9], &[4, 3, 3], "Conv", |x, w| x.conv(w, &Conv::new().strides(2).padding([(1, 2)]))),
+        ("plain", &[2, 3, 8, 7], &[4, 3, 3, 2], "Conv", |x, w| x.conv(w, &Conv::new())),
+        ("spread", &[1, 3, 9, 9], &[4, 3, 3, 3], "Conv", |x, w| {
+            x.conv(w, &Conv::new().dilation([2, 1]).padding([2, 1]))
+        }),
+        ("groups", &[2, 4, 6, 6], &[6, 2, 3, 3], "Conv", |x, w| {
+            x.conv(w, &Conv::new().groups(2).padding(1).strides([1, 2]))
+        }),
+        ("depthwise", &[2, 4, 6, 6], &[4, 1, 3, 3], "Conv", |x, w| x.conv(w, &Conv::new().groups(4))),
+        ("volume", &[1, 2, 5, 4, 6], &[3, 2, 2, 3, 3], "Conv", |x, w| x.conv(w, &Conv::new().padding([1, 0, 1]))),
+        ("point", &[2, 3, 4, 4], &[5, 3, 1, 1], "Conv", |x, w| x.conv(w, &Conv::new())),
+        ("last", &[2, 8, 7, 3], &[3, 3, 3, 4], "Conv", |x, w| {
+            x.conv(w, &Conv::new().channels_last().strides(2).padding(Padding::Same))
+        }),
+        ("last_groups", &[2, 8, 7, 4], &[3, 3, 2, 6], "Conv", |x, w| x.conv(w, &Conv::new().channels_last().groups(2))),
+        ("max", &[2, 3, 8, 8], &[1], "MaxPool", |x, _| x.max_pool(&Pool::new(3).strides(2).padding(1))),
+        ("max_spread", &[2, 3, 9], &[1], "MaxPool", |x, _| x.max_pool(&Pool::new(2).strides(1).dilation(3))),
+        ("max_ceil", &[1, 2, 7, 7], &[1], "MaxPool", |x, _| x.max_pool(&Pool::new(2).ceil_mode(true))),
+        ("max_last", &[2, 8, 8, 3], &[1], "MaxPool", |x, _| x.max_pool(&Pool::new(2).channels_last())),
+        ("average", &[2, 3, 8, 8], &[1], "AveragePool", |x, _| x.avg_pool(&Pool::new(2))),
+        ("average_padded", &[2, 3, 8, 8], &[1], "AveragePool", |x, _| x.avg_pool(&Pool::new(3).padding(1))),
+        ("average_own", &[2, 3, 8, 7], &[1], "AveragePool", |x, _| {
+            x.avg_pool(&Pool::new([3, 2]).strides(2).padding(1).count_include_pad(false))
+        }),
+        ("average_volume", &[1, 2, 4, 6, 4], &[1], "AveragePool", |x, _| x.avg_pool(&Pool::new(2))),
+        ("softmax", &[3, 5], &[1], "Softmax", |x, _| x.softmax(-1)),
+        ("softmax_first", &[3, 5], &[1], "Softmax", |x, _| x.softmax(0)),
+        ("log_softmax", &[3, 5], &[1], "LogSoftmax", |x, _| x.log_softmax(-1)),
+    ];
+    for &(name, of_x, of_w, operator, build) in cases {
+        let g = Builder::new();
+        let (x, w) = (g.input("x", f32(of_x)), g.param("w", ramp(of_w)));
+        let program = g.program(&[("y", build(x, w))]);
+        let operators = Model::of_program(&program, &Params::new()).expect("a model").operators();
+        assert_eq!(operators.get(operator), Some(&1), "{name}: {operators:?}");
+        let moves = ["Transpose", "Reshape", "Identity"];
+        assert!(operators.keys().all(|o| o == operator || moves.contains(&&**o)), "{name}: {operators:?}");
+        if !name.contains("last") {
+            assert!(
+                !operators.contains_key("Transpose") && !operators.contains_key("Reshape"),
+                "{name}: {operators:?}"
+            );
+        }
+        round_trip(name, &program, &[("x", &ramp(of_x))]);
+    }
+}
+
+/// What is like a composite, but is none, stays what it is; a step inside of one that is a result too is written twice.
+#[test]
+fn what_is_no_composite_is_left_alone() {
+    let g = Builder::new();
+    let x = g.input("x", f32([1, 2, 4, 4]));
+    let windows = x.max_pool(&Pool::new(2));
+    let around = x.pad(&[(0, 0), (0, 0), (1, 1), (1, 1)], 1.0);
+    let inner = (x - x.max_keep(-1)).exp();
+    let outputs = [
+        ("filled", around.conv(g.constant(Array::full(&f32([1, 2, 3, 3]), 0.5)), &Conv::new())),
+        ("halves", x.avg_pool(&Pool::new(2)) / 2.0),
+        ("sums", x.avg_pool(&Pool::new(2)) * 4.0),
+        ("inner", inner),
+        ("softmax", inner / inner.sum_keep(-1)),
+        ("by_another", inner / inner.sum_keep(0)),
+        ("windows", windows),
+    ];
+    let program = g.program(&outputs);
+    let x: Vec<f32> = (0..32).map(|i| (i * 7 % 11) as f32 / 3.0).collect();
+    round_trip("no_composites", &program, &[("x", &Array::new([1, 2, 4, 4], x).expect("it fits"))]);
+}
+
 #[test]
 fn trained_values_go_back_into_the_file() {
     let samples = samples();

@@ -5,6 +5,7 @@ use crate::graph::{DType, Graph, NodeId};
 use crate::prim::{LoopResult, Order};
 
 use super::super::proto::{self, kind};
+use super::composites::Needed;
 use super::writer::{Attribute, Scope, Writer, named, unsupported};
 use super::{ExportError, plain, value_info};
 
@@ -53,15 +54,9 @@ pub(super) fn write(w: &mut Writer, graph: &Graph, results: &[NodeId], scope: &m
     for (&input, outer) in of_invariants.iter().zip(roles.invariants) {
         inner.bind(input, outer.clone());
     }
-    let mut live = vec![false; body.len()];
-    spec.body.carries().iter().for_each(|&(_, next)| live[next.index()] = true);
-    stacks.iter().chain(&spec.guard).for_each(|&node| live[node.index()] = true);
-    for id in body.ids().rev().filter(|id| !matches!(body.op(*id).kind(), crate::prim::OpKind::Input)) {
-        if live[id.index()] {
-            body.operands(id).iter().for_each(|o| live[o.index()] = true);
-        }
-    }
-    w.write_nodes(body, &live, &mut inner)?;
+    let next = spec.body.carries().iter().map(|&(_, next)| next);
+    let ends: Vec<NodeId> = next.chain(stacks.iter().copied()).chain(spec.guard).collect();
+    w.write_nodes(body, &Needed::of(body, &ends), &mut inner)?;
     let mut outputs = Vec::new();
     // A graph's result is a node's own: values from outside or inputs get another name.
     let give = |w: &mut Writer, name: &str, ty: &crate::TensorType, outputs: &mut Vec<proto::ValueInfo>| {

@@ -1,22 +1,24 @@
 //! The export: a program's graph as ONNX nodes, in version 18 of the operator set.
 //!
-//! Every operation of the graph becomes one node or a few; parameters and constants become initializers, inputs and outputs keep their names. What training
+//! Every operation of the graph becomes one node or a few, and some that belong together one [operator](composites); parameters and constants become initializers, inputs and outputs keep their names. What training
 //! appends, updates of parameters, is left out: an ONNX model computes results. An imported model that was trained is better written by
 //! [`Model::with_initializers`], which keeps the nodes of its file.
 
+mod composites;
 mod loops;
 mod movement;
 mod scalar;
 mod writer;
 
 use crate::build::Program;
-use crate::graph::Graph;
+use crate::graph::NodeId;
 use crate::prim::{Op, Reduction};
 use crate::runtime::Params;
 
 use super::dtype::OnnxType;
 use super::model::Model;
 use super::proto::{self, dimension, type_value};
+use composites::Needed;
 use writer::{Attribute, Scope, Writer, named};
 
 /// The version of the operator set that exported models use.
@@ -62,10 +64,11 @@ impl Model {
     /// If an operation has no counterpart in ONNX.
     pub fn of_program(program: &Program, params: &Params) -> Result<Model, ExportError> {
         let graph = &program.graph;
-        let live = results_need(graph);
+        let results: Vec<NodeId> = graph.outputs().iter().map(|output| output.node).collect();
+        let needed = Needed::of(graph, &results);
         let mut writer = Writer::default();
         let mut scope = Scope::new(graph);
-        for id in graph.ids().filter(|id| live[id.index()]) {
+        for id in graph.ids().filter(|&id| needed.has(id)) {
             let node = graph.node(id);
             let name = match &node.op {
                 Op::Input(input) => {
@@ -87,7 +90,7 @@ impl Model {
         for output in graph.outputs() {
             writer.claim_output(&output.name)?;
         }
-        writer.write_nodes(graph, &live, &mut scope)?;
+        writer.write_nodes(graph, &needed, &mut scope)?;
         let mut outputs = Vec::new();
         for output in graph.outputs() {
             let name = scope.name(output.node).to_owned();
@@ -112,18 +115,6 @@ impl Model {
         };
         Ok(Model { proto, external: Default::default() })
     }
-}
-
-/// The nodes that the outputs need.
-fn results_need(graph: &Graph) -> Vec<bool> {
-    let mut live = vec![false; graph.len()];
-    graph.outputs().iter().for_each(|o| live[o.node.index()] = true);
-    for id in graph.ids().rev() {
-        if live[id.index()] {
-            graph.operands(id).iter().for_each(|o| live[o.index()] = true);
-        }
-    }
-    live
 }
 
 /// The declaration of a tensor.

@@ -8,7 +8,7 @@ use super::writer::{Writer, named, text};
 use super::{dropping, plain, reduction};
 
 /// The most elements that a table of places may have.
-const LARGEST: usize = 1 << 22;
+pub(super) const LARGEST: usize = 1 << 22;
 
 /// Writes an operation on operands of these names and types, with a result of type `ty`.
 pub(super) fn write(

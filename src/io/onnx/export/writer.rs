@@ -9,6 +9,7 @@ use crate::prim::Op;
 use super::super::dtype::OnnxType;
 use super::super::proto::{self, kind};
 use super::super::tensor::from_array;
+use super::composites::Needed;
 use super::{ExportError, loops, movement, scalar};
 
 pub(super) type Attribute = proto::Attribute;
@@ -178,9 +179,9 @@ impl Writer {
     }
 
     /// Writes the nodes of a graph that are needed and have no names yet.
-    pub fn write_nodes(&mut self, graph: &Graph, live: &[bool], scope: &mut Scope) -> Result<(), ExportError> {
-        let loops = graph.loops(graph.ids().filter(|id| live[id.index()]));
-        for id in graph.ids().filter(|id| live[id.index()]) {
+    pub fn write_nodes(&mut self, graph: &Graph, needed: &Needed, scope: &mut Scope) -> Result<(), ExportError> {
+        let loops = graph.loops(graph.ids().filter(|&id| needed.has(id)));
+        for id in graph.ids().filter(|&id| needed.has(id)) {
             if scope.has(id) {
                 continue;
             }
@@ -189,6 +190,10 @@ impl Writer {
                 if let Some(results) = loops.get(&id) {
                     loops::write(self, graph, results, scope)?;
                 }
+                continue;
+            }
+            if let Some(name) = needed.write(self, graph, id, |node| scope.name(node)) {
+                scope.bind(id, name);
                 continue;
             }
             let operands: Vec<String> = graph.operands(id).iter().map(|&o| scope.name(o).to_owned()).collect();
