@@ -3,8 +3,11 @@
 
 mod archive;
 mod export;
+mod held;
 mod hostile;
+mod indices;
 mod models;
 mod nodes;
 mod numbers;
+mod random;
 mod wire;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use cotangent::io::onnx::{Bindings, Model, ModelError, NEWEST, read_tensor, supported};
+use cotangent::io::onnx::{Bindings, Model, ModelError, NEWEST, OnnxType, read_held_tensor, supported};
 use cotangent::{Array, DType, Engine, Options};
 
 use super::archive;
@@ -46,8 +46,8 @@ enum Outcome {
 }
 
 /// The arrays of records; `Err` with the outcome if one has an element type that there is not.
-fn arrays(records: &BTreeMap<String, Vec<u8>>) -> Result<Vec<(String, Array)>, Outcome> {
-    let read = |data: &Vec<u8>| match read_tensor(data) {
+fn arrays(records: &BTreeMap<String, Vec<u8>>) -> Result<Vec<(String, Array, OnnxType)>, Outcome> {
+    let read = |data: &Vec<u8>| match read_held_tensor(data) {
         Ok(read) => Ok(read),
         Err(ModelError::Tensor { what, .. }) if what.contains("not supported") => Err(Outcome::Unsupported(what)),
         Err(error) => Err(Outcome::Failed(error.to_string())),
@@ -69,7 +69,8 @@ fn try_run(case: &Case) -> Result<(), Outcome> {
     }
     let model = Model::from_bytes(case.model.clone()).map_err(|e| failed(e.to_string()))?;
     let (inputs, expected) = (arrays(&case.inputs)?, arrays(&case.outputs)?);
-    let bindings = inputs.iter().fold(Bindings::new(), |b, (name, value)| b.value(name, value.clone()));
+    let bindings =
+        inputs.iter().fold(Bindings::new().hold_integers(), |b, (name, value, _)| b.value(name, value.clone()));
     let imported = model.import(&bindings).map_err(|error| {
         if error.is_unsupported() { Outcome::Unsupported(error.to_string()) } else { failed(error.to_string()) }
     })?;
@@ -81,13 +82,16 @@ fn try_run(case: &Case) -> Result<(), Outcome> {
         .iter()
         .filter(|(_, tensor)| live[tensor.id().index()])
         .map(|(name, _)| *name)
-        .map(|name| (name, &inputs.iter().find(|(n, _)| n == name).expect("the input has a value").1))
+        .map(|name| (name, &inputs.iter().find(|(n, ..)| n == name).expect("the input has a value").1))
         .collect();
     for engine in [Engine::Interp, Engine::Jit] {
         let options = Options { threads: std::num::NonZero::new(1), ..Options::engine(engine) };
         let mut compiled = program.compile(&options).map_err(|e| failed(e.to_string()))?;
         let results = compiled.run(&given).map_err(|e| failed(e.to_string()))?;
-        for (name, expected) in &expected {
+        for (name, expected, own) in &expected {
+            if imported.element_type(name) != Some(*own) {
+                return Err(failed(format!("{name} is {:?} instead of {own}", imported.element_type(name))));
+            }
             let actual = results.get(name).map_err(|e| failed(e.to_string()))?;
             if let Some(what) = differs(actual, expected, case.tolerance) {
                 return Err(failed(format!("{engine:?}: {name}: {what}")));
@@ -180,6 +184,19 @@ fn node_tests() {
     }
 }
 
+/// Operators of onnxruntime give what onnxruntime computes.
+#[test]
+fn operators_of_onnxruntime() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/contrib.gz");
+    let mut failures = String::new();
+    for (name, case) in cases(&path) {
+        if let Outcome::Failed(what) | Outcome::Unsupported(what) = run(&case) {
+            writeln!(failures, "{name}: {what}").expect("text");
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
 /// The page that lists the operators is what this test finds. `UPDATE_EXPECT=1` writes it.
 fn check_page(by_operator: &BTreeMap<String, Counts>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/io/onnx/operators.md");
@@ -197,7 +214,8 @@ fn page(by_operator: &BTreeMap<String, Counts>) -> String {
         "The operators that an import supports, to version {NEWEST} of ONNX's operator set. *Since* is the version in which an operator is new; all versions \
          from it on are supported, with their attributes and defaults, unless *until* says otherwise. *Passed* and *refused* count the ONNX project's own node \
          tests of the operator: those that give the expected results on both engines, and those that use what is not supported, which for most is an element \
-         type (int8, float8, strings).\n"
+         type (float8, strings). Integers of 2, 4, 8 and 16 bits, and of 64 without a sign, are taken inside of models, and as inputs and results where \
+         [`Bindings::hold_integers`](crate::io::onnx::Bindings::hold_integers) allows it.\n"
     );
     let mut family = "";
     for operator in supported() {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::array::Array;
-use crate::graph::{Shape, TensorType};
+use crate::graph::{DType, Shape, TensorType};
 
+use super::dtype::OnnxType;
 use super::error::ImportError;
 use super::model::{Declared, Dim, Model};
 
@@ -25,10 +26,17 @@ pub struct Bindings {
     shapes: BTreeMap<String, Shape>,
     values: BTreeMap<String, Array>,
     seed: Option<u64>,
+    holds: bool,
 }
 
-/// An input's name and type; as text if the type is not supported.
-pub(super) type InputType = (String, Result<TensorType, String>);
+/// An input as the graph has it.
+pub(super) struct InputType {
+    pub name: String,
+    /// The type; as text if it is not supported.
+    pub ty: Result<TensorType, String>,
+    /// The element type that the model declares.
+    pub own: Option<OnnxType>,
+}
 
 impl Bindings {
     /// Nothing is known.
@@ -65,6 +73,20 @@ impl Bindings {
         self.seed
     }
 
+    /// Takes inputs and results of integer types that there are none of here too: int8, int16, uint16 and those of fewer bits as `i32`, uint64 as `i64`, in
+    /// which 2^64 is added to negative numbers. What an input is given wraps to its own type, and what a result's own type is,
+    /// [`Imported::element_type`](super::Imported::element_type) tells: who writes results to files has to ask. Without this, such inputs and results are not
+    /// supported; inside of a model these types need no permission.
+    pub fn hold_integers(mut self) -> Bindings {
+        self.holds = true;
+        self
+    }
+
+    /// The element type of an input or result: its own, or one that holds it if that is wished.
+    pub(super) fn boundary(&self, own: OnnxType) -> Option<DType> {
+        if self.holds { own.holder() } else { own.dtype() }
+    }
+
     pub(super) fn value_of(&self, input: &str) -> Option<&Array> {
         self.values.get(input)
     }
@@ -93,14 +115,14 @@ impl Bindings {
         let mut types = Vec::with_capacity(inputs.len());
         for input in inputs {
             if input.element.is_none() {
-                types.push((input.name, Err("that is no tensor".to_owned())));
+                types.push(InputType { name: input.name, ty: Err("that is no tensor".to_owned()), own: None });
                 continue;
             }
             let shape = match self.shape_of(&input.name) {
                 Some(shape) => shape.clone(),
                 None => declared_shape(&input, &symbols)?,
             };
-            let ty = match (input.element.and_then(|e| e.dtype()), self.values.get(&input.name)) {
+            let ty = match (input.element.and_then(|e| self.boundary(e)), self.values.get(&input.name)) {
                 (Some(dtype), Some(value)) if value.dtype() != dtype => return Err(self.misfit(&input, &shape)),
                 (Some(dtype), _) => Ok(TensorType::new(dtype, shape)),
                 (None, _) => Err(input.type_text()),
@@ -110,7 +132,7 @@ impl Bindings {
             {
                 return Err(ImportError::Graph(format!("input `{}`: {ty} has too many elements", input.name)));
             }
-            types.push((input.name, ty));
+            types.push(InputType { name: input.name, ty, own: input.element });
         }
         Ok(types)
     }
@@ -120,11 +142,11 @@ impl Bindings {
     }
 
     fn misfit(&self, input: &Declared, shape: &Shape) -> ImportError {
-        let dtype = self.values.get(&input.name).map(Array::dtype).or(input.element.and_then(|e| e.dtype()));
+        let dtype = self.values.get(&input.name).map(Array::dtype).or(input.element.and_then(|e| self.boundary(e)));
         ImportError::Binding {
             input: input.name.clone(),
             declared: input.type_text(),
-            given: TensorType::new(dtype.unwrap_or(crate::graph::DType::F32), shape.clone()),
+            given: TensorType::new(dtype.unwrap_or(DType::F32), shape.clone()),
         }
     }
 

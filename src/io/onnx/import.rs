@@ -16,18 +16,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::build::{Builder, Init, Key, OUTERMOST, Program, Tensor};
+use crate::build::{Builder, Init, Key, OUTERMOST, Tensor};
 use crate::graph::NodeId;
 
-use super::bindings::Bindings;
+use super::bindings::{Bindings, InputType};
+use super::dtype::OnnxType;
 use super::error::{Fault, ImportError, Reason, Unsupported, invalid, unsupported};
+use super::held::to_held;
+use super::imported::Imported;
 use super::known::{self, Known};
 use super::model::{Model, domain, operator_name};
 use super::node::{Node, Results, Value};
 use super::ops;
 use super::proto;
 use super::roles::special;
-use super::tensor::{Budget, TensorFault, to_array};
+use super::tensor::{Budget, TensorFault};
 
 /// The most nodes that are imported, those of functions and unrolled loops counted each time.
 const MAX_NODES: usize = 1 << 18;
@@ -41,69 +44,6 @@ const MAX_RANK: usize = 32;
 /// How deep functions and graphs may be inside each other.
 const MAX_DEPTH: usize = 32;
 
-/// A model as a graph of this crate, for inputs of known shapes.
-///
-/// Floating-point initializers are parameters under their ONNX names, so that the graph can be differentiated by them and trained. Those that are scalars
-/// (exporters lift the numbers of expressions out), running means and variances of batch normalizations, and first states of recurrent layers are
-/// parameters that are not trained, as [`Builder::state`] makes them. All other initializers are constants.
-#[derive(Debug)]
-pub struct Imported {
-    builder: Builder,
-    inputs: Vec<(String, NodeId)>,
-    params: Vec<(String, NodeId)>,
-    outputs: Vec<(String, NodeId)>,
-    values: HashMap<String, NodeId>,
-    fixed: Vec<String>,
-    random: Option<(String, NodeId)>,
-}
-
-impl Imported {
-    /// The builder, to which more can be appended: losses, gradients, updates.
-    pub fn builder(&self) -> &Builder {
-        &self.builder
-    }
-
-    /// The inputs of the model but for those that are [fixed](Imported::fixed), in order. A program is given those of them that its results depend on.
-    pub fn inputs(&self) -> Vec<(&str, Tensor<'_>)> {
-        self.handles(&self.inputs)
-    }
-
-    /// The initializers that are parameters, in the order of the file.
-    pub fn params(&self) -> Vec<(&str, Tensor<'_>)> {
-        self.handles(&self.params)
-    }
-
-    /// The results, in order.
-    pub fn outputs(&self) -> Vec<(&str, Tensor<'_>)> {
-        self.handles(&self.outputs)
-    }
-
-    /// The value of this name: an input, an initializer that is a parameter, a result, or any value between them.
-    pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
-        self.values.get(name).map(|&id| self.builder.outermost(id))
-    }
-
-    /// Inputs and floating-point initializers whose values decided shapes or the course of the program. They have become constants: the program has no such
-    /// input or parameter, and holds for the value that was bound only.
-    pub fn fixed(&self) -> &[String] {
-        &self.fixed
-    }
-
-    /// The state that holds the random key of a step and the key of the next, if nodes are random, as dropout is in training.
-    pub fn random(&self) -> Option<(&str, Tensor<'_>)> {
-        self.random.as_ref().map(|(name, next)| (&**name, self.builder.outermost(*next)))
-    }
-
-    /// The program that computes all results.
-    pub fn program(&self) -> Program {
-        self.builder.program(&self.outputs())
-    }
-
-    fn handles<'a>(&'a self, list: &'a [(String, NodeId)]) -> Vec<(&'a str, Tensor<'a>)> {
-        list.iter().map(|(name, id)| (&**name, self.builder.outermost(*id))).collect()
-    }
-}
-
 pub(super) fn import(model: &Model, bindings: &Bindings) -> Result<Imported, ImportError> {
     let mut fixed = BTreeSet::new();
     loop {
@@ -114,16 +54,9 @@ pub(super) fn import(model: &Model, bindings: &Bindings) -> Result<Imported, Imp
         let random = importer.random.take().map(|random| (random.state, random.next));
         drop(importer);
         if decisive.is_subset(&fixed) {
-            let Walked { inputs, params, outputs, values } = walked;
-            return Ok(Imported {
-                builder,
-                inputs,
-                params,
-                outputs,
-                values,
-                fixed: fixed.into_iter().collect(),
-                random,
-            });
+            let Walked { inputs, params, outputs, values, held } = walked;
+            let fixed = fixed.into_iter().collect();
+            return Ok(Imported { builder, inputs, params, outputs, values, fixed, held, random });
         }
         fixed.extend(decisive);
     }
@@ -135,6 +68,7 @@ struct Walked {
     params: Vec<(String, NodeId)>,
     outputs: Vec<(String, NodeId)>,
     values: HashMap<String, NodeId>,
+    held: Vec<(String, OnnxType)>,
 }
 
 pub(super) struct Importer<'n, 'g> {
@@ -237,8 +171,9 @@ impl<'n, 'g> Importer<'n, 'g> {
             loops: 0,
         };
         let (mut inputs, mut params) = (Vec::new(), Vec::new());
+        let mut held = Vec::new();
         let used = used_names(graph);
-        for (name, ty) in self.bindings.resolve(self.model)? {
+        for InputType { name, ty, own } in self.bindings.resolve(self.model)? {
             let value = match ty {
                 Err(text) => {
                     if used.contains(&*name) {
@@ -253,14 +188,24 @@ impl<'n, 'g> Importer<'n, 'g> {
                     if let Some(value) = bound {
                         self.leaves.borrow_mut().insert(name.clone(), Arc::new(value.clone()));
                     }
-                    match bound.filter(|_| self.fixed.contains(&name)) {
-                        Some(value) => self.g.constant(value.clone()).into(),
+                    let tensor = match bound.filter(|_| self.fixed.contains(&name)) {
+                        Some(value) => self.g.constant(value.clone()),
                         None => {
                             self.expect_free(&name)?;
                             let input = self.g.input(&name, ty);
                             inputs.push((name.clone(), input.id()));
-                            input.into()
+                            input
                         }
+                    };
+                    match own.filter(|own| own.dtype().is_none()) {
+                        Some(own) => {
+                            held.push((name.clone(), own));
+                            let wrapped = own.wrapped(tensor);
+                            own.value(
+                                wrapped.map_err(|_| ImportError::Graph(format!("input `{name}` is of type {own}")))?,
+                            )
+                        }
+                        None => tensor.into(),
                     }
                 }
             };
@@ -272,8 +217,8 @@ impl<'n, 'g> Importer<'n, 'g> {
             if !used.contains(name) {
                 continue;
             }
-            let array = match to_array(tensor, &self.model.external, &mut self.budget.borrow_mut()) {
-                Ok(array) => array,
+            let (array, own) = match to_held(tensor, &self.model.external, &mut self.budget.borrow_mut()) {
+                Ok(read) => read,
                 Err(TensorFault::ElementType(code)) => {
                     self.fault(name, "initializer", format!("element type {code}"));
                     scope.bind(name, Value::Failed)?;
@@ -295,7 +240,7 @@ impl<'n, 'g> Importer<'n, 'g> {
             } else {
                 self.g.constant(array)
             };
-            scope.bind(name, value.into())?;
+            scope.bind(name, own.value(value))?;
         }
         for tensor in &graph.sparse_initializer {
             let name = tensor.values.as_ref().and_then(|v| v.name.as_deref()).unwrap_or("");
@@ -313,6 +258,11 @@ impl<'n, 'g> Importer<'n, 'g> {
             }
             match scope.find(name) {
                 Some(Value::Tensor(tensor)) => outputs.push((name.to_owned(), tensor.id())),
+                Some(Value::Held(tensor, own)) if self.bindings.boundary(own).is_some() => {
+                    held.push((name.to_owned(), own));
+                    outputs.push((name.to_owned(), tensor.id()));
+                }
+                Some(Value::Held(_, own)) => self.fault(name, "output", format!("type {own}")),
                 Some(Value::Failed) => failed = Some(name),
                 Some(Value::Sequence(_)) => self.fault(name, "output", "a sequence as a result".to_owned()),
                 Some(Value::Nothing) => self.fault(name, "output", "a result that may be missing".to_owned()),
@@ -331,7 +281,7 @@ impl<'n, 'g> Importer<'n, 'g> {
             Value::Tensor(tensor) => Some((name, tensor.id())),
             _ => None,
         });
-        Ok(Walked { inputs, params, outputs, values: tensors.collect() })
+        Ok(Walked { inputs, params, outputs, values: tensors.collect(), held })
     }
 
     /// Imports nodes in order.
@@ -361,7 +311,7 @@ impl<'n, 'g> Importer<'n, 'g> {
             }
             match values.get(i) {
                 Some(value) => {
-                    if let Value::Tensor(tensor) = value {
+                    if let Value::Tensor(tensor) | Value::Held(tensor, _) = value {
                         self.expect_size(&tensor.shape()).map_err(|what| node_error(proto, what))?;
                     }
                     scope.bind(name, value.clone())?;
@@ -411,12 +361,13 @@ impl<'n, 'g> Importer<'n, 'g> {
                 operator.until
             ));
         }
+        let (operands, own) = operator.integers.given(operands)?;
         let seen = RefCell::default();
         let node = Node { importer: self, scope, proto, version, operands, seen };
         // What is computed within a node is rounded to 16 bits at its end only. The nodes of a graph inside it round each.
         let holds_graph = proto.attribute.iter().any(|a| a.g.is_some());
         let scope = (!holds_graph).then(|| self.g.scope(operator.name, &[]));
-        let results = (operator.import)(&node)?;
+        let results = operator.integers.taken((operator.import)(&node)?, own)?;
         drop(scope);
         let seen = node.seen.borrow();
         let ignored = |name: &str| name == "consumed_inputs" || operator.ignores.contains(&name);
@@ -433,11 +384,7 @@ impl<'n, 'g> Importer<'n, 'g> {
         if tensor.key().0 == self.g.frame() {
             return value;
         }
-        let constant = tensor.in_graph(|graph| match graph.op(tensor.id()) {
-            crate::prim::Op::Const(c) => Some(c.value.clone()),
-            _ => None,
-        });
-        match constant {
+        match written(*tensor) {
             Some(array) if array.shape().numel() <= 64 => self.g.constant(Array::clone(&array)).into(),
             _ => value,
         }
@@ -518,8 +465,8 @@ impl<'n, 'g> Importer<'n, 'g> {
         }
         for tensor in &graph.initializer {
             let name = tensor.name.as_deref().unwrap_or("");
-            let value = match to_array(tensor, &self.model.external, &mut self.budget.borrow_mut()) {
-                Ok(array) => Value::Tensor(self.g.constant(array)),
+            let value = match to_held(tensor, &self.model.external, &mut self.budget.borrow_mut()) {
+                Ok((array, own)) => own.value(self.g.constant(array)),
                 Err(TensorFault::ElementType(code)) => {
                     self.fault(name, "initializer", format!("element type {code}"));
                     Value::Failed
@@ -550,7 +497,12 @@ impl<'n, 'g> Importer<'n, 'g> {
 
     /// The value of a tensor, if it follows from constants alone.
     pub fn constant(&self, tensor: Tensor<'g>) -> Option<Arc<Array>> {
-        self.constants.borrow_mut().value(tensor, &|_| None)
+        written(tensor).or_else(|| self.constants.borrow_mut().value(tensor, &|_| None))
+    }
+
+    /// The number of the node that is being imported.
+    pub fn number(&self) -> usize {
+        self.nodes.get()
     }
 
     /// A random key that no other node of the step has, if the bindings allow for randomness. Bodies of loops and branches have none.
@@ -638,6 +590,14 @@ impl<'n, 'g> Importer<'n, 'g> {
             Some(_) => Err(ImportError::Graph(format!("there are two values called `{name}`"))),
         }
     }
+}
+
+/// The value of a tensor that is a constant itself.
+fn written(tensor: Tensor<'_>) -> Option<Arc<Array>> {
+    tensor.in_graph(|graph| match graph.op(tensor.id()) {
+        crate::prim::Op::Const(c) => Some(c.value.clone()),
+        _ => None,
+    })
 }
 
 fn node_name(node: &proto::Node) -> &str {

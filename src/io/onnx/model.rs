@@ -13,7 +13,9 @@ use crate::graph::TensorType;
 use super::bindings::Bindings;
 use super::dtype::OnnxType;
 use super::error::{ImportError, ModelError};
-use super::import::{self, Imported};
+use super::held::inlined;
+use super::import;
+use super::imported::Imported;
 use super::proto::{self, dimension, type_value};
 use super::tensor::{Budget, External, from_array, tensor_type, to_array};
 
@@ -224,21 +226,20 @@ impl Model {
         let graph = model.proto.graph.as_mut().expect("a model has a graph");
         for tensor in &mut graph.initializer {
             let name = tensor.name.clone().unwrap_or_default();
-            let array = match values.remove(&*name) {
+            *tensor = match values.remove(&*name) {
                 Some(array) => {
                     let ty = tensor_type(tensor).map_err(|fault| fault.into_error(&name))?;
                     if ty != array.ty() {
                         let what = format!("is {ty} in the model, the new value {}", array.ty());
                         return Err(ModelError::Initializer { name, what });
                     }
-                    array
+                    from_array(&name, &array)
                 }
                 None if tensor.data_location == Some(proto::EXTERNAL) => {
-                    to_array(tensor, &self.external, &mut budget).map_err(|fault| fault.into_error(&name))?
+                    inlined(tensor, &self.external, &mut budget).map_err(|fault| fault.into_error(&name))?
                 }
                 None => continue,
             };
-            *tensor = from_array(&name, &array);
         }
         if let Some((name, _)) = values.into_iter().next() {
             let what = "the model has no such initializer".to_owned();

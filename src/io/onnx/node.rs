@@ -11,15 +11,18 @@ use crate::graph::{DType, Dims, TensorType};
 use super::checked::Made;
 use super::dtype::OnnxType;
 use super::error::{Fault, Reason, invalid, unsupported};
+use super::held::to_held;
 use super::import::{Importer, Scope};
 use super::proto::{self, kind};
-use super::tensor::{TensorFault, to_array};
+use super::tensor::TensorFault;
 
 /// What a name of an ONNX graph stands for.
 #[derive(Clone, Debug)]
 pub(super) enum Value<'g> {
     /// A tensor.
     Tensor(Tensor<'g>),
+    /// Integers of a type that there is none of here, [held](super::held) in a wider one.
+    Held(Tensor<'g>, OnnxType),
     /// Tensors in a list, whose length is known.
     Sequence(Vec<Tensor<'g>>),
     /// Something optional that is not there.
@@ -73,8 +76,25 @@ impl<'n, 'g> Node<'n, 'g> {
         match self.operands.get(i) {
             None | Some(None | Some(Value::Nothing)) => Ok(None),
             Some(Some(Value::Tensor(tensor))) => Ok(Some(*tensor)),
+            Some(Some(Value::Held(_, own))) => unsupported(format!("operand {i} of type {own}")),
             Some(Some(Value::Sequence(_))) => invalid(format!("operand {i} is a sequence, not a tensor")),
             Some(Some(Value::Failed)) => Err(Fault::Follows),
+        }
+    }
+
+    /// Operand `i` with its own element type, which may be [held](super::held) in a wider one; `None` if it is left out.
+    pub fn held_optional(&self, i: usize) -> Result<Option<(Tensor<'g>, OnnxType)>, Fault> {
+        match self.operands.get(i) {
+            Some(Some(Value::Held(tensor, own))) => Ok(Some((*tensor, *own))),
+            _ => Ok(self.optional(i)?.map(|tensor| (tensor, OnnxType::of(tensor.dtype())))),
+        }
+    }
+
+    /// [`Node::held_optional`] of an operand that must be there.
+    pub fn held(&self, i: usize) -> Result<(Tensor<'g>, OnnxType), Fault> {
+        match self.held_optional(i)? {
+            Some(held) => Ok(held),
+            None => invalid(format!("operand {i} is missing")),
         }
     }
 
@@ -224,11 +244,11 @@ impl<'n, 'g> Node<'n, 'g> {
         }
     }
 
-    /// The array of a tensor attribute.
-    pub fn array(&self, name: &'static str) -> Result<Option<Array>, Fault> {
+    /// The array of a tensor attribute, with its own element type.
+    pub fn array(&self, name: &'static str) -> Result<Option<(Array, OnnxType)>, Fault> {
         let Some(attribute) = self.attribute(name, kind::TENSOR)? else { return Ok(None) };
         let Some(tensor) = &attribute.t else { return invalid(format!("attribute `{name}` has no tensor")) };
-        let array = to_array(tensor, &self.importer.model.external, &mut self.importer.budget.borrow_mut());
+        let array = to_held(tensor, &self.importer.model.external, &mut self.importer.budget.borrow_mut());
         array.map(Some).map_err(|fault| match fault {
             TensorFault::ElementType(code) => Fault::Unsupported(format!("element type {code}"), Reason::Never),
             fault => Fault::Invalid(fault.into_error(name).to_string()),
@@ -260,6 +280,12 @@ impl<'n, 'g> Node<'n, 'g> {
     pub fn axis(&self, name: &'static str, default: i64, rank: usize) -> Result<usize, Fault> {
         axis_of(self.int(name, default)?, rank)
     }
+}
+
+/// The element type of this number, which may be held in a wider one.
+pub(super) fn element_of(code: i64) -> Result<OnnxType, Fault> {
+    let code = OnnxType(i32::try_from(code).unwrap_or(-1));
+    if code.holder().is_some() { Ok(code) } else { unsupported(format!("element type {code}")) }
 }
 
 /// The element type of this number.

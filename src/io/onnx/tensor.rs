@@ -14,6 +14,7 @@ use crate::graph::{DType, Shape, TensorType};
 
 use super::dtype::OnnxType;
 use super::error::ModelError;
+use super::held::to_held;
 use super::proto;
 
 /// Where tensors may have their data apart from the model's own file.
@@ -80,7 +81,7 @@ impl TensorFault {
     }
 }
 
-fn extents(dims: &[i64]) -> Result<Shape, String> {
+pub(super) fn extents(dims: &[i64]) -> Result<Shape, String> {
     let extent = |&d: &i64| usize::try_from(d).map_err(|_| format!("{d} is no extent"));
     dims.iter().map(extent).collect()
 }
@@ -89,7 +90,7 @@ fn extents(dims: &[i64]) -> Result<Shape, String> {
 pub(super) fn to_array(tensor: &proto::Tensor, external: &External, budget: &mut Budget) -> Result<Array, TensorFault> {
     let ty = tensor_type(tensor)?;
     if tensor.data_location == Some(proto::EXTERNAL) {
-        let bytes = read_external(tensor, &ty, external, budget)?;
+        let bytes = read_external(tensor, ty.bytes(), &ty, external, budget)?;
         return from_bytes(&ty, &bytes).map_err(TensorFault::Malformed);
     }
     let array = match &tensor.raw_data {
@@ -162,10 +163,11 @@ fn from_fields(ty: &TensorType, tensor: &proto::Tensor) -> Result<Array, String>
     }
 }
 
-/// The bytes of a tensor from a file beside the model's.
-fn read_external(
+/// The bytes of a tensor from a file beside the model's: as many as its type `ty` has.
+pub(super) fn read_external(
     tensor: &proto::Tensor,
-    ty: &TensorType,
+    bytes: usize,
+    ty: &dyn std::fmt::Display,
     external: &External,
     budget: &mut Budget,
 ) -> Result<Vec<u8>, TensorFault> {
@@ -184,7 +186,6 @@ fn read_external(
         entry("location").ok_or_else(|| malformed("its data are elsewhere, but not said where".to_owned()))?;
     let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
     let path = inside(external, location)?;
-    let bytes = ty.bytes();
     if length.is_some_and(|length| length != bytes as u64) {
         return Err(malformed(format!("{} bytes of data for {ty}, which has {bytes}", length.unwrap_or(0))));
     }
@@ -223,12 +224,30 @@ fn inside(external: &External, location: &str) -> Result<PathBuf, TensorFault> {
 /// # Errors
 /// If the bytes are no such tensor, or its element type is not supported.
 pub fn read_tensor(bytes: &[u8]) -> Result<(String, Array), ModelError> {
-    let tensor = proto::Tensor::decode(bytes).map_err(|e| ModelError::Decode(e.to_string()))?;
+    let tensor = decoded(bytes)?;
     let name = tensor.name.clone().unwrap_or_default();
     match to_array(&tensor, &External::default(), &mut Budget::default()) {
         Ok(array) => Ok((name, array)),
         Err(fault) => Err(fault.into_error(&name)),
     }
+}
+
+/// [`read_tensor`] with the tensor's own element type, where integers of types that there are none of here are [held](super::Bindings::hold_integers) in
+/// wider ones.
+///
+/// # Errors
+/// As [`read_tensor`].
+pub fn read_held_tensor(bytes: &[u8]) -> Result<(String, Array, OnnxType), ModelError> {
+    let tensor = decoded(bytes)?;
+    let name = tensor.name.clone().unwrap_or_default();
+    match to_held(&tensor, &External::default(), &mut Budget::default()) {
+        Ok((array, own)) => Ok((name, array, own)),
+        Err(fault) => Err(fault.into_error(&name)),
+    }
+}
+
+fn decoded(bytes: &[u8]) -> Result<proto::Tensor, ModelError> {
+    proto::Tensor::decode(bytes).map_err(|e| ModelError::Decode(e.to_string()))
 }
 
 /// The tensor of a file that holds this array.

@@ -17,7 +17,7 @@ pub(super) const OPERATORS: &[Operator] =
     &[op("Attention", 23, attention).ignoring(&["softmax_precision"]), op("RotaryEmbedding", 23, rotary_embedding)];
 
 /// Heads apart: `[batch, heads, length, size]` of a tensor that is that, or has the heads in its last axis.
-fn heads<'g>(x: Tensor<'g>, count: usize) -> Made<'g> {
+pub(super) fn heads<'g>(x: Tensor<'g>, count: usize) -> Made<'g> {
     match x.shape()[..] {
         [_, _, _, _] => Ok(x),
         [batch, length, features] if count > 0 && features % count == 0 => {
@@ -144,7 +144,7 @@ fn attention<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 }
 
 /// The softmax of the last axis.
-fn soft_rows<'g>(scores: Tensor<'g>) -> Made<'g> {
+pub(super) fn soft_rows<'g>(scores: Tensor<'g>) -> Made<'g> {
     if scores.shape().numel() == 0 {
         return Ok(scores);
     }
@@ -180,8 +180,9 @@ fn rotary_embedding<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let angles = |i: usize| -> Result<Tensor<'g>, Fault> {
         let table = node.input(i)?;
         let table = match node.optional(3)? {
-            Some(positions) => {
-                table.gathered(super::index::from_front(positions, table.shape().first().copied().unwrap_or(0))?, 0)?
+            Some(_) => {
+                let extent = table.shape().first().copied().unwrap_or(0);
+                table.gathered(super::index::indices(node, 3, extent)?, 0)?
             }
             None => table,
         };

@@ -5,9 +5,11 @@ use crate::graph::DType;
 use crate::scalar::ScalarFn;
 
 use super::super::checked::{Checked, Made, joined};
+use super::super::dtype::OnnxType;
 use super::super::error::{Fault, invalid, unsupported};
-use super::super::node::{Node, Results, axis_of, dtype_of, one};
-use super::{Operator, op};
+use super::super::held::convert;
+use super::super::node::{Node, Results, axis_of, element_of, one};
+use super::{Integers, Operator, op};
 
 /// The record of an operator that is a scalar function of each element.
 macro_rules! unary {
@@ -34,19 +36,19 @@ macro_rules! variadic {
 }
 
 pub(super) const OPERATORS: &[Operator] = &[
-    binary!("Add", 1, Add),
-    binary!("Sub", 1, Sub),
-    binary!("Mul", 1, Mul),
-    binary!("Div", 1, Div),
+    binary!("Add", 1, Add).integers(Integers::Wraps),
+    binary!("Sub", 1, Sub).integers(Integers::Wraps),
+    binary!("Mul", 1, Mul).integers(Integers::Wraps),
+    binary!("Div", 1, Div).integers(Integers::Orders),
     op("Pow", 1, pow),
-    op("Mod", 10, modulo),
-    variadic!("Max", 1, Max),
-    variadic!("Min", 1, Min),
-    variadic!("Sum", 1, Add),
+    op("Mod", 10, modulo).integers(Integers::Orders),
+    variadic!("Max", 1, Max).integers(Integers::Orders),
+    variadic!("Min", 1, Min).integers(Integers::Orders),
+    variadic!("Sum", 1, Add).integers(Integers::Wraps),
     op("Mean", 1, mean),
-    unary!("Abs", 1, Abs),
-    unary!("Neg", 1, Neg),
-    unary!("Sign", 9, Sign),
+    unary!("Abs", 1, Abs).integers(Integers::Orders),
+    unary!("Neg", 1, Neg).integers(Integers::Wraps),
+    unary!("Sign", 9, Sign).integers(Integers::Orders),
     unary!("Ceil", 1, Ceil),
     unary!("Floor", 1, Floor),
     unary!("Round", 11, Round),
@@ -76,24 +78,30 @@ pub(super) const OPERATORS: &[Operator] = &[
     binary!("And", 1, And),
     binary!("Or", 1, Or),
     binary!("Xor", 1, Xor),
-    binary!("Equal", 1, Eq),
-    binary!("Less", 1, Lt),
-    binary!("Greater", 1, Gt),
-    binary!("LessOrEqual", 12, Le),
-    binary!("GreaterOrEqual", 12, Ge),
-    op("BitShift", 11, bit_shift),
-    binary!("BitwiseAnd", 18, And),
-    binary!("BitwiseOr", 18, Or),
-    binary!("BitwiseXor", 18, Xor),
-    unary!("BitwiseNot", 18, Not),
-    op("Where", 9, |node| one(node.input(0)?.choose(node.input(1)?, node.input(2)?))),
-    op("Clip", 1, clip),
-    op("Cast", 1, cast).ignoring(&["saturate", "round_mode"]),
-    op("CastLike", 15, |node| one(node.input(0)?.to(node.input(1)?.dtype()))).ignoring(&["saturate", "round_mode"]),
+    binary!("Equal", 1, Eq).integers(Integers::Reads),
+    binary!("Less", 1, Lt).integers(Integers::Compares),
+    binary!("Greater", 1, Gt).integers(Integers::Compares),
+    binary!("LessOrEqual", 12, Le).integers(Integers::Compares),
+    binary!("GreaterOrEqual", 12, Ge).integers(Integers::Compares),
+    op("BitShift", 11, bit_shift).integers(Integers::Orders),
+    binary!("BitwiseAnd", 18, And).integers(Integers::Wraps),
+    binary!("BitwiseOr", 18, Or).integers(Integers::Wraps),
+    binary!("BitwiseXor", 18, Xor).integers(Integers::Wraps),
+    unary!("BitwiseNot", 18, Not).integers(Integers::Wraps),
+    op("Where", 9, |node| one(node.input(0)?.choose(node.input(1)?, node.input(2)?))).integers(Integers::Moves),
+    op("Clip", 1, clip).integers(Integers::Orders),
+    op("Cast", 1, cast).ignoring(&["saturate", "round_mode"]).integers(Integers::Asks),
+    op("CastLike", 15, |node| {
+        let ((x, from), (_, to)) = (node.held(0)?, node.held(1)?);
+        Ok(vec![convert(x, from, to)?])
+    })
+    .ignoring(&["saturate", "round_mode"])
+    .integers(Integers::Asks),
     op("Identity", 1, |node| match node.operands.first() {
         Some(Some(value)) => Ok(vec![value.clone()]),
         _ => invalid("operand 0 is missing"),
-    }),
+    })
+    .integers(Integers::Asks),
     op("Dropout", 1, dropout),
 ];
 
@@ -185,26 +193,30 @@ fn clip<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 }
 
 fn cast<'g>(node: &Node<'_, 'g>) -> Results<'g> {
-    let x = node.input(0)?;
-    let dtype = if node.version < 6 {
+    let (x, from) = node.held(0)?;
+    let to = if node.version < 6 {
         match node.text("to", "")? {
-            "FLOAT16" => DType::F16,
-            "FLOAT" => DType::F32,
-            "DOUBLE" => DType::F64,
-            "INT32" => DType::I32,
-            "INT64" => DType::I64,
-            "UINT8" => DType::U8,
-            "UINT32" => DType::U32,
-            "BOOL" => DType::Bool,
+            "FLOAT16" => OnnxType::of(DType::F16),
+            "FLOAT" => OnnxType::of(DType::F32),
+            "DOUBLE" => OnnxType::of(DType::F64),
+            "INT8" => OnnxType::INT8,
+            "INT16" => OnnxType::INT16,
+            "INT32" => OnnxType::of(DType::I32),
+            "INT64" => OnnxType::of(DType::I64),
+            "UINT8" => OnnxType::of(DType::U8),
+            "UINT16" => OnnxType::UINT16,
+            "UINT32" => OnnxType::of(DType::U32),
+            "UINT64" => OnnxType::UINT64,
+            "BOOL" => OnnxType::of(DType::Bool),
             other => return unsupported(format!("element type {other}")),
         }
     } else {
         match node.int_optional("to")? {
-            Some(code) => dtype_of(code)?,
+            Some(code) => element_of(code)?,
             None => return invalid("attribute `to` is missing"),
         }
     };
-    one(x.to(dtype))
+    Ok(vec![convert(x, from, to)?])
 }
 
 /// The tensor itself, but in training, which takes random numbers.

@@ -12,22 +12,22 @@ use crate::scalar::ScalarFn;
 
 use super::super::checked::{Checked, Made};
 use super::super::error::{Fault, invalid, unsupported};
-use super::super::node::{Node, Results, axis_of, constant_ints, count_of, one, tensor_type};
+use super::super::node::{Node, Results, axis_of, constant_ints, count_of, ints_of, one, tensor_type};
 use super::shape::places;
-use super::{Operator, op};
+use super::{Integers, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    op("Gather", 1, gather),
-    op("GatherElements", 11, gather_elements),
-    op("GatherND", 11, gather_nd),
-    op("Scatter", 9, scatter_elements),
-    op("ScatterElements", 11, scatter_elements),
-    op("ScatterND", 11, scatter_nd),
+    op("Gather", 1, gather).integers(Integers::Moves),
+    op("GatherElements", 11, gather_elements).integers(Integers::Moves),
+    op("GatherND", 11, gather_nd).integers(Integers::Moves),
+    op("Scatter", 9, scatter_elements).integers(Integers::Orders),
+    op("ScatterElements", 11, scatter_elements).integers(Integers::Orders),
+    op("ScatterND", 11, scatter_nd).integers(Integers::Orders),
     op("OneHot", 9, one_hot),
-    op("TopK", 1, top_k),
-    op("NonZero", 9, non_zero),
-    op("Compress", 9, compress),
-    op("Unique", 11, unique),
+    op("TopK", 1, top_k).integers(Integers::Orders),
+    op("NonZero", 9, non_zero).integers(Integers::Reads),
+    op("Compress", 9, compress).integers(Integers::Moves),
+    op("Unique", 11, unique).integers(Integers::Moves),
 ];
 
 /// Indices in `i64`, in which negative ones count from the end.
@@ -44,9 +44,26 @@ pub(super) fn from_front<'g>(index: Tensor<'g>, extent: usize) -> Made<'g> {
     index.with(ScalarFn::Lt, 0.0)?.choose(moved, index)
 }
 
-/// Known indices as constants, so that labels and tables are seen as what they are; others as they are.
-fn indices<'g>(node: &Node<'_, 'g>, i: usize, extent: usize) -> Made<'g> {
-    from_front(node.input(i)?, extent)
+/// Fails if indices that follow from constants choose what is not there. Their last axis counts `extents`; a single one is that of all indices.
+///
+/// Those that the program computes or is given are not looked at here: a run holds the inputs among them to the same ranges.
+pub(super) fn expect_inside<'g>(node: &Node<'_, 'g>, index: Tensor<'g>, extents: &[usize]) -> Result<(), Fault> {
+    let Some(known) = node.importer.constant(index) else { return Ok(()) };
+    for (&place, &extent) in ints_of(&known)?.iter().zip(extents.iter().cycle()) {
+        let inside = if place < 0 { place.unsigned_abs() <= extent as u64 } else { (place as u64) < extent as u64 };
+        if !inside {
+            return invalid(format!("index {place} is out of range for an axis of {extent} elements"));
+        }
+    }
+    Ok(())
+}
+
+/// Operand `i` as indices into an axis of this extent.
+pub(super) fn indices<'g>(node: &Node<'_, 'g>, i: usize, extent: usize) -> Made<'g> {
+    let index = node.input(i)?;
+    let places = from_front(index, extent)?;
+    expect_inside(node, index, &[extent])?;
+    Ok(places)
 }
 
 fn gather<'g>(node: &Node<'_, 'g>) -> Results<'g> {
@@ -56,9 +73,9 @@ fn gather<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 }
 
 fn gather_elements<'g>(node: &Node<'_, 'g>) -> Results<'g> {
-    let (x, index) = (node.input(0)?, node.input(1)?);
+    let x = node.input(0)?;
     let axis = node.axis("axis", 0, x.rank())?;
-    let index = from_front(index, x.shape()[axis])?;
+    let index = indices(node, 1, x.shape()[axis])?;
     let (x, index) = lines(x, index, axis)?;
     let last = x.rank() - 1;
     one(node.g().try_push(Gather::new(last), &[x, index])?.moved(last, axis))
@@ -101,7 +118,8 @@ fn numbered<'g>(index: Tensor<'g>, extents: &[usize]) -> Made<'g> {
 }
 
 /// A tensor and lists of indices into it: the axes that they count made one, and the numbers of the choices.
-fn by_lists<'g>(x: Tensor<'g>, index: Tensor<'g>, batch: usize) -> Result<(Tensor<'g>, Tensor<'g>), Fault> {
+fn by_lists<'g>(node: &Node<'_, 'g>, batch: usize) -> Result<(Tensor<'g>, Tensor<'g>), Fault> {
+    let (x, index) = (node.input(0)?, node.input(1)?);
     let (shape, chosen) = (x.shape(), index.shape());
     let Some(&count) = chosen.last() else { return invalid("the indices are a scalar") };
     if batch >= chosen.rank() || batch > shape.rank() || chosen[..batch] != shape[..batch] {
@@ -111,8 +129,10 @@ fn by_lists<'g>(x: Tensor<'g>, index: Tensor<'g>, batch: usize) -> Result<(Tenso
         return invalid(format!("lists of {count} indices are too long for {}", x.ty()));
     }
     let end = batch + count;
-    let index =
-        if index.dtype().is_int() { index.to(DType::I64)? } else { return invalid("the indices are no integers") };
+    if !index.dtype().is_int() {
+        return invalid("the indices are no integers");
+    }
+    expect_inside(node, index, &shape[batch..end])?;
     let number = numbered(index, &shape[batch..end])?;
     let counted: usize = shape[batch..end].iter().product();
     let flat: Shape = shape[..batch].iter().chain([&counted]).chain(&shape[end..]).copied().collect();
@@ -121,7 +141,7 @@ fn by_lists<'g>(x: Tensor<'g>, index: Tensor<'g>, batch: usize) -> Result<(Tenso
 
 fn gather_nd<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let batch = count_of(node.int("batch_dims", 0)?)?;
-    let (x, index) = by_lists(node.input(0)?, node.input(1)?, batch)?;
+    let (x, index) = by_lists(node, batch)?;
     one(Ok(node.g().try_push(Gather::new(batch), &[x, index])?))
 }
 
@@ -145,7 +165,7 @@ fn scatter_elements<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     if chosen != updates.shape() || chosen.rank() != shape.rank() {
         return invalid(format!("{}, {} and {} do not fit", x.ty(), index.ty(), updates.ty()));
     }
-    let index = from_front(index, shape[axis])?;
+    let index = indices(node, 1, shape[axis])?;
     let last = shape.rank() - 1;
     let fits = (0..shape.rank()).all(|a| a == axis || chosen[a] == shape[a]);
     if fits {
@@ -172,7 +192,7 @@ fn scatter_elements<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 fn scatter_nd<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let (x, updates) = (node.input(0)?, node.input(2)?);
     let combine = combine(node)?;
-    let (flat, index) = by_lists(x, node.input(1)?, 0)?;
+    let (flat, index) = by_lists(node, 0)?;
     one(node.g().try_push(Scatter { batch: 0, combine }, &[flat, index, updates])?.shaped(x.shape()))
 }
 

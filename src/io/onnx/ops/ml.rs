@@ -20,9 +20,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     ml("ArrayFeatureExtractor", |node| {
         let x = node.input(0)?;
         let Some(last) = x.rank().checked_sub(1) else { return invalid("a scalar has no features") };
-        let index = node.input(1)?;
-        let index = index.shaped([index.shape().numel()])?;
-        one(x.gathered(super::index::from_front(index, x.shape()[last])?, last))
+        let index = super::index::indices(node, 1, x.shape()[last])?;
+        one(x.gathered(index.shaped([index.shape().numel()])?, last))
     }),
     ml("Binarizer", |node| {
         let x = node.input(0)?;

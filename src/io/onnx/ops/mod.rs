@@ -8,23 +8,29 @@ mod control;
 mod elementwise;
 mod index;
 mod loss;
+mod microsoft;
 mod ml;
 mod norm;
 mod product;
 mod quantize;
+mod random;
 mod recurrent;
 mod reduce;
+mod regions;
 mod resize;
 mod sample;
 mod sequence;
 mod shape;
 mod signal;
+mod trees;
 mod window;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::node::{Node, Results};
+use super::dtype::OnnxType;
+use super::error::{Fault, invalid, unsupported};
+use super::node::{Node, Results, Value};
 
 /// The newest version of ONNX's operator set that is known.
 pub const NEWEST: i64 = 28;
@@ -43,17 +49,96 @@ pub(super) struct Operator {
     pub import: Import,
     /// Attributes that have no influence on results.
     pub ignores: &'static [&'static str],
+    /// What it makes of integers that are held in wider types.
+    pub integers: Integers,
+}
+
+/// What an operator makes of operands whose element type is [held](super::held) in a wider one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Integers {
+    /// It refuses them.
+    Refuses,
+    /// Its import function asks for them.
+    Asks,
+    /// The numbers are moved or chosen: the first result is of their type.
+    Moves,
+    /// The same of all results.
+    MovesAll,
+    /// Sums, products and bits, the same modulo 2^n: the first result wraps to their type.
+    Wraps,
+    /// It computes with their sign or order: the first result wraps to their type.
+    Orders,
+    /// It looks at them: no result is of their type.
+    Reads,
+    /// It looks at their sign or order: no result is of their type.
+    Compares,
+}
+
+impl Integers {
+    /// The operands for the import function, and the type that is held.
+    pub fn given<'g>(
+        self,
+        operands: Vec<Option<Value<'g>>>,
+    ) -> Result<(Vec<Option<Value<'g>>>, Option<OnnxType>), Fault> {
+        let mut own: Option<OnnxType> = None;
+        if matches!(self, Integers::Refuses | Integers::Asks) {
+            return Ok((operands, None));
+        }
+        for held in operands.iter().flatten() {
+            let Value::Held(_, ty) = held else { continue };
+            match own {
+                Some(other) if other != *ty => return invalid(format!("operands of types {other} and {ty}")),
+                _ => own = Some(*ty),
+            }
+        }
+        // Without a sign, the order and the quotients of 64 bits are others than with it.
+        if own == Some(OnnxType::UINT64) && matches!(self, Integers::Orders | Integers::Compares) {
+            return unsupported("operands of type uint64");
+        }
+        let unpack = |value: Value<'g>| match value {
+            Value::Held(tensor, _) => Value::Tensor(tensor),
+            other => other,
+        };
+        Ok((operands.into_iter().map(|operand| operand.map(unpack)).collect(), own))
+    }
+
+    /// The results, where operands were held as `own`.
+    pub fn taken<'g>(self, mut results: Vec<Value<'g>>, own: Option<OnnxType>) -> Results<'g> {
+        let Some(own) = own else { return Ok(results) };
+        let count = match self {
+            Integers::Moves | Integers::Wraps | Integers::Orders => 1,
+            Integers::MovesAll => results.len(),
+            Integers::Refuses | Integers::Asks | Integers::Reads | Integers::Compares => 0,
+        };
+        for result in results.iter_mut().take(count) {
+            let Value::Tensor(tensor) = *result else { return unsupported(format!("operands of type {own}")) };
+            if Some(tensor.dtype()) != own.holder() {
+                return invalid(format!("an operand of type {own} among others of {}", tensor.dtype()));
+            }
+            *result = own.value(if matches!(self, Integers::Wraps | Integers::Orders) {
+                own.wrapped(tensor)?
+            } else {
+                tensor
+            });
+        }
+        Ok(results)
+    }
 }
 
 /// The record of an operator of ONNX's own set.
 const fn op(name: &'static str, since: i64, import: Import) -> Operator {
-    Operator { domain: "", name, since, until: NEWEST, import, ignores: &[] }
+    Operator { domain: "", name, since, until: NEWEST, import, ignores: &[], integers: Integers::Refuses }
 }
 
 impl Operator {
     /// The record with attributes that have no influence on results.
     const fn ignoring(self, ignores: &'static [&'static str]) -> Operator {
         Operator { ignores, ..self }
+    }
+
+    /// The record with what the operator makes of held integers.
+    const fn integers(self, integers: Integers) -> Operator {
+        Operator { integers, ..self }
     }
 }
 
@@ -67,6 +152,8 @@ const FAMILIES: &[(&str, &[Operator])] = &[
     ("Resizing and padding", resize::OPERATORS),
     ("Normalization", norm::OPERATORS),
     ("Sampling", sample::OPERATORS),
+    ("Regions", regions::OPERATORS),
+    ("Random numbers", random::OPERATORS),
     ("Signals", signal::OPERATORS),
     ("Attention", attention::OPERATORS),
     ("Recurrence", recurrent::OPERATORS),
@@ -77,6 +164,8 @@ const FAMILIES: &[(&str, &[Operator])] = &[
     ("Quantization", quantize::OPERATORS),
     ("Sequences and optional values", sequence::OPERATORS),
     ("Classical machine learning", ml::OPERATORS),
+    ("Trees", trees::OPERATORS),
+    ("Of onnxruntime", microsoft::OPERATORS),
 ];
 
 /// An operator that is supported.

@@ -16,6 +16,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     op("LayerNormalization", 17, layer_normalization),
     op("GroupNormalization", 18, group_normalization),
     op("RMSNormalization", 23, rms_normalization),
+    // As onnxruntime writes it, in ONNX's own domain.
+    op("SimplifiedLayerNormalization", 1, rms_normalization),
     op("MeanVarianceNormalization", 9, mean_variance_normalization),
     op("LpNormalization", 1, lp_normalization),
     op("LRN", 1, lrn),
@@ -49,7 +51,7 @@ fn mean<'g>(x: Tensor<'g>, axes: &[usize]) -> Made<'g> {
 }
 
 /// Mean and variance over axes, which are kept.
-fn moments<'g>(x: Tensor<'g>, axes: &[usize]) -> Result<(Tensor<'g>, Tensor<'g>), Fault> {
+pub(super) fn moments<'g>(x: Tensor<'g>, axes: &[usize]) -> Result<(Tensor<'g>, Tensor<'g>), Fault> {
     let signed: Dims<isize> = axes.iter().map(|&a| a as isize).collect();
     Ok((mean(x, axes)?, x.variance_keep(&signed[..], 0)))
 }
@@ -117,7 +119,7 @@ fn layer_normalization<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 }
 
 /// Times the gain plus the bias, which broadcast to the tensor.
-fn affine<'g>(x: Tensor<'g>, gain: Tensor<'g>, bias: Option<Tensor<'g>>) -> Made<'g> {
+pub(super) fn affine<'g>(x: Tensor<'g>, gain: Tensor<'g>, bias: Option<Tensor<'g>>) -> Made<'g> {
     let y = x.f2(ScalarFn::Mul, gain)?;
     let y = bias.map_or(Ok(y), |bias| y.f2(ScalarFn::Add, bias))?;
     if y.shape() == x.shape() { Ok(y) } else { invalid(format!("{} does not broadcast to {}", gain.ty(), x.ty())) }
@@ -160,7 +162,7 @@ fn rms_normalization<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let square = mean(wide.f2(ScalarFn::Mul, wide)?, &axes)?;
     let inverse = square.with(ScalarFn::Add, eps)?.f(ScalarFn::Rsqrt)?;
     let y = wide.f2(ScalarFn::Mul, inverse)?.to(x.dtype())?;
-    one(affine(y, node.input(1)?, None))
+    Ok(vec![affine(y, node.input(1)?, None)?.into(), inverse.into()])
 }
 
 fn mean_variance_normalization<'g>(node: &Node<'_, 'g>) -> Results<'g> {

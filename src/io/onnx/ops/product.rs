@@ -7,18 +7,18 @@ use crate::scalar::ScalarFn;
 use super::super::checked::{Checked, joined};
 use super::super::error::{Fault, invalid};
 use super::super::node::{Node, Results, one};
-use super::{Operator, op};
+use super::{Integers, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
     op("MatMul", 1, |node| one(node.input(0)?.product(node.input(1)?))),
     op("Gemm", 1, gemm),
     op("Einsum", 12, einsum),
     op("Det", 11, det),
-    op("MatMulInteger", 10, matmul_integer),
+    op("MatMulInteger", 10, matmul_integer).integers(Integers::Asks),
 ];
 
 /// `alpha A B + beta C`, with A and B transposed if asked for.
-fn gemm<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+pub(super) fn gemm<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let operand = |i: usize, flag: &'static str| {
         let x = node.input(i)?;
         if x.rank() != 2 {
@@ -72,8 +72,8 @@ fn det<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 /// A product of bytes in 32-bit integers, each less its zero point.
 fn matmul_integer<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let side = |i: usize, zero: usize, per_row: bool| {
-        let x = node.input(i)?.to(DType::I32)?;
-        let Some(zero) = node.optional(zero)? else { return Ok(x) };
+        let x = node.held(i)?.0.to(DType::I32)?;
+        let Some((zero, _)) = node.held_optional(zero)? else { return Ok(x) };
         let zero = zero.to(DType::I32)?;
         // One for each row of the left operand, or each column of the right.
         let zero = if per_row && zero.rank() == 1 { zero.unsqueezed(1)? } else { zero };

@@ -8,16 +8,17 @@ use crate::prim::Reduction;
 use crate::scalar::ScalarFn;
 
 use super::super::checked::{Checked, Made};
+use super::super::dtype::OnnxType;
 use super::super::error::{Fault, invalid, unsupported};
-use super::super::node::{Node, Results, axis_of, count_of, dtype_of, one};
+use super::super::node::{Node, Results, Value, axis_of, count_of, dtype_of, element_of, one};
 use super::shape::repeated;
-use super::{Operator, op};
+use super::{Integers, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    op("QuantizeLinear", 10, quantize_linear).ignoring(&["saturate"]),
-    op("DequantizeLinear", 10, dequantize_linear),
+    op("QuantizeLinear", 10, quantize_linear).ignoring(&["saturate"]).integers(Integers::Asks),
+    op("DequantizeLinear", 10, dequantize_linear).integers(Integers::Asks),
     op("DynamicQuantizeLinear", 11, dynamic_quantize_linear),
-    op("QLinearMatMul", 10, qlinear_matmul),
+    op("QLinearMatMul", 10, qlinear_matmul).integers(Integers::Asks),
 ];
 
 /// A scale or zero point as a tensor that broadcasts to `x`: one for all, one for each place of an axis, or one for each block of it.
@@ -52,45 +53,48 @@ fn spread<'g>(v: Tensor<'g>, x: Tensor<'g>, axis: i64, block: usize) -> Made<'g>
 }
 
 /// `round(x / scale) + zero`, held in the range of the type.
-pub(super) fn quantized<'g>(x: Tensor<'g>, scale: Tensor<'g>, zero: Option<Tensor<'g>>, dtype: DType) -> Made<'g> {
-    let (low, high) = match dtype {
-        DType::U8 => (0.0, 255.0),
-        other => return unsupported(format!("quantization to {other}")),
-    };
+pub(super) fn quantized<'g>(
+    x: Tensor<'g>,
+    scale: Tensor<'g>,
+    zero: Option<Tensor<'g>>,
+    to: OnnxType,
+) -> Result<Value<'g>, Fault> {
+    let small = to.range().zip(to.holder()).filter(|&((_, high), _)| high <= 65535.0);
+    let Some(((low, high), holder)) = small else { return unsupported(format!("quantization to {to}")) };
     let rounded = x.f2(ScalarFn::Div, scale)?.f(ScalarFn::Round)?;
     let moved = match zero {
         Some(zero) => rounded.f2(ScalarFn::Add, zero.to(x.dtype())?)?,
         None => rounded,
     };
     let moved = if moved.dtype().is_float() { moved } else { return invalid("the operand is no float") };
-    moved.clamp(low, high).to(dtype)
+    Ok(to.value(moved.clamp(low, high).to(holder)?))
 }
 
-fn quantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+pub(super) fn quantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let x = node.input(0)?;
     let x = if x.dtype().is_float() { x } else { x.to(DType::F32)? };
     let (axis, block) = (node.int("axis", 1)?, count_of(node.int("block_size", 0)?)?);
     node.int("precision", 0)?;
     let scale = spread(node.input(1)?.to(x.dtype())?, x, axis, block)?;
-    let zero = node.optional(2)?;
-    let dtype = match (zero, node.int("output_dtype", 0)?) {
-        (Some(zero), _) => zero.dtype(),
-        (None, 0) => DType::U8,
-        (None, code) => dtype_of(code)?,
+    let zero = node.held_optional(2)?;
+    let to = match (zero, node.int("output_dtype", 0)?) {
+        (Some((_, own)), _) => own,
+        (None, 0) => OnnxType::of(DType::U8),
+        (None, code) => element_of(code)?,
     };
-    let zero = zero.map(|zero| spread(zero, x, axis, block)).transpose()?;
-    one(quantized(x, scale, zero, dtype))
+    let zero = zero.map(|(zero, _)| spread(zero, x, axis, block)).transpose()?;
+    Ok(vec![quantized(x, scale, zero, to)?])
 }
 
-fn dequantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
-    let (x, scale) = (node.input(0)?, node.input(1)?);
+pub(super) fn dequantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let ((x, _), scale) = (node.held(0)?, node.input(1)?);
     let (axis, block) = (node.int("axis", 1)?, count_of(node.int("block_size", 0)?)?);
     let dtype = match node.int("output_dtype", 0)? {
         0 => scale.dtype(),
         code => dtype_of(code)?,
     };
     let mut value = x.to(DType::I32)?;
-    if let Some(zero) = node.optional(2)? {
+    if let Some((zero, _)) = node.held_optional(2)? {
         value = value.f2(ScalarFn::Sub, spread(zero.to(DType::I32)?, x, axis, block)?)?;
     }
     let scale = spread(scale, x, axis, block)?;
@@ -111,14 +115,14 @@ fn dynamic_quantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let scale = scale.with(ScalarFn::Eq, 0.0)?.choose(x.number(1.0), scale)?;
     let point = zero.f2(ScalarFn::Sub, low.f2(ScalarFn::Div, scale)?)?;
     let point = point.clamp(0.0, 255.0).f(ScalarFn::Round)?.to(DType::U8)?;
-    let y = quantized(x, scale, Some(point), DType::U8)?;
-    Ok(vec![y.into(), scale.into(), point.into()])
+    let y = quantized(x, scale, Some(point), OnnxType::of(DType::U8))?;
+    Ok(vec![y, scale.into(), point.into()])
 }
 
 /// A product of quantized matrices, quantized again.
 fn qlinear_matmul<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let side = |at: usize, rows: bool| -> Result<(Tensor<'g>, Tensor<'g>), Fault> {
-        let (x, scale, zero) = (node.input(at)?, node.input(at + 1)?, node.input(at + 2)?);
+        let (x, scale, zero) = (node.held(at)?.0, node.input(at + 1)?, node.held(at + 2)?.0);
         // One for each row of the left operand, or each column of the right.
         let along = |v: Tensor<'g>| match v.shape().numel() {
             1 => v.shaped(Shape::scalar()),
@@ -130,8 +134,8 @@ fn qlinear_matmul<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     };
     let ((a, a_scale), (b, b_scale)) = (side(0, true)?, side(3, false)?);
     let product = a.product(b)?.to(a_scale.dtype())?.f2(ScalarFn::Mul, a_scale)?.f2(ScalarFn::Mul, b_scale)?;
-    let zero = node.input(7)?;
-    let (scale, dtype) = (node.input(6)?, zero.dtype());
+    let (zero, to) = node.held(7)?;
+    let scale = node.input(6)?;
     let along = |v: Tensor<'g>| if v.shape().numel() == 1 { v.shaped(Shape::scalar()) } else { Ok(v) };
-    one(quantized(product, along(scale)?, Some(along(zero)?), dtype))
+    Ok(vec![quantized(product, along(scale)?, Some(along(zero)?), to)?])
 }

@@ -9,46 +9,49 @@ use crate::prim::Iota;
 use crate::scalar::ScalarFn;
 
 use super::super::checked::{Checked, Made, concat, whole};
+use super::super::dtype::OnnxType;
 use super::super::error::{Fault, invalid, unsupported};
 use super::super::node::{
     Node, Results, Value, axes_of, axis_of, constant_ints, count_of, counts_of, one, tensor_type,
 };
-use super::{Operator, op};
+use super::{Integers, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    op("Shape", 1, shape),
+    op("Shape", 1, shape).integers(Integers::Asks),
     op("Size", 1, |node| {
-        let n = node.input(0)?.shape().numel() as i64;
+        let n = node.held(0)?.0.shape().numel() as i64;
         one(constant_ints(node.g(), DType::I64, &[], vec![n]))
-    }),
-    op("Reshape", 1, reshape),
-    op("Flatten", 1, flatten),
-    op("Squeeze", 1, squeeze),
-    op("Unsqueeze", 1, unsqueeze),
-    op("Transpose", 1, transpose),
+    })
+    .integers(Integers::Asks),
+    op("Reshape", 1, reshape).integers(Integers::Moves),
+    op("Flatten", 1, flatten).integers(Integers::Moves),
+    op("Squeeze", 1, squeeze).integers(Integers::Moves),
+    op("Unsqueeze", 1, unsqueeze).integers(Integers::Moves),
+    op("Transpose", 1, transpose).integers(Integers::Moves),
     op("Concat", 1, |node| {
         let tensors = node.inputs()?;
         let rank = tensors.first().map_or(0, |t| t.rank());
         one(concat(&tensors, node.axis("axis", 1, rank)?))
-    }),
-    op("Split", 1, split),
-    op("Slice", 1, slice),
-    op("Expand", 8, expand),
-    op("Tile", 1, tile),
-    op("Constant", 1, constant),
-    op("ConstantOfShape", 9, constant_of_shape),
-    op("Range", 11, range),
+    })
+    .integers(Integers::Moves),
+    op("Split", 1, split).integers(Integers::MovesAll),
+    op("Slice", 1, slice).integers(Integers::Moves),
+    op("Expand", 8, expand).integers(Integers::Moves),
+    op("Tile", 1, tile).integers(Integers::Moves),
+    op("Constant", 1, constant).integers(Integers::Asks),
+    op("ConstantOfShape", 9, constant_of_shape).integers(Integers::Asks),
+    op("Range", 11, range).integers(Integers::Orders),
     op("EyeLike", 9, eye_like),
-    op("Trilu", 14, trilu),
-    op("DepthToSpace", 1, depth_to_space),
-    op("SpaceToDepth", 1, space_to_depth),
-    op("ReverseSequence", 10, reverse_sequence),
-    op("CenterCropPad", 18, center_crop_pad),
+    op("Trilu", 14, trilu).integers(Integers::Moves),
+    op("DepthToSpace", 1, depth_to_space).integers(Integers::Moves),
+    op("SpaceToDepth", 1, space_to_depth).integers(Integers::Moves),
+    op("ReverseSequence", 10, reverse_sequence).integers(Integers::Moves),
+    op("CenterCropPad", 18, center_crop_pad).integers(Integers::Moves),
 ];
 
 /// The extents, from axis `start` to before axis `end`.
 fn shape<'g>(node: &Node<'_, 'g>) -> Results<'g> {
-    let shape = node.input(0)?.shape();
+    let shape = node.held(0)?.0.shape();
     let rank = shape.rank() as i64;
     let clamp = |axis: i64| if axis < 0 { axis.saturating_add(rank) } else { axis }.clamp(0, rank) as usize;
     let (start, end) = match node.version {
@@ -247,8 +250,8 @@ pub(super) fn repeated<'g>(x: Tensor<'g>, repeats: &[usize]) -> Made<'g> {
 
 fn constant<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let g = node.g();
-    if let Some(array) = node.array("value")? {
-        return one(Ok(g.constant(array)));
+    if let Some((array, own)) = node.array("value")? {
+        return Ok(vec![own.value(g.constant(array))]);
     }
     if let Some(v) = node.float_optional("value_float")? {
         return one(Ok(g.constant(Array::scalar(v as f32))));
@@ -271,9 +274,9 @@ fn constant<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 
 fn constant_of_shape<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let shape = Shape::from(&counts_of(&node.known_ints(0)?)?[..]);
-    let value = node.array("value")?.unwrap_or_else(|| Array::scalar(0.0f32));
+    let (value, own) = node.array("value")?.unwrap_or_else(|| (Array::scalar(0.0f32), OnnxType::of(DType::F32)));
     match value.reshaped(Shape::scalar()) {
-        Ok(value) => one(node.g().constant(value).broadcast(&shape)),
+        Ok(value) => Ok(vec![own.value(node.g().constant(value).broadcast(&shape)?)]),
         Err(error) => invalid(error.to_string()),
     }
 }
@@ -384,7 +387,12 @@ fn space_to_depth<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         return invalid(format!("blocks of {b} do not divide {h} x {w}"));
     }
     let cut = x.shaped([n, c, h / b, b, w / b, b])?;
-    one(cut.permute(&[0, 3, 5, 1, 2, 4])?.shaped([n, c * b * b, h / b, w / b]))
+    let order = match node.text("mode", "DCR")? {
+        "DCR" => [0, 3, 5, 1, 2, 4],
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        other => return invalid(format!("mode `{other}` is neither DCR nor CRD")),
+    };
+    one(cut.permute(&order)?.shaped([n, c * b * b, h / b, w / b]))
 }
 
 /// The first elements of each row turned round, as many as the row's length says.

@@ -13,12 +13,12 @@ use super::super::error::{Fault, invalid, unsupported};
 use super::super::node::{Node, Results, constant_ints, count_of, counts_of, one};
 use super::norm::by_channel;
 use super::shape::places;
-use super::{Operator, op};
+use super::{Integers, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
     op("Conv", 1, conv),
     op("ConvTranspose", 1, conv_transpose),
-    op("MaxPool", 1, max_pool),
+    op("MaxPool", 1, max_pool).integers(Integers::Orders),
     op("AveragePool", 1, average_pool),
     op("LpPool", 1, lp_pool),
     op("GlobalMaxPool", 1, |node| one(spatial(node.input(0)?)?.fold_all(Reduction::Max))),
@@ -29,8 +29,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     op("GlobalLpPool", 1, global_lp_pool),
     op("Col2Im", 18, col2im),
     op("MaxUnpool", 9, max_unpool),
-    op("ConvInteger", 10, conv_integer),
-    op("QLinearConv", 10, qlinear_conv),
+    op("ConvInteger", 10, conv_integer).integers(Integers::Asks),
+    op("QLinearConv", 10, qlinear_conv).integers(Integers::Asks),
 ];
 
 /// The most elements that all windows together may have.
@@ -198,7 +198,7 @@ fn biased<'g>(node: &Node<'_, 'g>, y: Tensor<'g>) -> Results<'g> {
     }
 }
 
-fn conv<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+pub(super) fn conv<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     biased(node, convolve(node, node.input(0)?, node.input(1)?)?)
 }
 
@@ -527,8 +527,8 @@ fn max_unpool<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 /// A convolution of bytes in 32-bit integers, each less its zero point. Products of bytes are exact in double precision, in which it is computed.
 fn conv_integer<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let operand = |i: usize| -> Result<Tensor<'g>, Fault> {
-        let x = node.input(i)?.to(DType::F64)?;
-        let Some(zero) = node.optional(i + 2)? else { return Ok(x) };
+        let x = node.held(i)?.0.to(DType::F64)?;
+        let Some((zero, _)) = node.held_optional(i + 2)? else { return Ok(x) };
         let zero = zero.to(DType::F64)?;
         // One for all, or one for each filter.
         let zero = match zero.shape().numel() {
@@ -554,12 +554,12 @@ fn qlinear_conv<'g>(node: &Node<'_, 'g>) -> Results<'g> {
             v.shaped(&extents[..])
         }
     };
-    let (x, w) = (node.input(0)?, node.input(3)?);
+    let ((x, _), (w, _)) = (node.held(0)?, node.held(3)?);
     let rank = x.rank();
     if rank < 3 || w.rank() != rank {
         return invalid(format!("{} and {} do not fit", x.ty(), w.ty()));
     }
-    let wide = |i: usize| node.input(i)?.to(DType::F64);
+    let wide = |i: usize| node.held(i)?.0.to(DType::F64);
     let (x, w) = (
         wide(0)?.f2(ScalarFn::Sub, of_filters(wide(2)?, rank, 0)?)?,
         wide(3)?.f2(ScalarFn::Sub, of_filters(wide(5)?, rank, 0)?)?,
@@ -569,8 +569,8 @@ fn qlinear_conv<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         sum = sum.f2(ScalarFn::Add, by_channel(wide(8)?, sum)?)?;
     }
     let scale = of_filters(wide(1)?, rank, 1)?.f2(ScalarFn::Mul, of_filters(wide(4)?, rank, 1)?)?;
-    let zero = node.input(7)?;
+    let (zero, to) = node.held(7)?;
     let y = sum.f2(ScalarFn::Mul, scale)?;
-    let (scale, dtype) = (wide(6)?.shaped(Shape::scalar())?, zero.dtype());
-    one(super::quantize::quantized(y, scale, Some(zero.shaped(Shape::scalar())?), dtype))
+    let scale = wide(6)?.shaped(Shape::scalar())?;
+    Ok(vec![super::quantize::quantized(y, scale, Some(zero.shaped(Shape::scalar())?), to)?])
 }
