@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use super::Array;
 use super::storage::StorageRef;
+use super::{Array, ArrayView};
 
 /// Arrays with more elements than this are shown by the first and last [`EDGE`] entries of each axis.
 const WHOLE: usize = 1000;
@@ -21,17 +21,22 @@ impl fmt::Display for Array {
     /// Prints the elements as NumPy does, without the element type. Floats have at most 6 digits behind the point, or as many as the format's precision
     /// says (`{:.2}`), and are in scientific notation if their magnitudes ask for it. Arrays of more than 1,000 elements are cut.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().print(f, false)
+    }
+}
+
+impl ArrayView<'_> {
+    /// Prints the elements; `i64` as numbers without a sign if asked.
+    pub(crate) fn print(&self, f: &mut fmt::Formatter<'_>, unsigned: bool) -> fmt::Result {
         let cut = self.shape.numel() > WHOLE;
-        let words = self.words(&self.shown(cut), f.precision().unwrap_or(6));
+        let words = self.words(&self.shown(cut), f.precision().unwrap_or(6), unsigned);
         if self.shape.rank() == 0 {
             return f.write_str(words[0].trim());
         }
         let width = words.iter().map(|w| w.len()).max().unwrap_or(0);
         Printer { shape: &self.shape, cut, width, words: words.iter() }.axis(f, 0)
     }
-}
 
-impl Array {
     /// The positions of the elements that are shown, in order.
     fn shown(&self, cut: bool) -> Vec<usize> {
         let mut positions = vec![0];
@@ -43,8 +48,8 @@ impl Array {
     }
 
     /// The elements as words; floats of one array are aligned at the point.
-    fn words(&self, positions: &[usize], precision: usize) -> Vec<String> {
-        match self.data.as_ref() {
+    fn words(&self, positions: &[usize], precision: usize, unsigned: bool) -> Vec<String> {
+        match self.data {
             StorageRef::F32(v) => {
                 // The shortest digits that mean the number, not those of its conversion to double precision.
                 let floats: Vec<(f64, String)> = positions.iter().map(|&p| (v[p].into(), v[p].to_string())).collect();
@@ -63,6 +68,7 @@ impl Array {
                 floats_as_words(&floats, precision)
             }
             StorageRef::I32(v) => positions.iter().map(|&p| v[p].to_string()).collect(),
+            StorageRef::I64(v) if unsigned => positions.iter().map(|&p| v[p].cast_unsigned().to_string()).collect(),
             StorageRef::I64(v) => positions.iter().map(|&p| v[p].to_string()).collect(),
             StorageRef::U8(v) => positions.iter().map(|&p| v[p].to_string()).collect(),
             StorageRef::U32(v) => positions.iter().map(|&p| v[p].to_string()).collect(),

@@ -7,34 +7,11 @@ use std::io::{ErrorKind, Read, Write};
 use half::{bf16, f16};
 
 use crate::array::{Array, ArrayElement, StorageRef};
-use crate::graph::{DType, Shape};
+use crate::graph::Shape;
 use crate::prim::with_element;
 
 use super::FileErrorKind;
-
-/// The types of elements that files can hold. Those that arrays cannot hold are read as the next wider type, which has all their values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    /// A type of arrays.
-    Plain(DType),
-    /// Read as `i32`.
-    I8,
-    /// Read as `i32`.
-    I16,
-    /// Read as `i32`.
-    U16,
-}
-
-impl Encoding {
-    /// Bytes of one element in the file.
-    pub(crate) const fn size(self) -> usize {
-        match self {
-            Encoding::Plain(dtype) => dtype.size(),
-            Encoding::I8 => 1,
-            Encoding::I16 | Encoding::U16 => 2,
-        }
-    }
-}
+use super::element::{ElementType, TypedView};
 
 /// A Rust type as bytes.
 trait Bytes: ArrayElement {
@@ -76,7 +53,7 @@ const CHUNK: usize = 1 << 16;
 /// If the shape holds too many elements, the source ends too early, or reading fails.
 pub(crate) fn read(
     source: &mut impl Read,
-    encoding: Encoding,
+    element: ElementType,
     big_endian: bool,
     shape: &[u64],
 ) -> Result<Array, FileErrorKind> {
@@ -85,14 +62,20 @@ pub(crate) fn read(
     let counted =
         fit.map(Shape::from).and_then(|s| Some((s.checked_numel().filter(|&n| n < isize::MAX as usize / 8)?, s)));
     let Some((count, shape)) = counted else { return Err(FileErrorKind::TooLarge { shape: shape.to_vec() }) };
-    let mut stream = Stream { source, left: count * encoding.size(), size: encoding.size(), big_endian, given: 0 };
+    let mut stream = Stream { source, left: count * element.size(), size: element.size(), big_endian, given: 0 };
     let widened = |v: Vec<[u8; 2]>, f: fn([u8; 2]) -> i32| v.into_iter().map(f).collect::<Vec<i32>>();
     let pairs = |bytes: &[u8]| bytes.as_chunks::<2>().0.to_vec();
-    let array = match encoding {
-        Encoding::Plain(dtype) => with_element!(dtype, T => Array::new(shape, stream.all(<T as Bytes>::from_le)?)),
-        Encoding::I8 => Array::new(shape, stream.all(|b| b.iter().map(|&b| i32::from(b as i8)).collect::<Vec<i32>>())?),
-        Encoding::I16 => Array::new(shape, stream.all(|b| widened(pairs(b), |b| i16::from_le_bytes(b).into()))?),
-        Encoding::U16 => Array::new(shape, stream.all(|b| widened(pairs(b), |b| u16::from_le_bytes(b).into()))?),
+    let array = match element {
+        ElementType::Plain(dtype) => with_element!(dtype, T => Array::new(shape, stream.all(<T as Bytes>::from_le)?)),
+        ElementType::U64 => Array::new(shape, stream.all(<i64 as Bytes>::from_le)?),
+        ElementType::I16 => Array::new(shape, stream.all(|b| widened(pairs(b), |b| i16::from_le_bytes(b).into()))?),
+        ElementType::U16 => Array::new(shape, stream.all(|b| widened(pairs(b), |b| u16::from_le_bytes(b).into()))?),
+        ElementType::I2 | ElementType::I4 | ElementType::I8 => {
+            Array::new(shape, stream.all(|b| b.iter().map(|&b| i32::from(b as i8)).collect::<Vec<i32>>())?)
+        }
+        ElementType::U2 | ElementType::U4 => {
+            Array::new(shape, stream.all(|b| b.iter().map(|&b| i32::from(b)).collect::<Vec<i32>>())?)
+        }
     };
     Ok(array.expect("as many elements as the shape holds are read"))
 }
@@ -156,17 +139,34 @@ pub(crate) fn expect_end(source: &mut impl Read, expected: usize) -> Result<(), 
 
 /// Writes the elements, row-major and little-endian.
 pub(crate) fn write(to: &mut impl Write, elements: StorageRef<'_>) -> std::io::Result<()> {
-    fn chunks<T: Bytes>(to: &mut impl Write, elements: StorageRef<'_>) -> std::io::Result<()> {
-        let elements = T::slice(elements).expect("the type is that of the elements");
-        let mut bytes = Vec::with_capacity(CHUNK);
-        for part in elements.chunks(CHUNK / size_of::<T>()) {
-            bytes.clear();
-            T::to_le(part, &mut bytes);
-            to.write_all(&bytes)?;
-        }
-        Ok(())
+    with_element!(elements.dtype(), T => chunks::<T>(to, elements, <T as Bytes>::to_le))
+}
+
+/// Writes the elements as those of their own type, row-major and little-endian.
+pub(crate) fn write_typed(to: &mut impl Write, array: &TypedView<'_>) -> std::io::Result<()> {
+    let elements = array.view().storage();
+    match (array.ty().element, array.ty().element.size()) {
+        (ElementType::Plain(_) | ElementType::U64, _) => write(to, elements),
+        // The low bytes of a number of 32 bits are the number in fewer.
+        (_, size) => chunks::<i32>(to, elements, |part, bytes| {
+            part.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()[..size]));
+        }),
     }
-    with_element!(elements.dtype(), T => chunks::<T>(to, elements))
+}
+
+fn chunks<T: Bytes>(
+    to: &mut impl Write,
+    elements: StorageRef<'_>,
+    encode: impl Fn(&[T], &mut Vec<u8>),
+) -> std::io::Result<()> {
+    let elements = T::slice(elements).expect("the type is that of the elements");
+    let mut bytes = Vec::with_capacity(CHUNK);
+    for part in elements.chunks(CHUNK / size_of::<T>()) {
+        bytes.clear();
+        encode(part, &mut bytes);
+        to.write_all(&bytes)?;
+    }
+    Ok(())
 }
 
 /// The elements of an array whose first axis moves fastest, as Fortran has it, in row-major order.

@@ -48,7 +48,7 @@ pub enum FileErrorKind {
     },
     /// The elements are of a type that arrays cannot hold.
     #[error(
-        "the elements are {given}; there are bool, u8, i32, u32, i64, f16, bf16, f32, f64, and i8, i16 and u16 are read as i32"
+        "the elements are {given}; there are bool, u8, i32, u32, i64, f16, bf16, f32, f64, i8, i16 and u16 are read as i32, and u64 for inputs of models that are of that type"
     )]
     Elements {
         /// The type as the file names it.

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::array::ArrayView;
-
+use super::element::TypedView;
 use super::{FileError, FileErrorKind, npy, write_file};
 
 /// The longest part of a name that a file is called by, in bytes.
@@ -45,7 +44,7 @@ pub fn file_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 ///
 /// # Errors
 /// If the folder cannot be made or a file cannot be written.
-pub fn write<'a, V: Into<ArrayView<'a>>>(
+pub fn write<'a, V: Into<TypedView<'a>>>(
     folder: impl AsRef<Path>,
     arrays: impl IntoIterator<Item = (&'a str, V)>,
 ) -> Result<Vec<PathBuf>, FileError> {

@@ -16,13 +16,14 @@
 //! | IDX, the format of MNIST | [`data::idx`](crate::data::idx) | always there; gzipped ones by `gzip` |
 //!
 //! Element types and shapes come in and go out exactly. Where a format has narrower numbers than arrays (`i8`, `i16`, `u16`), they are read
-//! as the next wider type, which holds the same values. [`read_arrays`] tells formats apart by their first bytes.
+//! as the next wider type, which holds the same values; an [`ElementType`] tells them apart, for models that have such types, and `u64` too. [`read_arrays`] tells formats apart by their first bytes.
 //!
 //! Nothing in a file makes these functions panic or take more memory than the file has bytes for, up to a factor, which for compressed files is that of the
 //! compression: what is wrong with one is a [`FileError`] that names the file, what was expected and what is there.
 
 #[cfg(feature = "csv")]
 pub mod csv;
+mod element;
 mod elements;
 mod error;
 pub mod folder;
@@ -45,6 +46,7 @@ use std::path::{Path, PathBuf};
 use crate::array::Array;
 use crate::data::idx::Idx;
 
+pub use element::{ArrayType, ElementType, TypedView};
 pub use error::{FileError, FileErrorKind};
 pub use model::{LoadError, Model, ModelError};
 
@@ -54,28 +56,43 @@ pub use model::{LoadError, Model, ModelError};
 /// If the file cannot be read or is malformed, or its format is unknown or not built in.
 pub fn read_arrays(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>, FileError> {
     let path = path.as_ref();
+    let plain = |read| element::plain(read).map_err(|kind| FileError::new(path, kind));
+    read_typed_arrays(path)?.into_iter().map(|(name, read)| Ok((name, plain(read)?))).collect()
+}
+
+/// [`read_arrays`] with the types that the elements have in the file. Those of `u64` are read too, and held in `i64`: see [`ElementType`].
+///
+/// # Errors
+/// As [`read_arrays`].
+pub fn read_typed_arrays(path: impl AsRef<Path>) -> Result<BTreeMap<String, (Array, ElementType)>, FileError> {
+    let path = path.as_ref();
     let fail = |kind| FileError::new(path, kind);
     let start = first_bytes(path).map_err(fail)?;
     let named = |array| {
         let name = path.file_stem().map_or_else(|| "array".into(), |s| s.to_string_lossy().into_owned());
         BTreeMap::from([(name, array)])
     };
+    let idx = || match crate::data::idx::read(path) {
+        Ok(idx) => Ok(named(untyped(idx.into_array()))),
+        Err(e) => Err(fail(e.kind.into())),
+    };
     let is = |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
     match start[..] {
-        _ if start.starts_with(npy::MAGIC) => npy::read(path).map(named),
+        _ if start.starts_with(npy::MAGIC) => npy::read_typed(path).map(named),
         [b'P', b'K', ..] => read_npz(path),
-        [0x1f, 0x8b, ..] => {
-            crate::data::idx::read(path).map(|idx| named(idx.into_array())).map_err(|e| fail(e.kind.into()))
-        }
-        [0, 0, 8..=14, _, ..] => {
-            crate::data::idx::read(path).map(|idx| named(idx.into_array())).map_err(|e| fail(e.kind.into()))
-        }
+        [0x1f, 0x8b, ..] | [0, 0, 8..=14, _, ..] => idx(),
         // A length of eight bytes, then an object.
         [_, _, _, _, _, _, _, _, b'{'] => read_safetensors(path),
         _ if is("safetensors") => read_safetensors(path),
-        _ if is("csv") || is("txt") => read_csv(path, None).map(named),
+        _ if is("csv") || is("txt") => read_csv(path, None).map(|array| named(untyped(array))),
         _ => Err(fail(FileErrorKind::UnknownFormat { given: start })),
     }
+}
+
+/// An array with its own element type as that of the file.
+fn untyped(array: Array) -> (Array, ElementType) {
+    let element = array.dtype().into();
+    (array, element)
 }
 
 /// Reads one array from a file of any format. `FILE:NAME` is the array called NAME of an npz or safetensors file, `FILE:COLUMN,COLUMN` are columns of a
@@ -84,6 +101,14 @@ pub fn read_arrays(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>, Fi
 /// # Errors
 /// As [`read_arrays`], and if the file holds several arrays and no name is given, or none of that name.
 pub fn read_array(source: &str) -> Result<Array, FileError> {
+    element::plain(read_typed_array(source)?).map_err(|kind| FileError::new(source, kind))
+}
+
+/// [`read_array`] with the type that the elements have in the file, as [`read_typed_arrays`] gives it.
+///
+/// # Errors
+/// As [`read_array`].
+pub fn read_typed_array(source: &str) -> Result<(Array, ElementType), FileError> {
     let (path, name) = match source.rsplit_once(':') {
         Some((path, name)) if !Path::new(source).exists() && Path::new(path).exists() => (path, Some(name)),
         _ => (source, None),
@@ -91,10 +116,10 @@ pub fn read_array(source: &str) -> Result<Array, FileError> {
     if let Some(name) = name
         && Path::new(path).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
     {
-        return read_csv(Path::new(path), Some(name));
+        return read_csv(Path::new(path), Some(name)).map(untyped);
     }
-    let mut arrays = read_arrays(path)?;
-    let names = |arrays: BTreeMap<String, Array>| arrays.into_keys().collect::<Vec<_>>();
+    let mut arrays = read_typed_arrays(path)?;
+    let names = |arrays: BTreeMap<String, _>| arrays.into_keys().collect::<Vec<_>>();
     match name {
         Some(name) => arrays.remove(name).ok_or_else(|| {
             FileError::new(path, FileErrorKind::UnknownName { name: name.to_owned(), known: names(arrays) })
@@ -114,22 +139,22 @@ pub fn is_table(source: &str) -> bool {
 }
 
 #[cfg(feature = "npz")]
-fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>, FileError> {
-    npz::read(path)
+fn read_npz(path: &Path) -> Result<BTreeMap<String, (Array, ElementType)>, FileError> {
+    npz::read_typed(path)
 }
 
 #[cfg(not(feature = "npz"))]
-fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>, FileError> {
+fn read_npz(path: &Path) -> Result<BTreeMap<String, (Array, ElementType)>, FileError> {
     Err(FileError::new(path, FileErrorKind::Feature { format: "npz" }))
 }
 
 #[cfg(feature = "safetensors")]
-fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Array>, FileError> {
-    safetensors::read(path)
+fn read_safetensors(path: &Path) -> Result<BTreeMap<String, (Array, ElementType)>, FileError> {
+    safetensors::read_typed(path)
 }
 
 #[cfg(not(feature = "safetensors"))]
-fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Array>, FileError> {
+fn read_safetensors(path: &Path) -> Result<BTreeMap<String, (Array, ElementType)>, FileError> {
     Err(FileError::new(path, FileErrorKind::Feature { format: "safetensors" }))
 }
 

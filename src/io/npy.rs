@@ -15,10 +15,11 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-use crate::array::{Array, ArrayView};
+use crate::array::Array;
 use crate::graph::{DType, Dims};
 
-use super::elements::{self, Encoding};
+use super::element::{ElementType, TypedView, plain};
+use super::elements;
 use super::{FileError, FileErrorKind};
 
 /// The first bytes of an npy file.
@@ -26,6 +27,28 @@ pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// The longest header that is read, which is the longest that version 1 can write.
 const MAX_HEADER: usize = 1 << 16;
+
+/// The element types of npy files, as NumPy writes them. Types that it calls `V` are of the package ml_dtypes; they do not tell which they are, so that they are
+/// written and not read.
+const TYPES: [(ElementType, &str); 17] = [
+    (ElementType::Plain(DType::Bool), "|b1"),
+    (ElementType::Plain(DType::U8), "|u1"),
+    (ElementType::Plain(DType::I32), "<i4"),
+    (ElementType::Plain(DType::U32), "<u4"),
+    (ElementType::Plain(DType::I64), "<i8"),
+    (ElementType::Plain(DType::F16), "<f2"),
+    (ElementType::Plain(DType::F32), "<f4"),
+    (ElementType::Plain(DType::F64), "<f8"),
+    (ElementType::I8, "|i1"),
+    (ElementType::I16, "<i2"),
+    (ElementType::U16, "<u2"),
+    (ElementType::U64, "<u8"),
+    (ElementType::Plain(DType::BF16), "<V2"),
+    (ElementType::I2, "<V1"),
+    (ElementType::U2, "<V1"),
+    (ElementType::I4, "<V1"),
+    (ElementType::U4, "<V1"),
+];
 
 /// Reads an npy file: any byte order, row-major or Fortran's order, any shape. Elements of `i8`, `i16` and `u16` become `i32`.
 ///
@@ -39,26 +62,43 @@ const MAX_HEADER: usize = 1 << 16;
 /// ```
 pub fn read(path: impl AsRef<Path>) -> Result<Array, FileError> {
     let path = path.as_ref();
+    read_typed(path).and_then(|read| plain(read).map_err(|kind| FileError::new(path, kind)))
+}
+
+/// [`read`] with the type that the elements have in the file. Those of `u64` are read too, and held in `i64`: see [`ElementType`].
+///
+/// # Errors
+/// As [`read`].
+pub fn read_typed(path: impl AsRef<Path>) -> Result<(Array, ElementType), FileError> {
+    let path = path.as_ref();
     let open = || File::open(path).map_err(FileErrorKind::Read);
-    open().and_then(|file| read_from(BufReader::new(file))).map_err(|kind| FileError::new(path, kind))
+    open().and_then(|file| read_typed_from(BufReader::new(file))).map_err(|kind| FileError::new(path, kind))
 }
 
 /// Reads an npy file that is the whole of a source.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_from(mut source: impl Read) -> Result<Array, FileErrorKind> {
-    let header = Header::read(&mut source)?;
-    let array = elements::read(&mut source, header.encoding, header.big_endian, &header.shape)?;
-    elements::expect_end(&mut source, array.shape().numel() * header.encoding.size())?;
-    Ok(if header.fortran_order { elements::from_fortran(array) } else { array })
+pub fn read_from(source: impl Read) -> Result<Array, FileErrorKind> {
+    read_typed_from(source).and_then(plain)
 }
 
-/// Writes an npy file, as `numpy.save` does: row-major, little-endian. A scalar is an array without axes.
+/// Reads an npy file that is the whole of a source, with the type of its elements.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_typed_from(mut source: impl Read) -> Result<(Array, ElementType), FileErrorKind> {
+    let header = Header::read(&mut source)?;
+    let array = elements::read(&mut source, header.element, header.big_endian, &header.shape)?;
+    elements::expect_end(&mut source, array.shape().numel() * header.element.size())?;
+    Ok((if header.fortran_order { elements::from_fortran(array) } else { array }, header.element))
+}
+
+/// Writes an npy file, as `numpy.save` does: row-major, little-endian. A scalar is an array without axes. A [`TypedView`] is written with its own element type.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write<'a>(path: impl AsRef<Path>, array: impl Into<ArrayView<'a>>) -> Result<(), FileError> {
+pub fn write<'a>(path: impl AsRef<Path>, array: impl Into<TypedView<'a>>) -> Result<(), FileError> {
     let path = path.as_ref();
     let write = || {
         let mut file = BufWriter::new(File::create(path)?);
@@ -72,21 +112,11 @@ pub fn write<'a>(path: impl AsRef<Path>, array: impl Into<ArrayView<'a>>) -> Res
 ///
 /// # Errors
 /// If the sink fails.
-pub fn write_to<'a>(to: &mut impl Write, array: impl Into<ArrayView<'a>>) -> std::io::Result<()> {
+pub fn write_to<'a>(to: &mut impl Write, array: impl Into<TypedView<'a>>) -> std::io::Result<()> {
     let array = array.into();
-    let descr = match array.dtype() {
-        DType::Bool => "|b1",
-        DType::U8 => "|u1",
-        DType::I32 => "<i4",
-        DType::U32 => "<u4",
-        DType::I64 => "<i8",
-        DType::F16 => "<f2",
-        // As NumPy writes the type of the package ml_dtypes.
-        DType::BF16 => "<V2",
-        DType::F32 => "<f4",
-        DType::F64 => "<f8",
-    };
-    let extents: Vec<String> = array.shape().iter().map(|d| d.to_string()).collect();
+    let element = array.ty().element;
+    let descr = TYPES.iter().find(|(written, _)| *written == element).expect("every type is in the list").1;
+    let extents: Vec<String> = array.view().shape().iter().map(|d| d.to_string()).collect();
     let comma = if extents.len() == 1 { "," } else { "" };
     let mut header =
         format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}{comma}), }}", extents.join(", "));
@@ -100,13 +130,13 @@ pub fn write_to<'a>(to: &mut impl Write, array: impl Into<ArrayView<'a>>) -> std
     to.write_all(&[if wide { 2 } else { 1 }, 0])?;
     to.write_all(&(length as u32).to_le_bytes()[..if wide { 4 } else { 2 }])?;
     to.write_all(header.as_bytes())?;
-    elements::write(to, array.storage())
+    elements::write_typed(to, &array)
 }
 
 /// What stands before the elements.
 #[derive(Debug, PartialEq)]
 struct Header {
-    encoding: Encoding,
+    element: ElementType,
     big_endian: bool,
     fortran_order: bool,
     shape: Dims<u64>,
@@ -167,10 +197,10 @@ impl Header {
         if p.at < text.len() {
             return Err(p.fail("more behind the header's end"));
         }
-        let (Some((encoding, big_endian)), Some(fortran_order), Some(shape)) = (descr, fortran_order, shape) else {
+        let (Some((element, big_endian)), Some(fortran_order), Some(shape)) = (descr, fortran_order, shape) else {
             return Err(FileErrorKind::format("npy", "the header lacks one of descr, fortran_order and shape"));
         };
-        Ok(Header { encoding, big_endian, fortran_order, shape })
+        Ok(Header { element, big_endian, fortran_order, shape })
     }
 }
 
@@ -255,7 +285,7 @@ impl<'t> Parser<'t> {
     }
 
     /// The type of elements, and whether their first byte is the highest.
-    fn descr(&mut self) -> Result<(Encoding, bool), FileErrorKind> {
+    fn descr(&mut self) -> Result<(ElementType, bool), FileErrorKind> {
         self.skip_space();
         if self.text.get(self.at) == Some(&b'[') {
             return Err(FileErrorKind::Elements { given: "records of several fields".to_owned() });
@@ -265,24 +295,17 @@ impl<'t> Parser<'t> {
             [order @ (b'<' | b'>' | b'|' | b'='), code @ ..] => (*order, code),
             code => (b'=', code),
         };
-        let encoding = match code {
-            b"b1" | b"?" => Encoding::Plain(DType::Bool),
-            b"u1" | b"B" => Encoding::Plain(DType::U8),
-            b"i1" | b"b" => Encoding::I8,
-            b"i2" => Encoding::I16,
-            b"u2" => Encoding::U16,
-            b"i4" => Encoding::Plain(DType::I32),
-            b"u4" => Encoding::Plain(DType::U32),
-            b"i8" => Encoding::Plain(DType::I64),
-            b"f2" => Encoding::Plain(DType::F16),
-            b"f4" => Encoding::Plain(DType::F32),
-            b"f8" => Encoding::Plain(DType::F64),
-            _ => {
-                let given = format!("`{}`", String::from_utf8_lossy(descr));
-                return Err(FileErrorKind::Elements { given });
-            }
+        let is_read = |written: &&str| match code {
+            b"?" => *written == "|b1",
+            b"B" => *written == "|u1",
+            b"b" => *written == "|i1",
+            [b'V', ..] => false,
+            _ => written.as_bytes()[1..] == *code,
         };
-        Ok((encoding, order == b'>' || order == b'=' && cfg!(target_endian = "big")))
+        let Some(&(element, _)) = TYPES.iter().find(|(_, written)| is_read(written)) else {
+            return Err(FileErrorKind::Elements { given: format!("`{}`", String::from_utf8_lossy(descr)) });
+        };
+        Ok((element, order == b'>' || order == b'=' && cfg!(target_endian = "big")))
     }
 }
 
@@ -321,6 +344,26 @@ mod tests {
     }
 
     #[test]
+    fn integers_held_in_wider_types_are_written_as_what_they_are() {
+        for (element, held, descr, data) in [
+            (ElementType::I8, Array::from([-128i32, 127]), "|i1", &[0x80u8, 0x7f][..]),
+            (ElementType::I16, Array::from([-2i32, 258]), "<i2", &[0xfe, 0xff, 2, 1]),
+            (ElementType::U16, Array::from([65535i32, 1]), "<u2", &[0xff, 0xff, 1, 0]),
+            (ElementType::U64, Array::from([-2i64]), "<u8", &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            (ElementType::I4, Array::from([-8i32, 7]), "<V1", &[0xf8, 7]),
+        ] {
+            let mut file = Vec::new();
+            write_to(&mut file, TypedView::new(&held, element).unwrap()).unwrap();
+            let (header, elements) = file.split_at(file.len() - data.len());
+            assert!(String::from_utf8_lossy(header).contains(&format!("'descr': '{descr}'")), "{element}");
+            assert_eq!((elements, header.len() % 64), (data, 0), "{element}");
+            if !descr.contains('V') {
+                assert_eq!(read_typed_from(&file[..]).unwrap(), (held, element));
+            }
+        }
+    }
+
+    #[test]
     fn headers_of_many_writers_are_read() {
         for header in [
             "{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }          \n",
@@ -335,6 +378,8 @@ mod tests {
         assert_eq!(read_from(&big[..]).unwrap(), Array::from([[1.0f32, -2.0]]));
         let narrow = bytes("{'descr': '|i1', 'fortran_order': False, 'shape': ()}", &[0xfe]);
         assert_eq!(read_from(&narrow[..]).unwrap(), Array::scalar(-2i32));
+        let wide = bytes("{'descr': '>u8', 'fortran_order': False, 'shape': (1,)}", &[0xff, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(read_typed_from(&wide[..]).unwrap(), (Array::from([-0x00ff_ffff_ffff_fffei64]), ElementType::U64));
         let half = bytes("{'descr': '>f2', 'fortran_order': False, 'shape': (1,)}", &[0x3c, 0]);
         assert_eq!(read_from(&half[..]).unwrap(), Array::new([1], vec![half::f16::ONE]).unwrap());
     }
@@ -359,7 +404,8 @@ mod tests {
             (of("(-1,)", &[]), "expected an extent"),
             (of("(1099511627776,)", &[0; 4]), "truncated: 4398046511104 bytes"),
             (bytes("{'descr': '<c8', 'fortran_order': False, 'shape': ()}", &[0; 8]), "`<c8`"),
-            (bytes("{'descr': '<u8', 'fortran_order': False, 'shape': ()}", &[0; 8]), "`<u8`"),
+            (bytes("{'descr': '<u8', 'fortran_order': False, 'shape': ()}", &[0; 8]), "uint64"),
+            (bytes("{'descr': '<V1', 'fortran_order': False, 'shape': ()}", &[0]), "`<V1`"),
             (bytes("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}", &[0; 8]), "records"),
             (bytes("{'descr': '<f4', 'shape': ()}", &[0; 4]), "lacks one of"),
             (bytes("{'descr': '<f4', 'fortran_order': 1, 'shape': ()}", &[0; 4]), "True or False"),

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 
-use crate::array::{Array, ArrayView};
+use crate::array::Array;
 
+use super::element::{ElementType, TypedView, plain};
 use super::{FileError, FileErrorKind, npy, read_file};
 
 /// Reads all arrays of an npz file, as `numpy.savez` and `numpy.savez_compressed` write it, by name. A name that occurs twice is the last one's, as in
@@ -21,11 +22,24 @@ pub fn read(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>, FileError
     read_file(path).and_then(|bytes| parse(&bytes)).map_err(|kind| FileError::new(path, kind))
 }
 
+/// [`read`] with the types that the elements have in the file, as [`npy::read_typed`] gives them.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_typed(path: impl AsRef<Path>) -> Result<BTreeMap<String, (Array, ElementType)>, FileError> {
+    let path = path.as_ref();
+    read_file(path).and_then(|bytes| parse_typed(&bytes)).map_err(|kind| FileError::new(path, kind))
+}
+
 /// Reads the arrays of an npz file in memory.
 ///
 /// # Errors
 /// As [`read`].
 pub fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Array>, FileErrorKind> {
+    parse_typed(bytes)?.into_iter().map(|(name, read)| Ok((name, plain(read)?))).collect()
+}
+
+fn parse_typed(bytes: &[u8]) -> Result<BTreeMap<String, (Array, ElementType)>, FileErrorKind> {
     let malformed = |e: rawzip::Error| FileErrorKind::format("npz", e.to_string());
     let archive = ZipArchive::from_slice(bytes).map_err(malformed)?;
     let mut arrays = BTreeMap::new();
@@ -35,9 +49,9 @@ pub fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Array>, FileErrorKind> {
         let Some(name) = file.strip_suffix(".npy") else { continue };
         let data = archive.get_entry(entry.wayfinder()).map_err(malformed)?;
         let array = match entry.compression_method() {
-            CompressionMethod::STORE => npy::read_from(data.verifying_reader(data.data())),
+            CompressionMethod::STORE => npy::read_typed_from(data.verifying_reader(data.data())),
             CompressionMethod::DEFLATE => {
-                npy::read_from(data.verifying_reader(flate2::bufread::DeflateDecoder::new(data.data())))
+                npy::read_typed_from(data.verifying_reader(flate2::bufread::DeflateDecoder::new(data.data())))
             }
             other => Err(FileErrorKind::format("npz", format!("it is compressed by method {other:?}"))),
         };
@@ -54,7 +68,7 @@ pub fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Array>, FileErrorKind> {
 ///
 /// # Errors
 /// If the file cannot be written, or a name is no file name of a zip archive.
-pub fn write<'a, V: Into<ArrayView<'a>>>(
+pub fn write<'a, V: Into<TypedView<'a>>>(
     path: impl AsRef<Path>,
     arrays: impl IntoIterator<Item = (&'a str, V)>,
 ) -> Result<(), FileError> {
@@ -71,7 +85,7 @@ pub fn write<'a, V: Into<ArrayView<'a>>>(
 ///
 /// # Errors
 /// As [`write()`].
-pub fn write_to<'a, V: Into<ArrayView<'a>>>(
+pub fn write_to<'a, V: Into<TypedView<'a>>>(
     to: &mut impl Write,
     arrays: impl IntoIterator<Item = (&'a str, V)>,
 ) -> std::io::Result<()> {

@@ -13,7 +13,8 @@ use crate::array::{Array, ArrayView};
 use crate::graph::{DType, TensorType};
 use crate::runtime::Params;
 
-use super::elements::{self, Encoding};
+use super::element::{ElementType, plain};
+use super::elements;
 use super::{FileError, FileErrorKind, read_file, write_file};
 
 /// Reads all arrays of a safetensors file, by name.
@@ -25,11 +26,24 @@ pub fn read(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>, FileError
     read_file(path).and_then(|bytes| parse(&bytes)).map_err(|kind| FileError::new(path, kind))
 }
 
+/// [`read`] with the types that the elements have in the file. Those of `u64` are read too, and held in `i64`: see [`ElementType`].
+///
+/// # Errors
+/// As [`read`].
+pub fn read_typed(path: impl AsRef<Path>) -> Result<BTreeMap<String, (Array, ElementType)>, FileError> {
+    let path = path.as_ref();
+    read_file(path).and_then(|bytes| parse_typed(&bytes)).map_err(|kind| FileError::new(path, kind))
+}
+
 /// Reads the arrays of a safetensors file in memory.
 ///
 /// # Errors
 /// As [`read`].
 pub fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Array>, FileErrorKind> {
+    parse_typed(bytes)?.into_iter().map(|(name, read)| Ok((name, plain(read)?))).collect()
+}
+
+fn parse_typed(bytes: &[u8]) -> Result<BTreeMap<String, (Array, ElementType)>, FileErrorKind> {
     let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
     tensors.iter().map(|(name, tensor)| Ok((name.to_owned(), array(&tensor)?))).collect()
 }
@@ -179,24 +193,25 @@ fn malformed(error: SafeTensorError) -> FileErrorKind {
     FileErrorKind::format("safetensors", error.to_string())
 }
 
-fn array(tensor: &TensorView<'_>) -> Result<Array, FileErrorKind> {
-    let encoding = match tensor.dtype() {
-        Dtype::BOOL => Encoding::Plain(DType::Bool),
-        Dtype::U8 => Encoding::Plain(DType::U8),
-        Dtype::I8 => Encoding::I8,
-        Dtype::I16 => Encoding::I16,
-        Dtype::U16 => Encoding::U16,
-        Dtype::F16 => Encoding::Plain(DType::F16),
-        Dtype::BF16 => Encoding::Plain(DType::BF16),
-        Dtype::I32 => Encoding::Plain(DType::I32),
-        Dtype::U32 => Encoding::Plain(DType::U32),
-        Dtype::F32 => Encoding::Plain(DType::F32),
-        Dtype::F64 => Encoding::Plain(DType::F64),
-        Dtype::I64 => Encoding::Plain(DType::I64),
+fn array(tensor: &TensorView<'_>) -> Result<(Array, ElementType), FileErrorKind> {
+    let element = match tensor.dtype() {
+        Dtype::BOOL => ElementType::Plain(DType::Bool),
+        Dtype::U8 => ElementType::Plain(DType::U8),
+        Dtype::I8 => ElementType::I8,
+        Dtype::I16 => ElementType::I16,
+        Dtype::U16 => ElementType::U16,
+        Dtype::U64 => ElementType::U64,
+        Dtype::F16 => ElementType::Plain(DType::F16),
+        Dtype::BF16 => ElementType::Plain(DType::BF16),
+        Dtype::I32 => ElementType::Plain(DType::I32),
+        Dtype::U32 => ElementType::Plain(DType::U32),
+        Dtype::F32 => ElementType::Plain(DType::F32),
+        Dtype::F64 => ElementType::Plain(DType::F64),
+        Dtype::I64 => ElementType::Plain(DType::I64),
         other => return Err(FileErrorKind::Elements { given: other.to_string() }),
     };
     let shape: Vec<u64> = tensor.shape().iter().map(|&d| d as u64).collect();
-    elements::read(&mut tensor.data(), encoding, false, &shape)
+    Ok((elements::read(&mut tensor.data(), element, false, &shape)?, element))
 }
 
 const fn dtype(dtype: DType) -> Dtype {

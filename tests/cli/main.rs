@@ -3,6 +3,7 @@
 
 mod arrays;
 mod formats;
+mod held;
 mod inspect;
 mod onnx;
 mod proto;

@@ -20,7 +20,8 @@ MODEL is an ONNX file or a graph in Cotangent's text form; the content tells whi
 module `graph::parse`.
 
 FILE is npy, npz, safetensors, CSV or IDX; FILE:NAME is one array of an archive, FILE:COLUMN,COLUMN are columns of a table. Arrays must have the element types \
-that the model declares, but for numbers of tables, which are converted: floats are rounded to shorter ones, what is no integer is refused for integers.
+that the model declares, but for numbers of tables, which are converted: floats are rounded to shorter ones, what is no integer is refused for integers. \
+Of the types of ONNX, int8, int16, uint16 and uint64 are among those; where a model has them, files are read and written with exactly these.
 
 Exit status:
   0  done

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cotangent::io::model::{Fitting, Known, leaves, read_fitting};
-use cotangent::io::{Model, is_table, read_array};
+use cotangent::io::{Model, is_table, read_typed_array};
 use cotangent::{Array, Options, Program};
 
 use crate::args::{EngineArgs, LossArgs, ModelArgs};
@@ -42,17 +42,18 @@ pub(crate) fn given(args: &ModelArgs) -> Result<Given, Failure> {
         if is_path_table(file) {
             tables.extend(fitting.arrays.keys().cloned());
         }
-        given.known.arrays.extend(fitting.arrays);
+        fitting.arrays.into_iter().for_each(|(name, read)| given.known.insert(&name, read));
     }
     for (name, file) in &args.inputs {
-        given.known.arrays.insert(name.clone(), read_array(file)?);
+        given.known.insert(name, read_typed_array(file)?);
     }
     given.known.convert(&tables, &leaves)?;
     for file in &args.params {
         let fitting = read_fitting(file, &leaves, true)?;
         given.notes.extend(note(file, &fitting));
         let names: Vec<String> = fitting.arrays.keys().filter(|_| is_path_table(file)).cloned().collect();
-        let mut params = Known { arrays: fitting.arrays, ..Known::default() };
+        let mut params = Known::default();
+        fitting.arrays.into_iter().for_each(|(name, read)| params.insert(&name, read));
         params.convert(&names, &leaves)?;
         given.params.extend(params.arrays);
     }

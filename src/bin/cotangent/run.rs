@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use cotangent::Array;
-use cotangent::io::folder;
+use cotangent::io::{TypedView, folder};
 
 use crate::args::{GradArgs, RunArgs};
 use crate::failure::Failure;
@@ -14,7 +13,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let given = model::given(&args.model)?;
     let model = model::load_to_run(&args.model, &given)?;
     let outputs = model.run(&model::options(&args.engine), &given.known.arrays)?;
-    write(args.output_dir.as_deref(), outputs.iter().map(|(name, array)| (&**name, array)).collect())
+    write(args.output_dir.as_deref(), model.typed(&outputs))
 }
 
 pub(crate) fn grad(args: &GradArgs) -> Result<(), Failure> {
@@ -24,14 +23,14 @@ pub(crate) fn grad(args: &GradArgs) -> Result<(), Failure> {
     let results = model.grad(&model::options(&args.run.engine), &args.loss, &wrt, &given.known.arrays)?;
     let gradients: Vec<String> = results.gradients.iter().map(|(name, _)| format!("grad_{name}")).collect();
     // Gradients come first, so that an output called `grad_x` does not take the name of a gradient's file.
-    let mut arrays: Vec<(&str, &Array)> =
-        gradients.iter().zip(&results.gradients).map(|(name, (_, array))| (&**name, array)).collect();
-    arrays.extend(results.outputs.iter().map(|(name, array)| (&**name, array)));
+    let mut arrays: Vec<(&str, TypedView<'_>)> =
+        gradients.iter().zip(&results.gradients).map(|(name, (_, array))| (&**name, array.into())).collect();
+    arrays.extend(model.typed(&results.outputs));
     write(args.run.output_dir.as_deref(), arrays)
 }
 
 /// Writes arrays to the folder and lists the files, or prints the arrays if there is none.
-fn write(folder: Option<&Path>, arrays: Vec<(&str, &Array)>) -> Result<(), Failure> {
+fn write(folder: Option<&Path>, arrays: Vec<(&str, TypedView<'_>)>) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let Some(folder) = folder else {
         for (name, array) in arrays {
@@ -39,7 +38,7 @@ fn write(folder: Option<&Path>, arrays: Vec<(&str, &Array)>) -> Result<(), Failu
         }
         return Ok(());
     };
-    let paths = folder::write(folder, arrays.iter().copied())?;
+    let paths = folder::write(folder, arrays.iter().cloned())?;
     for ((name, array), path) in arrays.iter().zip(paths) {
         writeln!(out, "{name}\t{}\t{}", array.ty(), path.display())?;
     }

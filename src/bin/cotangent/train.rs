@@ -5,8 +5,8 @@ use std::io::Write;
 
 use cotangent::build::Tensor;
 use cotangent::data::Examples;
-use cotangent::io::model::{Known, LearnError, Learner, LossKind, ModelError, Objective, Role};
-use cotangent::io::{expect_writable, read_array};
+use cotangent::io::expect_writable;
+use cotangent::io::model::{LearnError, Learner, LossKind, ModelError, Objective, Role};
 use cotangent::train::log::{CsvLog, Progress};
 use cotangent::train::{
     Adagrad, Adam, AdamW, Checkpoint, EarlyStopping, Lion, Optimizer, RmsProp, Schedule, Sgd, Stop, TrainError,
@@ -43,9 +43,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--weight-decay is not for adam; adamw is adam with it"));
     }
     let objective = objective(args)?;
-    let model::Given { known: Known { dims, mut arrays }, params, notes } = model::given(&args.model)?;
-    arrays.extend(params);
-    let mut learner = Learner::read(&args.model.model, &Known { dims, arrays }, objective)?;
+    let model::Given { mut known, params, notes } = model::given(&args.model)?;
+    known.arrays.extend(params);
+    let mut learner = Learner::read(&args.model.model, &known, objective)?;
     if !args.train_only.is_empty() {
         learner = learner.train_only(&args.train_only)?;
     }
@@ -205,7 +205,7 @@ struct Data {
 /// Reads the examples.
 fn data(args: &TrainArgs, learner: &Learner, batch: usize, out: &mut impl Write) -> Result<Data, Failure> {
     let read = |list: &[(String, String)]| -> Result<BTreeMap<String, Array>, Failure> {
-        let arrays = list.iter().map(|(name, file)| Ok((name.clone(), read_array(file)?)));
+        let arrays = list.iter().map(|(name, file)| Ok((name.clone(), learner.read_data(name, file)?)));
         arrays.collect()
     };
     let all = learner.examples(read(&args.data)?)?;

@@ -87,7 +87,11 @@ impl Model {
 
     fn describe_with(&self, memory: Result<Memory, String>) -> Description {
         let declarations = |list: Vec<(Name, TensorType)>| -> Vec<Declaration> {
-            list.into_iter().map(|(name, ty)| Declaration { name: name.to_string(), ty: ty.to_string() }).collect()
+            let declaration = |(name, ty): (Name, TensorType)| {
+                let ty = self.own(&name, ty).to_string();
+                Declaration { name: name.to_string(), ty }
+            };
+            list.into_iter().map(declaration).collect()
         };
         let count = operations(&self.program().graph);
         Description {

@@ -6,7 +6,7 @@ use crate::graph::{DType, Name, ParseError, TensorType};
 use crate::runtime::{RunError, Shortage};
 use crate::spelling;
 
-use super::super::FileError;
+use super::super::{ArrayType, ElementType, FileError};
 
 /// A file that is no model, or none that can be imported.
 #[derive(thiserror::Error)]
@@ -163,26 +163,14 @@ impl std::fmt::Display for OpenExtents {
 
 /// How NumPy makes an array of this element type of one of another, where it has the type.
 fn cast_hint(expected: &str, given: DType) -> String {
-    let known = ["bool", "uint8", "int32", "uint32", "int64", "float16", "float32", "float64"];
-    let name = numpy(given);
+    let known = [
+        "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32",
+        "float64",
+    ];
+    let name = ElementType::Plain(given).numpy_name();
     match known.contains(&expected) && name != expected {
         true => format!("; in NumPy, .astype(np.{}) converts it", if expected == "bool" { "bool_" } else { expected }),
         false => String::new(),
-    }
-}
-
-/// NumPy's and ONNX's name of an element type.
-const fn numpy(dtype: DType) -> &'static str {
-    match dtype {
-        DType::Bool => "bool",
-        DType::U8 => "uint8",
-        DType::I32 => "int32",
-        DType::U32 => "uint32",
-        DType::I64 => "int64",
-        DType::F16 => "float16",
-        DType::BF16 => "bfloat16",
-        DType::F32 => "float32",
-        DType::F64 => "float64",
     }
 }
 
@@ -218,12 +206,12 @@ pub enum ModelError {
         what: String,
     },
     /// An array typed unlike what it is called like.
-    #[error("`{name}` is {expected}, the array given is {given}{}", cast_hint(numpy(.expected.dtype), .given.dtype))]
+    #[error("`{name}` is {expected}, the array given is {given}{}", cast_hint(.expected.element.numpy_name(), .given.dtype))]
     Type {
         /// The name of an input or parameter.
         name: String,
         /// Its type.
-        expected: TensorType,
+        expected: ArrayType,
         /// The array's type.
         given: TensorType,
     },
@@ -231,15 +219,15 @@ pub enum ModelError {
     #[error("missing inputs: {}{}", List(&typed(.inputs)), also_unset(.params))]
     Missing {
         /// Names and types of the inputs.
-        inputs: Vec<(String, TensorType)>,
+        inputs: Vec<(String, ArrayType)>,
         /// Names and types of the parameters.
-        params: Vec<(String, TensorType)>,
+        params: Vec<(String, ArrayType)>,
     },
     /// Parameters without a value.
     #[error("parameters without a value: {}; the text form holds none, so they must be given", List(&typed(.params)))]
     Unset {
         /// Their names and types.
-        params: Vec<(String, TensorType)>,
+        params: Vec<(String, ArrayType)>,
     },
     /// There is nothing to compute.
     #[error("the model has no outputs; in the text form, a line `output \"NAME\" = %NODE` names one")]
@@ -250,7 +238,7 @@ pub enum ModelError {
         /// The output's name.
         name: String,
         /// Its type.
-        ty: TensorType,
+        ty: ArrayType,
     },
     /// Integers and truth values have no derivatives.
     #[error("the {what} `{name}` is {ty}, and only f32 and f64 have derivatives")]
@@ -260,7 +248,7 @@ pub enum ModelError {
         /// The name.
         name: String,
         /// Its type.
-        ty: TensorType,
+        ty: ArrayType,
     },
     /// An input or initializer that decided shapes when the model was loaded.
     #[error("shapes of the model depend on the value of `{name}`, so it has no derivative")]
@@ -306,11 +294,11 @@ impl ModelError {
     }
 }
 
-fn typed(list: &[(String, TensorType)]) -> Vec<String> {
+fn typed(list: &[(String, ArrayType)]) -> Vec<String> {
     list.iter().map(|(name, ty)| format!("{name} ({ty})")).collect()
 }
 
-fn also_unset(params: &[(String, TensorType)]) -> String {
+fn also_unset(params: &[(String, ArrayType)]) -> String {
     if params.is_empty() { String::new() } else { format!("; parameters without a value: {}", List(&typed(params))) }
 }
 

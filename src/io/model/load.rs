@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::array::Array;
 use crate::build::Program;
-use crate::graph::{DType, Graph, Name, ParseError, Shape, TensorType, parse_file};
+use crate::graph::{Graph, Name, ParseError, Shape, TensorType, parse_file};
 use crate::prim::Op;
 
-use super::super::{FileError, FileErrorKind, read_arrays};
-use super::convert::convert;
+use super::super::{ElementType, FileError, FileErrorKind, read_typed_arrays};
+use super::convert::{convert, expect_held};
 use super::{LoadError, Model, ModelError};
 
 /// The format of a model's file.
@@ -49,21 +49,52 @@ pub struct Known {
     pub dims: BTreeMap<String, usize>,
     /// Arrays by the names of inputs, or of parameters, whose values they become.
     pub arrays: BTreeMap<String, Array>,
+    /// The element types of those arrays in the files that they are from. What is not in this list is of the type of its array, or of what the model has, if that
+    /// is held in the array's type.
+    pub types: BTreeMap<String, ElementType>,
 }
 
 impl Known {
+    /// Adds an array, with the element type that it has in its file.
+    pub fn insert(&mut self, name: &str, (array, element): (Array, ElementType)) {
+        self.arrays.insert(name.to_owned(), array);
+        self.types.insert(name.to_owned(), element);
+    }
+
+    /// Checks that an array's numbers are those that an input or parameter of this type takes it for. Arrays of other types than its holder are left to others.
+    pub(super) fn expect_numbers(&self, name: &str, element: ElementType) -> Result<(), ModelError> {
+        let Some(array) = self.arrays.get(name) else { return Ok(()) };
+        let from = match self.types.get(name) {
+            Some(&from) => from,
+            None if element == ElementType::U64 => element,
+            None => array.dtype().into(),
+        };
+        let fail = |what| ModelError::Values { name: name.to_owned(), what };
+        if from == ElementType::U64 && element != from {
+            return Err(fail(format!("the array is {from}, the model takes {element}")));
+        }
+        expect_held(array, from, element).map_err(fail)
+    }
+
     /// Gives these arrays the element types of the inputs and parameters that they are called like, and the axes behind the first where the extents are known:
     /// those of tables of numbers, which have none of their own. Floats are rounded to shorter ones; what else would be lost is an error.
     ///
     /// # Errors
-    /// If a number is none of the element type, or an example has another count of elements.
+    /// If a number is none of the element type, or an example has another count of elements; also if another array that is called like one of `leaves` is of a
+    /// type that has other numbers than the element type's holder.
     pub fn convert(&mut self, names: &[String], leaves: &[Leaf]) -> Result<(), LoadError> {
         for (name, array) in self.arrays.iter_mut().filter(|(name, _)| names.contains(name)) {
             let Some(leaf) = leaves.iter().find(|leaf| leaf.name == *name) else { continue };
             let dims = leaf.dims.as_ref().and_then(|dims| dims.get(1..));
             let example = dims.and_then(|dims| dims.iter().copied().collect::<Option<Shape>>());
-            *array = convert(array.clone(), leaf.dtype, example.as_ref())
+            let from = self.types.get(name).copied().unwrap_or(array.dtype().into());
+            *array = convert(array.clone(), from, leaf.element, example.as_ref())
                 .map_err(|what| LoadError::Given(Box::new(ModelError::Values { name: name.clone(), what })))?;
+            self.types.insert(name.clone(), leaf.element.unwrap_or(from));
+        }
+        for leaf in leaves {
+            let Some(element) = leaf.element else { continue };
+            self.expect_numbers(&leaf.name, element).map_err(|error| LoadError::Given(Box::new(error)))?;
         }
         Ok(())
     }
@@ -77,7 +108,7 @@ pub struct Leaf {
     /// True for a parameter.
     pub is_param: bool,
     /// The element type, if it is known.
-    pub dtype: Option<DType>,
+    pub element: Option<ElementType>,
     /// The extents, as far as they are known.
     pub dims: Option<Vec<Option<usize>>>,
 }
@@ -86,7 +117,7 @@ pub struct Leaf {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fitting {
     /// Arrays that are called like an input or parameter.
-    pub arrays: BTreeMap<String, Array>,
+    pub arrays: BTreeMap<String, (Array, ElementType)>,
     /// The names of the others.
     pub others: Vec<String>,
     /// True if the file is a checkpoint of a training run, whose other arrays are the state of the optimizer.
@@ -100,8 +131,14 @@ pub struct Fitting {
 pub fn read_fitting(path: impl AsRef<Path>, leaves: &[Leaf], params_only: bool) -> Result<Fitting, LoadError> {
     let path = path.as_ref();
     let (arrays, is_checkpoint) = match read_checkpoint(path) {
-        Some(arrays) => (arrays, true),
-        None => (read_arrays(path)?, false),
+        Some(arrays) => {
+            let typed = |(name, array): (String, Array)| {
+                let element = array.dtype().into();
+                (name, (array, element))
+            };
+            (arrays.into_iter().map(typed).collect(), true)
+        }
+        None => (read_typed_arrays(path)?, false),
     };
     let meant: Vec<&Leaf> = leaves.iter().filter(|leaf| leaf.is_param || !params_only).collect();
     let first = arrays.keys().next().cloned();
@@ -142,7 +179,7 @@ pub fn leaves(path: impl AsRef<Path>) -> Result<Vec<Leaf>, LoadError> {
                 move |(name, ty): (Name, TensorType)| Leaf {
                     name: name.to_string(),
                     is_param,
-                    dtype: Some(ty.dtype),
+                    element: Some(ty.dtype.into()),
                     dims: Some(ty.shape.iter().map(|&extent| Some(extent)).collect()),
                 }
             };
@@ -164,7 +201,12 @@ impl Model {
                 if let Some(name) = known.dims.keys().next() {
                     return Err(LoadError::NoSymbols { file: path.display().to_string(), name: name.clone() });
                 }
-                read_text(path, &bytes)?
+                let model = read_text(path, &bytes)?;
+                for (name, ty) in model.inputs().into_iter().chain(model.params()) {
+                    let checked = known.expect_numbers(&name, ty.dtype.into());
+                    checked.map_err(|error| LoadError::Given(Box::new(error)))?;
+                }
+                model
             }
             Format::Onnx => read_onnx(path, known)?,
         };
@@ -189,7 +231,13 @@ impl Model {
     fn of_graph(graph: Graph) -> Model {
         let params = graph.ids().filter(|&id| matches!(graph.op(id), Op::Param(_)));
         let unset = params.filter_map(|id| graph.op(id).leaf_name().cloned()).collect();
-        Model { program: Program::new(graph, BTreeMap::new()), format: Format::Text, fixed: BTreeMap::new(), unset }
+        Model {
+            program: Program::new(graph, BTreeMap::new()),
+            format: Format::Text,
+            fixed: BTreeMap::new(),
+            unset,
+            held: BTreeMap::new(),
+        }
     }
 }
 

@@ -34,6 +34,8 @@ use crate::graph::{Graph, Name, NodeId, TensorType};
 use crate::prim::Op;
 use crate::runtime::Executable;
 
+use super::{ArrayType, ElementType, TypedView};
+
 pub use bench::{Bench, Rates, Work, bench};
 pub use check::{Check, Verdict};
 pub use describe::{Declaration, Description, Memory, describe};
@@ -78,6 +80,8 @@ pub struct Model {
     fixed: BTreeMap<String, Option<Array>>,
     /// Parameters that have no value yet.
     unset: BTreeSet<Name>,
+    /// The element types of the inputs and outputs that are held in wider ones.
+    held: BTreeMap<Name, ElementType>,
 }
 
 /// What [`Model::grad`] gives.
@@ -116,6 +120,30 @@ impl Model {
         graph.outputs().iter().map(|o| (o.name.clone(), graph.ty(o.node).clone())).collect()
     }
 
+    /// The element type that the model has for an input, parameter or output of its, where that is another than its tensor's: integers that arrays hold in a
+    /// [wider type](ElementType).
+    pub fn held(&self, name: &str) -> Option<ElementType> {
+        self.held.get(name).copied()
+    }
+
+    /// The type of an input, parameter or output whose tensor is of this type.
+    fn own(&self, name: &str, ty: TensorType) -> ArrayType {
+        ArrayType::new(self.held(name).unwrap_or(ty.dtype.into()), ty.shape)
+    }
+
+    /// Outputs of a run with the element types that the model has for them: what is to be written.
+    ///
+    /// # Panics
+    /// If the arrays are not those of a run.
+    #[track_caller]
+    pub fn typed<'a>(&self, outputs: &'a Named) -> Vec<(&'a str, TypedView<'a>)> {
+        let typed = |(name, array): &'a (Name, Array)| {
+            let element = self.held(name).unwrap_or(array.dtype().into());
+            (&**name, TypedView::new(array, element).expect("a run gives numbers of the output's type"))
+        };
+        outputs.iter().map(typed).collect()
+    }
+
     /// Parameters that have no value yet, as in the text form, which holds none.
     pub fn unset(&self) -> impl Iterator<Item = &Name> {
         self.unset.iter()
@@ -137,7 +165,7 @@ impl Model {
             return Err(ModelError::unknown("parameter", name, params.into_iter().map(|p| p.0)));
         };
         if *expected != value.ty() {
-            let (name, expected, given) = (name.to_string(), expected.clone(), value.ty());
+            let (name, expected, given) = (name.to_string(), expected.clone().into(), value.ty());
             return Err(ModelError::Type { name, expected, given });
         }
         self.unset.remove(name);
@@ -191,10 +219,10 @@ impl Model {
         let loss_node = self.output(loss)?;
         let ty = source.ty(loss_node);
         if ty.shape.numel() != 1 {
-            return Err(ModelError::NotScalar { name: loss.to_owned(), ty: ty.clone() });
+            return Err(ModelError::NotScalar { name: loss.to_owned(), ty: self.own(loss, ty.clone()) });
         }
         if !ty.dtype.is_float() {
-            return Err(ModelError::NotFloat { what: "loss", name: loss.to_owned(), ty: ty.clone() });
+            return Err(ModelError::NotFloat { what: "loss", name: loss.to_owned(), ty: self.own(loss, ty.clone()) });
         }
         let wrt_nodes = wrt.iter().map(|name| self.differentiable(name)).collect::<Result<Vec<_>, _>>()?;
         let mut graph = source.without_results();
@@ -233,7 +261,11 @@ impl Model {
         };
         let ty = graph.ty(node);
         if !ty.dtype.is_float() {
-            return Err(ModelError::NotFloat { what: "input or parameter", name: name.to_owned(), ty: ty.clone() });
+            return Err(ModelError::NotFloat {
+                what: "input or parameter",
+                name: name.to_owned(),
+                ty: self.own(name, ty.clone()),
+            });
         }
         Ok(node)
     }
@@ -292,8 +324,12 @@ impl Model {
                 return Err(ModelError::unknown("input or parameter", name, known.map(|k| k.0)));
             };
             if *graph.ty(node) != array.ty() {
-                let (name, expected, given) = (name.clone(), graph.ty(node).clone(), array.ty());
-                return Err(ModelError::Type { name, expected, given });
+                let (expected, given) = (self.own(name, graph.ty(node).clone()), array.ty());
+                return Err(ModelError::Type { name: name.clone(), expected, given });
+            }
+            if let Some(element) = self.held(name) {
+                let fail = |what| ModelError::Values { name: name.clone(), what };
+                convert::expect_inside(array, element).map_err(fail)?;
             }
         }
         Ok(())
@@ -304,10 +340,11 @@ impl Model {
         let live = program.graph.live();
         let needed = |name: &Name| program.graph.find(name).is_some_and(|id| live[id.index()]);
         let missing = self.inputs().into_iter().filter(|(name, _)| needed(name) && !arrays.contains_key(&**name));
-        let inputs: Vec<(String, TensorType)> = missing.map(|(name, ty)| (name.to_string(), ty)).collect();
+        let inputs: Vec<(String, ArrayType)> =
+            missing.map(|(name, ty)| (name.to_string(), self.own(&name, ty))).collect();
         let is_unset = |name: &Name| self.unset.contains(name) && !program.initial.contains_key(name);
         let unset = self.params().into_iter().filter(|(name, _)| needed(name) && is_unset(name));
-        let params: Vec<(String, TensorType)> = unset.map(|(name, ty)| (name.to_string(), ty)).collect();
+        let params: Vec<(String, ArrayType)> = unset.map(|(name, ty)| (name.to_string(), ty.into())).collect();
         match (inputs.is_empty(), params.is_empty()) {
             (true, true) => Ok(()),
             (true, false) => Err(ModelError::Unset { params }),
@@ -328,7 +365,7 @@ pub fn inputs_of<'a>(
     for (name, ty) in executable.inputs() {
         match arrays.get_key_value(&**name) {
             Some((name, array)) => given.push((&**name, array)),
-            None => missing.push((name.to_string(), ty.clone())),
+            None => missing.push((name.to_string(), ty.clone().into())),
         }
     }
     if missing.is_empty() { Ok(given) } else { Err(ModelError::Missing { inputs: missing, params: Vec::new() }) }

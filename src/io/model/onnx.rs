@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::build::Program;
 use crate::graph::{DType, Name, Origin, Shape};
+use crate::io::ElementType;
 use crate::io::onnx::{self, Bindings, Dim, ImportError, Purpose, Reason};
 use crate::prim::{Param, ParamKind};
 
@@ -32,13 +33,18 @@ pub(super) fn source(path: &Path) -> Result<onnx::Model, LoadError> {
 fn import(source: &onnx::Model, path: &Path, known: &Known) -> Result<Model, LoadError> {
     let file = path.display().to_string();
     expect_names(source, known).map_err(|error| LoadError::Given(Box::new(error)))?;
+    for leaf in source.inputs().into_iter().chain(float_initializers(source)) {
+        let Some(element) = leaf.element.and_then(|element| element.element_type()) else { continue };
+        known.expect_numbers(&leaf.name, element).map_err(|error| LoadError::Given(Box::new(error)))?;
+    }
     let imported = bound(source, &file, &bindings(source, known)).map_err(|error| opened(source, known, error))?;
     let is_input = |name: &String| source.inputs().iter().any(|input| input.name == *name);
     let value = |name| if is_input(name) { known.arrays.get(name).cloned() } else { source.initializer(name).ok() };
     let fixed = imported.fixed().iter().map(|name| (name.clone(), value(name))).collect();
     let mut program = imported.program();
     add_unused(source, &imported, &mut program);
-    Ok(Model { program, format: Format::Onnx, fixed, unset: Default::default() })
+    let held = held(&imported);
+    Ok(Model { program, format: Format::Onnx, fixed, unset: Default::default(), held })
 }
 
 fn bound(source: &onnx::Model, file: &str, bindings: &Bindings) -> Result<onnx::Imported, LoadError> {
@@ -46,9 +52,19 @@ fn bound(source: &onnx::Model, file: &str, bindings: &Bindings) -> Result<onnx::
     source.import(bindings).map_err(fail)
 }
 
+/// The element types of the inputs and outputs that are held in wider ones.
+fn held(imported: &onnx::Imported) -> BTreeMap<Name, ElementType> {
+    let ends = imported.inputs().into_iter().chain(imported.outputs());
+    let held = ends.filter_map(|(name, tensor)| {
+        let element = imported.element_type(name)?.element_type()?;
+        (element != tensor.dtype().into()).then(|| (Name::from(name), element))
+    });
+    held.collect()
+}
+
 /// Adds the floating-point initializers that no node uses as parameters on which nothing depends. Those that cannot be read are left out, as the import does.
 fn add_unused(source: &onnx::Model, imported: &onnx::Imported, program: &mut Program) {
-    for name in float_initializers(source) {
+    for onnx::Declared { name, .. } in float_initializers(source) {
         if program.graph.find(&name).is_some() || imported.fixed().contains(&name) {
             continue;
         }
@@ -68,27 +84,27 @@ pub(super) fn leaves(path: &Path) -> Result<Vec<Leaf>, LoadError> {
         move |declared: onnx::Declared| {
             let extent = |dim: &Dim| if let Dim::Extent(n) = dim { Some(*n) } else { None };
             Leaf {
-                dtype: declared.element.and_then(|element| element.dtype()),
+                element: declared.element.and_then(|element| element.element_type()),
                 dims: declared.dims.map(|dims| dims.iter().map(extent).collect()),
                 name: declared.name,
                 is_param,
             }
         }
     };
-    let params = source.initializers().into_iter().map(leaf(true));
-    let floats = params.filter(|leaf| leaf.dtype.is_some_and(DType::is_float));
-    Ok(source.inputs().into_iter().map(leaf(false)).chain(floats).collect())
+    let params = float_initializers(&source).map(leaf(true));
+    Ok(source.inputs().into_iter().map(leaf(false)).chain(params).collect())
 }
 
-fn float_initializers(source: &onnx::Model) -> impl Iterator<Item = String> {
+fn float_initializers(source: &onnx::Model) -> impl Iterator<Item = onnx::Declared> {
     let is_float = |d: &onnx::Declared| d.element.and_then(|e| e.dtype()).is_some_and(DType::is_float);
-    source.initializers().into_iter().filter(is_float).map(|declared| declared.name)
+    source.initializers().into_iter().filter(is_float)
 }
 
 /// Checks that all that is known is called like something in the model.
 fn expect_names(source: &onnx::Model, known: &Known) -> Result<(), ModelError> {
     let inputs = source.inputs();
-    let leaves: Vec<String> = inputs.iter().map(|input| input.name.clone()).chain(float_initializers(source)).collect();
+    let leaves: Vec<String> =
+        inputs.iter().map(|input| input.name.clone()).chain(float_initializers(source).map(|d| d.name)).collect();
     if let Some(name) = known.arrays.keys().find(|name| !leaves.contains(name)) {
         return Err(ModelError::Unknown { what: "input or parameter", name: name.clone(), known: leaves });
     }
@@ -244,7 +260,7 @@ pub(super) fn for_shapes(
     shapes: &BTreeMap<String, Shape>,
     seed: u64,
 ) -> Result<(Model, Vec<Following>), LoadError> {
-    let mut bindings = Bindings::new().random(seed);
+    let mut bindings = Bindings::new().hold_integers().random(seed);
     for (name, extent) in dims {
         bindings = bindings.dim(name, *extent);
     }
@@ -262,13 +278,14 @@ pub(super) fn for_shapes(
     let random = random.map(|(name, next)| Following { param: name.to_owned(), result: None, value: next.id() });
     let following = following.chain(random).collect();
     let program = imported.program();
-    let model = Model { program, format: Format::Onnx, fixed: BTreeMap::new(), unset: Default::default() };
+    let held = held(&imported);
+    let model = Model { program, format: Format::Onnx, fixed: BTreeMap::new(), unset: Default::default(), held };
     Ok((model, following))
 }
 
 /// What is known of the model's inputs. Arrays may be called like initializers too, which are no inputs.
 fn bindings(source: &onnx::Model, known: &Known) -> Bindings {
-    let mut bindings = Bindings::new();
+    let mut bindings = Bindings::new().hold_integers();
     for (name, extent) in &known.dims {
         bindings = bindings.dim(name, *extent);
     }

@@ -109,7 +109,13 @@ fn differences_that_rounding_hides_settle_nothing() {
         let x = g.input("x", TensorType::new(DType::F32, [4]));
         let y = g.custom_vjp("scaled", &[x], |x| x[0].sin(), |x, _, u| vec![u * x[0].cos() * factor]);
         let program = g.program(&[("loss", y.sum() + offset)]);
-        let model = Model { program, format: Format::Text, fixed: BTreeMap::new(), unset: Default::default() };
+        let model = Model {
+            program,
+            format: Format::Text,
+            fixed: BTreeMap::new(),
+            unset: Default::default(),
+            held: BTreeMap::new(),
+        };
         let checks = model.check(None, &BTreeMap::new()).unwrap();
         let check = checks.iter().find(|check| check.name == "gradient by x").expect("there is one input");
         assert_eq!(check.verdict, expected, "{offset}, {factor}: {check}");

@@ -1,56 +1,72 @@
 //! The element types of ONNX and which of them this crate has.
 
 use crate::graph::DType;
+use crate::io::ElementType;
 
 /// An element type as an ONNX file names it: by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OnnxType(pub i32);
 
-/// Number, name, and the element type here.
-const TYPES: &[(i32, &str, Option<DType>)] = &[
-    (0, "undefined", None),
-    (1, "float32", Some(DType::F32)),
-    (2, "uint8", Some(DType::U8)),
-    (3, "int8", None),
-    (4, "uint16", None),
-    (5, "int16", None),
-    (6, "int32", Some(DType::I32)),
-    (7, "int64", Some(DType::I64)),
-    (8, "string", None),
-    (9, "bool", Some(DType::Bool)),
-    (10, "float16", Some(DType::F16)),
-    (11, "float64", Some(DType::F64)),
-    (12, "uint32", Some(DType::U32)),
-    (13, "uint64", None),
-    (14, "complex64", None),
-    (15, "complex128", None),
-    (16, "bfloat16", Some(DType::BF16)),
-    (17, "float8e4m3fn", None),
-    (18, "float8e4m3fnuz", None),
-    (19, "float8e5m2", None),
-    (20, "float8e5m2fnuz", None),
-    (21, "uint4", None),
-    (22, "int4", None),
-    (23, "float4e2m1", None),
-    (24, "float8e8m0", None),
-    (25, "uint2", None),
-    (26, "int2", None),
+/// Number, and the element type here or the name.
+const TYPES: &[(i32, Result<ElementType, &str>)] = &[
+    (0, Err("undefined")),
+    (1, Ok(ElementType::Plain(DType::F32))),
+    (2, Ok(ElementType::Plain(DType::U8))),
+    (3, Ok(ElementType::I8)),
+    (4, Ok(ElementType::U16)),
+    (5, Ok(ElementType::I16)),
+    (6, Ok(ElementType::Plain(DType::I32))),
+    (7, Ok(ElementType::Plain(DType::I64))),
+    (8, Err("string")),
+    (9, Ok(ElementType::Plain(DType::Bool))),
+    (10, Ok(ElementType::Plain(DType::F16))),
+    (11, Ok(ElementType::Plain(DType::F64))),
+    (12, Ok(ElementType::Plain(DType::U32))),
+    (13, Ok(ElementType::U64)),
+    (14, Err("complex64")),
+    (15, Err("complex128")),
+    (16, Ok(ElementType::Plain(DType::BF16))),
+    (17, Err("float8e4m3fn")),
+    (18, Err("float8e4m3fnuz")),
+    (19, Err("float8e5m2")),
+    (20, Err("float8e5m2fnuz")),
+    (21, Ok(ElementType::U4)),
+    (22, Ok(ElementType::I4)),
+    (23, Err("float4e2m1")),
+    (24, Err("float8e8m0")),
+    (25, Ok(ElementType::U2)),
+    (26, Ok(ElementType::I2)),
 ];
 
 impl OnnxType {
+    fn entry(self) -> Result<ElementType, &'static str> {
+        TYPES.iter().find(|t| t.0 == self.0).map_or(Err("unknown"), |t| t.1)
+    }
+
     /// The element type here, if there is one.
     pub fn dtype(self) -> Option<DType> {
-        TYPES.iter().find(|t| t.0 == self.0).and_then(|t| t.2)
+        match self.entry() {
+            Ok(ElementType::Plain(dtype)) => Some(dtype),
+            _ => None,
+        }
+    }
+
+    /// The element type as files of arrays have it, if there is one: also of integers that are [held](super::Bindings::hold_integers) in a wider type here.
+    pub fn element_type(self) -> Option<ElementType> {
+        self.entry().ok()
     }
 
     /// The element type's number in files.
     pub fn of(dtype: DType) -> OnnxType {
-        OnnxType(TYPES.iter().find(|t| t.2 == Some(dtype)).map_or(0, |t| t.0))
+        OnnxType(TYPES.iter().find(|t| t.1 == Ok(dtype.into())).map_or(0, |t| t.0))
     }
 
     /// The name in the specification, without its prefix.
     pub fn name(self) -> &'static str {
-        TYPES.iter().find(|t| t.0 == self.0).map_or("unknown", |t| t.1)
+        match self.entry() {
+            Ok(element) => element.numpy_name(),
+            Err(name) => name,
+        }
     }
 }
 

@@ -1,9 +1,6 @@
 //! Integers of types that there are none of here, held in wider ones.
 //!
-//! ```text
-//!   int2 uint2 int4 uint4 int8 int16 uint16   in i32
-//!   uint64                                    in i64, modulo 2^64
-//! ```
+//! Which are held, and in what, [`ElementType`](crate::io::ElementType) says.
 //!
 //! A held tensor's elements are always numbers of its own type: what computes with them [wraps](OnnxType::wrapped) its result. Operators take held operands
 //! only if their [record](super::ops) says how.
@@ -11,6 +8,8 @@
 use crate::array::Array;
 use crate::build::Tensor;
 use crate::graph::{DType, Shape, TensorType};
+use crate::io::ElementType;
+use crate::io::element::Bits;
 use crate::scalar::ScalarFn;
 
 use super::checked::{Checked, Made};
@@ -20,13 +19,6 @@ use super::node::Value;
 use super::proto;
 use super::tensor::{Budget, External, TensorFault, extents, from_array, read_external, to_array};
 
-/// The bits of a type that is held in a wider one.
-#[derive(Clone, Copy)]
-struct Bits {
-    count: u32,
-    signed: bool,
-}
-
 impl OnnxType {
     pub(super) const INT8: OnnxType = OnnxType(3);
     pub(super) const UINT16: OnnxType = OnnxType(4);
@@ -34,24 +26,12 @@ impl OnnxType {
     pub(super) const UINT64: OnnxType = OnnxType(13);
 
     fn bits(self) -> Option<Bits> {
-        let (count, signed) = match self.0 {
-            3 => (8, true),
-            4 => (16, false),
-            5 => (16, true),
-            13 => (64, false),
-            21 => (4, false),
-            22 => (4, true),
-            25 => (2, false),
-            26 => (2, true),
-            _ => return None,
-        };
-        Some(Bits { count, signed })
+        self.element_type()?.bits()
     }
 
     /// The element type that holds this one: itself, or a wider one.
     pub(super) fn holder(self) -> Option<DType> {
-        let wider = |bits: Bits| if bits.count == 64 { DType::I64 } else { DType::I32 };
-        self.dtype().or(self.bits().map(wider))
+        self.element_type().map(ElementType::holder)
     }
 
     /// The smallest and the largest number of an integer type of at most 32 bits.
@@ -62,8 +42,8 @@ impl OnnxType {
             Some(DType::U32) => Bits { count: 32, signed: false },
             _ => self.bits().filter(|bits| bits.count < 64)?,
         };
-        let numbers = (1u64 << bits.count) as f64;
-        Some(if bits.signed { (-numbers / 2.0, numbers / 2.0 - 1.0) } else { (0.0, numbers - 1.0) })
+        let (low, high) = bits.range();
+        Some((low as f64, high as f64))
     }
 
     /// A tensor of the holder, all numbers of this type, as a value of this type.

@@ -71,13 +71,13 @@ pub(super) fn embed<'g>(
                 tensor
             }
             Op::Input(i) => {
-                missing.push(format!("{} ({ty})", i.name));
+                missing.push(format!("{} ({})", i.name, model.own(&i.name, ty.clone())));
                 g.zeros(ty.clone())
             }
             Op::Param(p) => {
                 let value = model.program().initial.get(&p.name).cloned();
                 let Some(value) = value.filter(|_| !model.unset.contains(&p.name)) else {
-                    return Err(ModelError::Unset { params: vec![(p.name.to_string(), ty.clone())] }.into());
+                    return Err(ModelError::Unset { params: vec![(p.name.to_string(), ty.clone().into())] }.into());
                 };
                 if ty.dtype.is_float() {
                     params.insert(p.name.to_string());

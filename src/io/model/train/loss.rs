@@ -99,6 +99,7 @@ pub(super) fn target(
     output: &str,
 ) -> Result<Array, LearnError> {
     let fail = |what: String| misfit(name, what);
+    let from = array.dtype().into();
     if ty.shape.first() != Some(&batch) {
         return Err(fail(format!("output `{output}` is {ty}, whose first axis does not count examples")));
     }
@@ -109,7 +110,7 @@ pub(super) fn target(
             let given = Shape::from(&array.shape()[1..]);
             return Err(fail(format!("an example has shape {given}, output `{output}` has {example}")));
         }
-        let target = convert(array, Some(ty.dtype), Some(&example)).map_err(fail)?;
+        let target = convert(array, from, Some(ty.dtype.into()), Some(&example)).map_err(fail)?;
         return match loss {
             LossKind::Mse => Ok(target),
             _ => expect_probabilities(&target).map(|()| target).map_err(fail),
@@ -124,7 +125,7 @@ pub(super) fn target(
     };
     let labelled: usize = places.iter().product();
     if per_example == example.numel() && classes > 1 && (array.dtype().is_float() || per_example != labelled) {
-        let target = convert(array, Some(ty.dtype), Some(&example)).map_err(fail)?;
+        let target = convert(array, from, Some(ty.dtype.into()), Some(&example)).map_err(fail)?;
         expect_probabilities(&target).and_then(|()| expect_sums(&target, classes)).map_err(fail)?;
         return Ok(target);
     }
@@ -135,7 +136,7 @@ pub(super) fn target(
         )));
     }
     // One type for all labels: what is trained does not depend on the type in the file.
-    let labels = convert(array, Some(DType::I32), Some(&Shape::from(places))).map_err(fail)?;
+    let labels = convert(array, from, Some(DType::I32.into()), Some(&Shape::from(places))).map_err(fail)?;
     let outside = |&i: &usize| !(0.0..classes as f64).contains(&labels.get_f64(i));
     match (0..labels.shape().numel()).find(outside) {
         None => Ok(labels),

@@ -24,7 +24,8 @@ use crate::array::Array;
 use crate::build::{Builder, Tensor};
 use crate::data::Examples;
 use crate::grad;
-use crate::graph::{NodeId, Shape, TensorType};
+use crate::graph::{DType, NodeId, Shape, TensorType};
+use crate::io::{ElementType, read_array, read_typed_array};
 use crate::runtime::{self, Params};
 use crate::train::Task;
 
@@ -132,6 +133,19 @@ impl Learner {
         self.inputs.iter().find_map(|input| *input.dims.as_ref()?.first()?)
     }
 
+    /// Reads an array of data, as [`read_array`](crate::io::read_array) does. For an input of integers of 64 bits without a sign, it is held as those are.
+    ///
+    /// # Errors
+    /// As that, and if a number is none of that type.
+    pub fn read_data(&self, name: &str, source: &str) -> Result<Array, LearnError> {
+        let is_unsigned = |input: &Declared| input.name == name && input.element == Some(ElementType::U64);
+        if !self.inputs.iter().any(is_unsigned) {
+            return Ok(read_array(source)?);
+        }
+        let (array, from) = read_typed_array(source)?;
+        convert(array, from, Some(ElementType::U64), None).map_err(|what| misfit(name, what))
+    }
+
     /// The examples of these arrays, whose first axes count them: converted to the element types of the model's inputs, and reshaped where the shape of an example
     /// differs from the input's only in its axes. Integers may become floats; floats may become integers if they are whole.
     ///
@@ -151,8 +165,11 @@ impl Learner {
                 Some(input) => {
                     let dims = input.dims.as_ref().and_then(|dims| dims.get(1..));
                     let example = dims.and_then(|dims| dims.iter().copied().collect::<Option<Shape>>());
-                    let converted =
-                        convert(array, input.dtype, example.as_ref()).map_err(|what| misfit(&name, what))?;
+                    // Numbers of 64 bits without a sign come as they are held.
+                    let is_held = input.element == Some(ElementType::U64) && array.dtype() == DType::I64;
+                    let from = if is_held { ElementType::U64 } else { array.dtype().into() };
+                    let converted = convert(array, from, input.element, example.as_ref());
+                    let converted = converted.map_err(|what| misfit(&name, what))?;
                     columns.push((name, converted));
                 }
             }
@@ -385,8 +402,8 @@ impl Learner {
     fn missing(&self, types: &BTreeMap<String, TensorType>) -> Vec<String> {
         let is_open = |input: &&Declared| input.dims.as_ref().is_none_or(|dims| dims.contains(&None));
         let missing = self.inputs.iter().filter(|input| !types.contains_key(&input.name)).filter(is_open);
-        let typed = |input: &Declared| match input.dtype {
-            Some(dtype) => format!("{} ({dtype})", input.name),
+        let typed = |input: &Declared| match input.element {
+            Some(element) => format!("{} ({element})", input.name),
             None => input.name.clone(),
         };
         missing.map(typed).collect()
@@ -421,7 +438,7 @@ impl Learner {
         let Embedded { output, updates, params } = embed(&model, node, &following, &role, g, types, input)?;
         let Objective::Of { loss, .. } = &self.objective else {
             if output.shape().numel() != 1 {
-                let (name, ty) = (self.objective.output().to_owned(), output.ty());
+                let (name, ty) = (self.objective.output().to_owned(), output.ty().into());
                 return Err(ModelError::NotScalar { name, ty }.into());
             }
             let loss = Loss { loss: output.reshape(Shape::scalar()), classes: None };

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::graph::{DType, Name, TensorType};
+use crate::graph::{Name, TensorType};
+use crate::io::ElementType;
 use crate::io::model::load::read_bytes;
 use crate::io::model::{Format, Known, LoadError, Model};
 
@@ -12,7 +13,7 @@ use crate::io::model::{Format, Known, LoadError, Model};
 #[derive(Clone, Debug)]
 pub(super) struct Declared {
     pub(super) name: String,
-    pub(super) dtype: Option<DType>,
+    pub(super) element: Option<ElementType>,
     /// The extents, as far as they are known.
     pub(super) dims: Option<Vec<Option<usize>>>,
 }
@@ -38,7 +39,7 @@ pub(super) fn open(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>)
             let model = Model::read(path, known)?;
             let declared = |(name, ty): (Name, TensorType)| Declared {
                 name: name.to_string(),
-                dtype: Some(ty.dtype),
+                element: Some(ty.dtype.into()),
                 dims: Some(ty.shape.iter().map(|&d| Some(d)).collect()),
             };
             let inputs = model.inputs().into_iter().map(declared).collect();
@@ -65,7 +66,7 @@ fn open_onnx(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>), Load
     };
     let declared = |input: crate::io::onnx::Declared| Declared {
         name: input.name,
-        dtype: input.element.and_then(|element| element.dtype()),
+        element: input.element.and_then(|element| element.element_type()),
         dims: input.dims.map(|dims| dims.into_iter().map(extent).collect()),
     };
     let inputs = model.inputs().into_iter().map(declared).collect();
