@@ -3,6 +3,7 @@
 
 mod archive;
 mod export;
+mod gradients;
 mod held;
 mod hostile;
 mod indices;
