@@ -256,8 +256,8 @@ impl Builder {
             let is = |id: &NodeId| matches!(graph.op(*id), Op::Param(p) if p.kind == ParamKind::Trainable);
             graph.ids().filter(is).collect()
         };
-        let ids = self.with_graph(frames::OUTERMOST, trainable).expect("the outermost frame stays open");
-        ids.into_iter().map(|id| Tensor { builder: self, id, frame: frames::OUTERMOST }).collect()
+        let ids = self.with_graph(OUTERMOST, trainable).expect("the outermost frame stays open");
+        ids.into_iter().map(|id| Tensor { builder: self, id, frame: OUTERMOST }).collect()
     }
 
     /// The graph so far; in the closure of a loop, the graph of its body.
