@@ -78,6 +78,10 @@ impl GradError {
 
 /// Appends the gradient of scalar `loss` by each of `wrt` and returns its nodes, typed like `wrt`. What `loss` does not depend on gets zeros.
 ///
+/// The graph is differentiated as it stands. A node that a method of [`Tensor`](crate::Tensor) built
+/// [in place of a formula](crate::stability#formulas-as-mathematicians-write-them) is not made of what was inside the formula, so a derivative by a tensor of
+/// that inside is zero here; the methods of [`Builder`](crate::Builder) know the formula, and give its derivative.
+///
 /// # Errors
 /// If `loss` is not a float scalar, one of `wrt` is not of a float type, or an operation in between has no rule, as a
 /// [`Custom`](crate::prim::Custom) one that was read from text.
@@ -120,6 +124,10 @@ pub(crate) fn grad_as(
 
 /// Appends the vector-Jacobian product of several results, each with its cotangent, by each of `wrt`: the gradient of the sum of
 /// `cotangent * result` over all their elements.
+///
+/// The graph is differentiated as it stands. A node that a method of [`Tensor`](crate::Tensor) built
+/// [in place of a formula](crate::stability#formulas-as-mathematicians-write-them) is not made of what was inside the formula, so a derivative by a tensor of
+/// that inside is zero here; the methods of [`Builder`](crate::Builder) know the formula, and give its derivative.
 ///
 /// # Errors
 /// If a cotangent is not typed like its result, a result or one of `wrt` is not of a float type, or an operation in between has no rule.

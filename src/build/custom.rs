@@ -43,14 +43,16 @@ impl Builder {
         backward: impl FnOnce(&[Tensor<'g>], Tensor<'g>, Tensor<'g>) -> Vec<Tensor<'g>>,
     ) -> Tensor<'g> {
         let mut arguments: Vec<NodeId> = self.own_all(inputs).to_vec();
+        let floor = self.floor();
         let result = f(inputs);
+        drop(floor);
         arguments.push(self.own(result));
         assert!(
             result.dtype().is_float(),
             "custom_vjp: the result of `{name}` is {}, and only floats have derivatives",
             result.ty()
         );
-        let cotangent = self.zeros(result.ty());
+        let cotangent = self.prototype(result.ty());
         arguments.push(cotangent.id);
         let start = self.graph.borrow().len();
         let floor = self.floor();

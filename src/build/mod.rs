@@ -206,6 +206,9 @@ impl Builder {
     /// Appends the gradient of the scalar `loss` by each of `wrt`; zeros where `loss` does not depend on it. The gradients are tensors like any other
     /// and can be differentiated again.
     ///
+    /// A gradient of what a method built [in place of a formula](crate::stability#formulas-as-mathematicians-write-them) is that of the form. By a tensor
+    /// inside the formula it is that of the formula as it was written.
+    ///
     /// # Panics
     /// If `loss` is not a float scalar, or one of `wrt` is not of a float type, or one of them belongs to another builder.
     #[track_caller]
@@ -221,9 +224,7 @@ impl Builder {
     #[track_caller]
     pub fn grad_all(&self, loss: Tensor<'_>, wrt: &[Tensor<'_>]) -> Vec<Tensor<'_>> {
         let (loss, wrt) = (self.own(loss), self.own_all(wrt));
-        let written = self.written_for(&wrt);
-        let result = grad::grad_as(&mut self.graph.borrow_mut(), loss, &wrt, &written);
-        self.wrap_derivatives("grad", result)
+        self.walk(&[loss], &wrt, |graph, wrt, instead| grad::grad_as(graph, loss, wrt, instead))
     }
 
     /// Appends the vector-Jacobian product: the gradient of the sum of `cotangent * result` by each of `wrt`.
@@ -237,9 +238,27 @@ impl Builder {
             pairs.push((self.own(result), self.own(cotangent)));
         }
         let wrt = self.own_all(wrt);
-        let written = self.written_for(&wrt);
-        let result = grad::vjp_as(&mut self.graph.borrow_mut(), &pairs, &wrt, &written);
-        self.wrap_derivatives("grad", result)
+        let results: Vec<NodeId> = pairs.iter().map(|p| p.0).collect();
+        self.walk(&results, &wrt, |graph, wrt, instead| grad::vjp_as(graph, &pairs, wrt, instead))
+    }
+
+    /// Differentiates by tensors inside of formulas and by others, each in a walk of its own.
+    #[track_caller]
+    fn walk(
+        &self,
+        results: &[NodeId],
+        wrt: &[NodeId],
+        differentiate: impl Fn(&mut Graph, &[NodeId], &grad::Instead) -> Result<Vec<NodeId>, grad::GradError>,
+    ) -> Vec<Tensor<'_>> {
+        let mut derivatives: Vec<Option<Tensor<'_>>> = vec![None; wrt.len()];
+        for walk in self.walks(results, wrt) {
+            let of_walk: Vec<NodeId> = walk.wrt.iter().map(|&i| wrt[i]).collect();
+            let result = differentiate(&mut self.graph.borrow_mut(), &of_walk, &walk.instead);
+            for (&i, tensor) in walk.wrt.iter().zip(self.wrap_derivatives("grad", result)) {
+                derivatives[i] = Some(tensor);
+            }
+        }
+        derivatives.into_iter().map(|d| d.expect("every tensor is in a walk")).collect()
     }
 
     #[track_caller]

@@ -3,7 +3,8 @@
 
 use crate::grad::Appender;
 use crate::graph::{DType, Dims, NodeId, OpError, OpErrorKind, Origin, Shape, TensorType};
-use crate::prim::{Transpose, moved_axis};
+use crate::prim::{Barrier, Transpose, moved_axis};
+use crate::scalar::ScalarFn;
 use crate::transform::{self, SubGraph};
 
 use super::{Builder, Tensor};
@@ -73,9 +74,19 @@ impl Builder {
             pairs.push((self.own(tensor), self.own(tangent)));
         }
         let sources: Vec<NodeId> = pairs.iter().map(|p| p.0).collect();
-        let written = self.written_for(&sources);
-        let result = transform::jvp_as(&mut self.graph.borrow_mut(), &results, &pairs, &written);
-        self.wrap_derivatives("jvp", result)
+        let mut sums: Vec<Tensor<'_>> = Vec::new();
+        for walk in self.walks(&results, &sources) {
+            let of_walk: Vec<(NodeId, NodeId)> = walk.wrt.iter().map(|&i| pairs[i]).collect();
+            let result = transform::jvp_as(&mut self.graph.borrow_mut(), &results, &of_walk, &walk.instead);
+            let products = self.wrap_derivatives("jvp", result);
+            // The product is linear in the tangents.
+            let add = |(i, p): (usize, Tensor<'_>)| match sums.get(i) {
+                Some(&sum) => Tensor::map(ScalarFn::Add, &[sum, self.handle(p.id)]),
+                None => self.handle(p.id),
+            };
+            sums = products.into_iter().enumerate().map(add).collect();
+        }
+        sums
     }
 
     /// Appends the product of the Hessian of scalar `loss` by `wrt` with a vector: for each of `wrt` with its vector, typed like it,
@@ -221,7 +232,7 @@ impl Builder {
                 }
                 _ => size = Some((ty.shape[0], input)),
             }
-            let prototype = self.zeros(TensorType::new(ty.dtype, &ty.shape[1..]));
+            let prototype = self.prototype(TensorType::new(ty.dtype, &ty.shape[1..]));
             arguments.push(prototype);
             prototypes.push((self.own(prototype), self.own(batch)));
         }
@@ -234,7 +245,10 @@ impl Builder {
             result_axes.len()
         );
         let ids = self.own_all(&results);
-        let batches = transform::vmap(&mut self.graph.borrow_mut(), &prototypes, size, &ids);
+        let literals = self.literals(&ids);
+        let (batches, of_nodes) =
+            transform::vmap_beside(&mut self.graph.borrow_mut(), &prototypes, size, &ids, &literals);
+        self.hand_on(&literals, &of_nodes);
         let mut moved = Vec::with_capacity(batches.len());
         for (id, &axis) in batches.into_iter().zip(result_axes) {
             let batch = self.handle(id);
@@ -242,6 +256,13 @@ impl Builder {
             moved.push(self.with_axis_moved(batch, 0, to));
         }
         moved
+    }
+
+    /// A tensor that stands for one that is given later. Behind the barrier it is no number, and like no other.
+    #[track_caller]
+    pub(super) fn prototype(&self, ty: TensorType) -> Tensor<'_> {
+        let zeros = self.zeros(ty);
+        self.push(Barrier, &[zeros])
     }
 
     #[track_caller]

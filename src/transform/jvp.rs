@@ -15,6 +15,10 @@ use crate::prim::{Emit, Jvp, Mode, Tangents};
 /// If one of `wrt` depends on another, its own tangent is added to the one that follows from the other; so for scalar results the product is the sum of
 /// gradient times tangent, with the gradient of [`grad`](crate::grad::grad()).
 ///
+/// The graph is differentiated as it stands. A node that a method of [`Tensor`](crate::Tensor) built
+/// [in place of a formula](crate::stability#formulas-as-mathematicians-write-them) is not made of what was inside the formula, so a derivative by a tensor of
+/// that inside is zero here; the methods of [`Builder`](crate::Builder) know the formula, and give its derivative.
+///
 /// # Errors
 /// If a tangent is not typed like its node, a result or one of `wrt` is not of a float type, or an operation in between has no derivative in forward mode.
 pub fn jvp(graph: &mut Graph, results: &[NodeId], wrt: &[(NodeId, NodeId)]) -> Result<Vec<NodeId>, GradError> {

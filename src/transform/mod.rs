@@ -112,6 +112,7 @@ pub use jvp::jvp;
 pub(crate) use jvp::jvp_as;
 pub use subgraph::SubGraph;
 pub use vmap::vmap;
+pub(crate) use vmap::vmap_beside;
 
 /// Takes out of a mask over the first nodes all that `results` do not need.
 fn keep_needed(graph: &Graph, results: &[NodeId], mask: &mut [bool], instead: &Instead) {

@@ -6,11 +6,12 @@
 //!
 //! Cost: time and new nodes are linear in the nodes walked over. The walk is a loop, not a recursion.
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::grad::{Appender, Instead};
 use crate::graph::{Dims, Graph, NodeId, Operands};
-use crate::prim::{Batch, Emit};
+use crate::prim::{Batch, Emit, Reshape};
 
 /// Appends `results` for a batch of examples: for each prototype, the tensor that holds its examples along a new first axis of extent `size`. A result
 /// has the examples along its first axis too; one that depends on no prototype is repeated.
@@ -18,6 +19,18 @@ use crate::prim::{Batch, Emit};
 /// # Panics
 /// If a batch's type is not that of its prototype with an axis of extent `size` before it.
 pub fn vmap(graph: &mut Graph, prototypes: &[(NodeId, NodeId)], size: usize, results: &[NodeId]) -> Vec<NodeId> {
+    vmap_beside(graph, prototypes, size, results, &FxHashMap::default()).0
+}
+
+/// [`vmap`] that makes, for some nodes, an older node of the same value too, and gives besides the results what each node has become. What has become of the
+/// older one is older.
+pub(crate) fn vmap_beside(
+    graph: &mut Graph,
+    prototypes: &[(NodeId, NodeId)],
+    size: usize,
+    results: &[NodeId],
+    beside: &FxHashMap<NodeId, NodeId>,
+) -> (Vec<NodeId>, Vec<Option<NodeId>>) {
     let end = results.iter().map(|r| r.index() + 1).max().unwrap_or(0);
     let mut batches: Vec<Option<NodeId>> = vec![None; end];
     let mut between = vec![false; end];
@@ -35,7 +48,8 @@ pub fn vmap(graph: &mut Graph, prototypes: &[(NodeId, NodeId)], size: usize, res
             between[index] = graph.operands(NodeId::new(index)).iter().any(|o| between[o.index()]);
         }
     }
-    super::keep_needed(graph, results, &mut between, &Instead::default());
+    let all: Vec<NodeId> = results.iter().chain(beside.values()).copied().collect();
+    super::keep_needed(graph, &all, &mut between, &Instead::default());
 
     for index in (0..end).filter(|&i| between[i]) {
         if batches[index].is_some() {
@@ -48,7 +62,12 @@ pub fn vmap(graph: &mut Graph, prototypes: &[(NodeId, NodeId)], size: usize, res
         let operands: Operands = originals.iter().map(|o| batches[o.index()].unwrap_or(*o)).collect();
         let batched: SmallVec<[bool; 3]> = originals.iter().map(|o| batches[o.index()].is_some()).collect();
         let mut emit = Appender::new(graph, origin);
-        let batch = op.batch(&mut Batch { emit: &mut emit, operands, batched, size });
+        let mut batch = op.batch(&mut Batch { emit: &mut emit, operands, batched, size });
+        let older = beside.get(&node).and_then(|o| batches[o.index()]);
+        if older.is_some_and(|o| o >= batch) {
+            let shape = emit.graph().shape(batch).clone();
+            batch = emit.append(Reshape { shape }.into(), &[batch]);
+        }
         debug_assert!(
             graph.shape(batch).first() == Some(&size) && graph.shape(batch)[1..] == graph.shape(node)[..],
             "the batching rule of {} puts the batch axis first",
@@ -65,5 +84,5 @@ pub fn vmap(graph: &mut Graph, prototypes: &[(NodeId, NodeId)], size: usize, res
             Appender::new(graph, origin).broadcast(node, shape, Dims::from_slice(&[0]))
         }
     };
-    results.iter().map(result).collect()
+    (results.iter().map(result).collect(), batches)
 }

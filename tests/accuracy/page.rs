@@ -1,7 +1,7 @@
 //! The page `src/accuracy.md`: the bounds, and the largest errors met.
 //!
 //! ```text
-//! UPDATE_EXPECT=1 SWEEP_STRIDE=67 cargo test --release --test accuracy page
+//! UPDATE_EXPECT=1 SWEEP_STRIDE=503 cargo test --release --test accuracy page
 //! ```
 //!
 //! writes it again, with the errors met at that stride. The test holds the page to the bounds of the tables, which the sweeps hold the functions to.

@@ -1,21 +1,18 @@
 //! Differences that lose their digits.
 
 use crate::graph::NodeId;
-use crate::scalar::ScalarFn::{self, Add, Cos, Erf, Erfc, Exp, Expm1, Mul, Sigmoid, Sin, Sinh};
+use crate::scalar::ScalarFn::{self, Add, Erf, Erfc, Exp, Expm1, Sigmoid};
 
-use super::form::{Form, Over, map1, map2};
-use super::sight::{Sight, Sum};
+use super::form::{Form, Over, map1};
+use super::sight::Sight;
 
+/// The exponential must be the minuend: of `1 - exp(x)` the negative would be 0 with a sign.
 pub(super) fn of_exp_and_one(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) -> Option<Form> {
-    if f == Add {
-        let exp = s.beside_number(-1.0, x)?;
-        return Some(map1(Expm1, s.argument(Exp, exp)?));
-    }
-    if s.is_number(x[0], 1.0) {
-        return Some(map1(Expm1, s.argument(Exp, x[1])?).negated());
-    }
-    let form = s.argument(Exp, x[0])?;
-    s.is_number(x[1], 1.0).then(|| map1(Expm1, form))
+    let exp = match f {
+        Add => s.beside_number(-1.0, x)?,
+        _ => s.is_number(x[1], 1.0).then_some(x[0])?,
+    };
+    Some(map1(Expm1, s.argument(Exp, exp)?))
 }
 
 pub(super) fn from_one(s: &mut Sight<'_>, _: ScalarFn, x: &[NodeId]) -> Option<Form> {
@@ -27,19 +24,9 @@ pub(super) fn from_one(s: &mut Sight<'_>, _: ScalarFn, x: &[NodeId]) -> Option<F
     let form = match f {
         Sigmoid => map1(Sigmoid, s.leaf(x[0]).negated()),
         Erf => map1(Erfc, Form::Leaf(x[0])),
-        Erfc => map1(Erf, Form::Leaf(x[0])),
-        Cos => {
-            let sine = map1(Sin, Form::Leaf(x[0]).times(0.5));
-            map2(Mul, sine.clone(), sine).times(2.0)
-        }
         _ => return None,
     };
     Some(form.moved(moves))
-}
-
-pub(super) fn of_exponentials(s: &mut Sight<'_>, _: ScalarFn, x: &[NodeId]) -> Option<Form> {
-    let (a, b) = (s.argument(Exp, x[0])?, s.argument(Exp, x[1])?);
-    s.same_form(&a, &b.negated()).then(|| map1(Sinh, a).times(2.0))
 }
 
 pub(super) fn of_moments(s: &mut Sight<'_>, _: ScalarFn, x: &[NodeId]) -> Option<Form> {
@@ -47,7 +34,7 @@ pub(super) fn of_moments(s: &mut Sight<'_>, _: ScalarFn, x: &[NodeId]) -> Option
     let of = s.squared(squares.of)?;
     let (square, mut outer) = s.through(x[1]);
     let mean = s.squared(square)?;
-    let mut mean: Sum = s.moved_mean(mean)?;
+    let mut mean = s.moved_mean(mean)?;
     mean.moves.append(&mut outer);
     let fits = mean.axes == squares.axes && mean.moves == squares.moves && s.same(mean.of, of);
     fits.then(|| Form::Leaf(of).over(Over::Variance, &squares.axes).moved(squares.moves))

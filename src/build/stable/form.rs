@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::graph::{Dims, NodeId, Operands};
-use crate::prim::{Op, Reduction};
+use crate::prim::Op;
 use crate::scalar::ScalarFn::{self, Mul, Neg, Sub};
 
 use super::super::{Builder, Operand, Tensor};
@@ -29,15 +29,12 @@ pub(super) enum Form {
 /// The methods over axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    Sum,
     Softmax,
     Logsumexp,
     /// The norm of order 2.
     Norm,
     /// The variance of a whole population.
     Variance,
-    /// The standard deviation of a whole population.
-    Std,
 }
 
 pub(super) fn map1(f: ScalarFn, a: Form) -> Form {
@@ -107,12 +104,10 @@ impl Form {
                 let x = form.build(builder);
                 let axes: Dims<isize> = axes.iter().map(|&a| a as isize).collect();
                 match method {
-                    Over::Sum => x.fold(Reduction::Sum, &axes[..]),
                     Over::Softmax => x.softmax_over(&axes[..]),
                     Over::Logsumexp => x.logsumexp_over(&axes[..]),
                     Over::Norm => x.norm_over(&axes[..], 2.0),
                     Over::Variance => x.variance_over(&axes[..], 0),
-                    Over::Std => x.std_over(&axes[..], 0),
                 }
             }
             Form::Moved(form, moves) => {

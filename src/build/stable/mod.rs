@@ -8,15 +8,16 @@
 //!                              the literal, which nothing uses, is dead
 //! ```
 //!
-//! So gradients, forward mode, the interpreter and every level of the optimizer see the stable form. A form has the value of the formula in exact arithmetic,
-//! for infinite elements too where the formula gives a number there, and is at least as accurate, up to what the rounding of its arguments costs. The
-//! [record](record) of what stands for what makes derivatives by tensors inside a formula right.
+//! So gradients, forward mode, the interpreter and every level of the optimizer see the stable form. A form is sound at all inputs: where the formula, evaluated
+//! without rounding, has a value, infinite or not, the form has that value, and where it is NaN, so is the form, but for `inf / inf` in a sigmoid; a zero may
+//! have the other sign. It is at least as accurate, up to a few units in the last place and to what the rounding of its arguments costs. What cannot promise
+//! that is no form. The [record](record) of what stands for what makes derivatives by tensors inside a formula right.
 //!
 //! What is built from text, or by [`Builder::try_push`], stays as it is written. A search ends at the graph that is being written: a loop's body does not look
 //! into what it takes from outside, nor does a [`checkpoint`](Builder::checkpoint) or a [rule of one's own](Builder::custom_vjp).
 //!
-//! The forms are those of Higham, "Accuracy and Stability of Numerical Algorithms" (2002), chapter 1; of Blanchard, Higham and Higham, "Accurately computing
-//! the log-sum-exp and softmax functions" (2021); and of Mächler, "Accurately computing log(1 - exp(-|a|))" (2012).
+//! The forms are those of Higham, "Accuracy and Stability of Numerical Algorithms" (2002), chapter 1; and of Blanchard, Higham and Higham, "Accurately computing
+//! the log-sum-exp and softmax functions" (2021).
 
 mod differences;
 mod form;
@@ -25,78 +26,80 @@ mod quotients;
 mod record;
 mod roots;
 mod sight;
+#[cfg(test)]
+mod tests;
 
 use crate::graph::NodeId;
 use crate::prim::{Op, Reshape};
-use crate::scalar::ScalarFn::{self, Add, Div, Log, Log1p, Mul, Pow, Sqrt, Sub};
+use crate::scalar::ScalarFn::{self, Add, Div, Log, Log1p, Pow, Sqrt, Sub};
 
 use super::{Builder, Tensor};
 use form::Form;
 use sight::Sight;
 
+use record::Record;
 pub(super) use record::Records;
 
 /// A family of formulas that end with the same function.
-struct Entry {
+pub(super) struct Entry {
+    /// The name of the form.
+    name: &'static str,
+    /// What is replaced by what.
+    law: &'static str,
     /// The functions with which the formulas end.
     on: &'static [ScalarFn],
-    /// What is replaced by what.
-    #[allow(dead_code, reason = "the table is its own documentation")]
-    doc: &'static str,
     /// The form for a function of these operands.
     find: fn(&mut Sight<'_>, ScalarFn, &[NodeId]) -> Option<Form>,
 }
 
 /// The forms, in the order in which they are tried.
-const FORMS: &[Entry] = &[
+static FORMS: &[Entry] = &[
     Entry {
+        name: "log-of-exponentials",
+        law: "The logarithm of a product or quotient of exp(x), sigmoid(x), sum(exp(x)), exp(x) + exp(y), 1 + exp(x) and positive numbers is the sum or difference of their logarithms: x, -softplus(-x), logsumexp(x), logaddexp(x, y) and softplus(x).",
         on: &[Log],
-        doc: "The logarithm of exponentials, sigmoids, softmaxes, their products, quotients, sums and folds: sums of logarithms, logsumexp, softplus.",
         find: logarithms::of_positive,
     },
+    Entry { name: "log-of-one-plus", law: "log(1 + x) is log1p(x).", on: &[Log], find: logarithms::of_one_plus },
+    Entry { name: "log1p-of-exp", law: "log1p(exp(x)) is softplus(x).", on: &[Log1p], find: logarithms::log1p_of_exp },
     Entry {
-        on: &[Log],
-        doc: "log(1 - exp(x)) is log(-expm1(x)) above -ln 2 and log1p(-exp(x)) below.",
-        find: logarithms::of_one_minus_exp,
-    },
-    Entry { on: &[Log], doc: "log(1 + x) is log1p(x), and log(1 - x) is log1p(-x).", find: logarithms::of_one_plus },
-    Entry {
+        name: "log1p-of-sigmoid",
+        law: "log1p(-sigmoid(x)) is -softplus(x).",
         on: &[Log1p],
-        doc: "log1p(exp(x)) is softplus(x), and log1p(-sigmoid(x)) is -softplus(x).",
-        find: logarithms::log1p,
+        find: logarithms::log1p_of_sigmoid,
     },
+    Entry { name: "exp-minus-one", law: "exp(x) - 1 is expm1(x).", on: &[Sub, Add], find: differences::of_exp_and_one },
     Entry {
-        on: &[Sub, Add],
-        doc: "exp(x) - 1 is expm1(x), and 1 - exp(x) is -expm1(x).",
-        find: differences::of_exp_and_one,
-    },
-    Entry {
+        name: "one-minus",
+        law: "1 - sigmoid(x) is sigmoid(-x), and 1 - erf(x) is erfc(x).",
         on: &[Sub],
-        doc: "1 - sigmoid(x) is sigmoid(-x), 1 - erf(x) is erfc(x), 1 - erfc(x) is erf(x), 1 - cos(x) is 2 sin(x / 2)^2.",
         find: differences::from_one,
     },
-    Entry { on: &[Sub], doc: "exp(x) - exp(-x) is 2 sinh(x).", find: differences::of_exponentials },
-    Entry { on: &[Sub], doc: "mean(x^2) - mean(x)^2 is variance(x).", find: differences::of_moments },
     Entry {
-        on: &[Div],
-        doc: "(exp(x) - exp(y)) / (exp(x) + exp(y)) is tanh((x - y) / 2), also where one of them is 1.",
-        find: quotients::tanh,
+        name: "difference-of-moments",
+        law: "mean(x^2) - mean(x)^2 is variance(x).",
+        on: &[Sub],
+        find: differences::of_moments,
     },
     Entry {
+        name: "sigmoid",
+        law: "1 / (1 + exp(-x)) and exp(x) / (1 + exp(x)) are sigmoid(x).",
         on: &[Div],
-        doc: "1 / (1 + exp(-x)), exp(x) / (1 + exp(x)) and exp(x) / (exp(x) + exp(y)) are sigmoids.",
         find: quotients::sigmoid,
     },
+    Entry { name: "softmax", law: "exp(x) / sum(exp(x)) is softmax(x).", on: &[Div], find: quotients::softmax },
+    Entry { name: "root-of-square", law: "sqrt(x^2) is abs(x).", on: &[Sqrt, Pow], find: roots::of_square },
     Entry {
-        on: &[Div],
-        doc: "exp(x) / sum(exp(x)) is softmax(x), w exp(x) / sum(exp(x)) is w softmax(x), and sum(w exp(x)) / sum(exp(x)) is sum(w softmax(x)).",
-        find: quotients::softmax,
-    },
-    Entry { on: &[Mul], doc: "exp(x) * (1 / sum(exp(x))) is softmax(x).", find: quotients::softmax_by_reciprocal },
-    Entry {
+        name: "root-of-sum-of-squares",
+        law: "sqrt(sum(x^2)) is norm(x).",
         on: &[Sqrt, Pow],
-        doc: "sqrt(x^2) is abs(x), sqrt(x^2 + y^2) is hypot(x, y), sqrt(sum(x^2)) is norm(x), sqrt(mean(x^2) - mean(x)^2) is std(x).",
-        find: roots::of_squares,
+        find: roots::of_sum_of_squares,
+    },
+    Entry {
+        name: "root-of-mean-of-squares",
+        law: "sqrt(sum(x^2) / n) is norm(x) / sqrt(n).",
+        on: &[Sqrt, Pow],
+        find: roots::of_mean_of_squares,
     },
 ];
 
@@ -111,7 +114,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub(crate) fn stabilized(self) -> Tensor<'g> {
         let builder = self.builder;
-        let Some((f, form, inside)) = builder.find_form(self.id) else { return self };
+        let Some(Found { f, entry, form, inside }) = builder.find_form(self.id) else { return self };
         let _scope = builder.scope(f.name(), &[self]);
         let mut stable = form.build(builder).cast(self.dtype());
         if stable.id <= self.id {
@@ -119,25 +122,51 @@ impl<'g> Tensor<'g> {
             stable = builder.push(Reshape { shape: self.shape() }, &[stable]);
         }
         debug_assert_eq!(stable.ty(), self.ty(), "a form is typed like the formula that ends with {}", f.name());
-        builder.records.borrow_mut().add(builder.frame(), stable.id, self.id, inside);
+        builder.records.borrow_mut().add(builder.frame(), stable.id, Record { entry, literal: self.id, inside });
         stable
+    }
+
+    /// The name and the law of the stable form that a method built for this tensor in place of the formula as it was written; `None` for any other tensor.
+    /// The page [`stability`](crate::stability) says which there are.
+    ///
+    /// ```
+    /// use cotangent::prelude::*;
+    ///
+    /// let g = Builder::new();
+    /// let x = g.input("x", f32([3]));
+    /// assert_eq!(x.exp().log1p().stable_form(), Some(("log1p-of-exp", "log1p(exp(x)) is softplus(x).")));
+    /// assert_eq!(x.log1p().stable_form(), None);
+    /// ```
+    pub fn stable_form(self) -> Option<(&'static str, &'static str)> {
+        self.builder.records.borrow().entry(self.frame, self.id).map(|e| (e.name, e.law))
     }
 }
 
+/// A form that was found.
+struct Found {
+    /// The function with which the formula ends.
+    f: ScalarFn,
+    entry: &'static Entry,
+    form: Form,
+    /// The nodes inside the formula.
+    inside: Vec<NodeId>,
+}
+
 impl Builder {
-    /// The form for a node, with the function with which the formula ends and the nodes inside.
-    fn find_form(&self, id: NodeId) -> Option<(ScalarFn, Form, Vec<NodeId>)> {
-        let (graph, records) = (self.graph.borrow(), self.records.borrow());
+    /// The form for a node.
+    fn find_form(&self, id: NodeId) -> Option<Found> {
+        let graph = self.graph.borrow();
         let id = if matches!(graph.op(id), Op::Cast(_)) { graph.operands(id)[0] } else { id };
         let Op::Map(map) = graph.op(id) else { return None };
-        let mut entries = FORMS.iter().filter(|e| e.on.contains(&map.f)).peekable();
-        entries.peek()?;
-        let operands = graph.operands(id);
         if !graph.ty(id).dtype.is_float() {
             return None;
         }
-        let mut sight = Sight::new(&graph, &records, self.frame());
-        let form = entries.find_map(|e| sight.attempt(|s| (e.find)(s, map.f, &operands)))?;
-        Some((map.f, form, sight.inside))
+        let operands = graph.operands(id);
+        let floor = self.records.borrow().floor(self.frame());
+        FORMS.iter().filter(|e| e.on.contains(&map.f)).find_map(|entry| {
+            let mut sight = Sight::new(&graph, floor);
+            let form = (entry.find)(&mut sight, map.f, &operands)?;
+            Some(Found { f: map.f, entry, form, inside: sight.inside })
+        })
     }
 }

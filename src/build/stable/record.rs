@@ -5,7 +5,10 @@
 //!   l = log(p)                 literal: log of p                 form: log_softmax(x), which is not made of p
 //!   g.grad(l.sum(), [x])       differentiates the form
 //!   g.grad(l.sum(), [p])       differentiates the literal, since p is inside the formula: 1 / p
+//!   g.grad(l.sum(), [x, p])    walks twice, so that each is what it is alone
 //! ```
+//!
+//! [`Builder::vmap`] makes the literals of a batch too, and hands the records on.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -13,6 +16,7 @@ use crate::grad::Instead;
 use crate::graph::NodeId;
 
 use super::super::Builder;
+use super::Entry;
 
 /// The nodes by frame.
 #[derive(Default)]
@@ -23,21 +27,31 @@ pub(in crate::build) struct Records {
 }
 
 /// A node that stands for a formula.
-struct Record {
-    /// The formula as it was written.
-    literal: NodeId,
+pub(super) struct Record {
+    /// The form that it is.
+    pub(super) entry: &'static Entry,
+    /// The formula as it was written: an older node.
+    pub(super) literal: NodeId,
     /// The nodes inside it.
-    inside: Vec<NodeId>,
+    pub(super) inside: Vec<NodeId>,
 }
 
 impl Records {
-    pub(super) fn add(&mut self, frame: u32, node: NodeId, literal: NodeId, inside: Vec<NodeId>) {
-        self.nodes.insert((frame, node), Record { literal, inside });
+    pub(super) fn add(&mut self, frame: u32, node: NodeId, record: Record) {
+        self.nodes.insert((frame, node), record);
     }
 
-    /// The formula as it was written for which a node stands.
-    pub(super) fn literal(&self, frame: u32, node: NodeId) -> Option<NodeId> {
-        self.nodes.get(&(frame, node)).map(|r| r.literal)
+    /// The form that a node is.
+    pub(super) fn entry(&self, frame: u32, node: NodeId) -> Option<&'static Entry> {
+        self.nodes.get(&(frame, node)).map(|r| r.entry)
+    }
+
+    /// The records of a frame, operands first: a formula may have another inside.
+    fn of_frame(&self, frame: u32) -> Vec<(NodeId, &Record)> {
+        let mut all: Vec<(NodeId, &Record)> =
+            self.nodes.iter().filter(|(key, _)| key.0 == frame).map(|(key, record)| (key.1, record)).collect();
+        all.sort_unstable_by_key(|r| r.0);
+        all
     }
 
     /// The node of a frame from which on formulas may be looked into.
@@ -67,22 +81,86 @@ impl Builder {
         Floor { builder: self, before }
     }
 
-    /// The nodes of the innermost frame that differentiation by `wrt` has to take for the formulas as they were written, because one of `wrt` is inside of
-    /// them; and these formulas.
-    pub(in crate::build) fn written_for(&self, wrt: &[NodeId]) -> Instead {
-        let (records, frame) = (self.records.borrow(), self.frame());
-        let mut of_frame: Vec<(NodeId, &Record)> =
-            records.nodes.iter().filter(|(key, _)| key.0 == frame).map(|(key, record)| (key.1, record)).collect();
-        // Operands first: a formula may have another inside.
-        of_frame.sort_unstable_by_key(|r| r.0);
-        let mut passed: FxHashSet<NodeId> = wrt.iter().copied().collect();
-        let mut written = FxHashMap::default();
-        for (node, record) in of_frame {
-            if record.inside.iter().any(|id| passed.contains(id)) {
-                passed.insert(node);
-                written.insert(node, record.literal);
+    /// The records of the innermost frame that results depend on, literals included.
+    fn needed_by<'r>(&self, records: &'r Records, results: &[NodeId]) -> Vec<(NodeId, &'r Record)> {
+        let mut all = records.of_frame(self.frame());
+        if all.is_empty() {
+            return all;
+        }
+        let graph = self.graph.borrow();
+        let end = results.iter().map(|r| r.index() + 1).max().unwrap_or(0);
+        let mut needed = vec![false; end];
+        results.iter().for_each(|r| needed[r.index()] = true);
+        let mut literals = all.iter().rev().peekable();
+        for index in (0..end).rev() {
+            let node = NodeId::new(index);
+            while literals.next_if(|r| r.0 > node).is_some() {}
+            let record = literals.next_if(|r| r.0 == node);
+            if needed[index] {
+                graph.operands(node).iter().for_each(|o| needed[o.index()] = true);
+                record.iter().for_each(|r| needed[r.1.literal.index()] = true);
             }
         }
-        Instead(written)
+        all.retain(|r| r.0.index() < end && needed[r.0.index()]);
+        all
     }
+
+    /// The walks that differentiate `results` by `wrt`: one by the tensors inside of formulas, which takes these as they were written, and one by the others,
+    /// which takes the forms.
+    pub(in crate::build) fn walks(&self, results: &[NodeId], wrt: &[NodeId]) -> Vec<Walk> {
+        let records = self.records.borrow();
+        let needed = self.needed_by(&records, results);
+        let mut passed: FxHashSet<NodeId> = wrt.iter().copied().collect();
+        let inside: FxHashSet<NodeId> =
+            needed.iter().flat_map(|(_, r)| &r.inside).filter(|id| passed.contains(id)).copied().collect();
+        let of = |is_inside: bool| (0..wrt.len()).filter(|&i| inside.contains(&wrt[i]) == is_inside).collect();
+        let (outer, inner): (Vec<usize>, Vec<usize>) = (of(false), of(true));
+        let mut walks = Vec::new();
+        if !outer.is_empty() || inner.is_empty() {
+            walks.push(Walk { wrt: outer, instead: Instead::default() });
+        }
+        if !inner.is_empty() {
+            passed = inside;
+            let mut written = FxHashMap::default();
+            for (node, record) in needed {
+                if record.inside.iter().any(|id| passed.contains(id)) {
+                    passed.insert(node);
+                    written.insert(node, record.literal);
+                }
+            }
+            walks.push(Walk { wrt: inner, instead: Instead(written) });
+        }
+        walks
+    }
+
+    /// The nodes for formulas that results depend on, each with the formula as it was written.
+    pub(in crate::build) fn literals(&self, results: &[NodeId]) -> FxHashMap<NodeId, NodeId> {
+        let records = self.records.borrow();
+        self.needed_by(&records, results).into_iter().map(|(node, record)| (node, record.literal)).collect()
+    }
+
+    /// Hands records on to the nodes that were made of others for a batch.
+    pub(in crate::build) fn hand_on(&self, literals: &FxHashMap<NodeId, NodeId>, batches: &[Option<NodeId>]) {
+        let frame = self.frame();
+        let mut records = self.records.borrow_mut();
+        let batch = |id: NodeId| batches.get(id.index()).copied().flatten();
+        for (&node, &literal) in literals {
+            let (Some(to), Some(literal), Some(record)) =
+                (batch(node), batch(literal), records.nodes.get(&(frame, node)))
+            else {
+                continue;
+            };
+            let inside = record.inside.iter().map(|&id| batch(id).unwrap_or(id)).collect();
+            let record = Record { entry: record.entry, literal, inside };
+            records.add(frame, to, record);
+        }
+    }
+}
+
+/// A walk of differentiation.
+pub(in crate::build) struct Walk {
+    /// The places of the tensors by which it differentiates.
+    pub(in crate::build) wrt: Vec<usize>,
+    /// The formulas that it takes as they were written.
+    pub(in crate::build) instead: Instead,
 }

@@ -1,74 +1,41 @@
-//! Square roots of squares, of their sums, and of variances.
+//! Square roots of squares and of their sums and means.
 
 use crate::graph::NodeId;
 use crate::prim::Reduction;
-use crate::scalar::ScalarFn::{self, Abs, Add, Div, Hypot, Mul, Pow, Sub};
+use crate::scalar::ScalarFn::{self, Abs, Div, Pow};
 
-use super::differences;
-use super::form::{Form, Over, map1, map2};
+use super::form::{Form, Over, map1};
 use super::sight::Sight;
 
-/// A formula whose square is the one looked at.
-struct Root {
-    form: Form,
-    /// Whether it may be negative.
-    signed: bool,
+/// What is below the root, and the movements around it.
+fn radicand(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) -> Option<(NodeId, Vec<super::form::Move>)> {
+    (f != Pow || s.is_number(x[1], 0.5)).then(|| s.through(x[0]))
 }
 
-pub(super) fn of_squares(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) -> Option<Form> {
-    if f == Pow && !s.is_number(x[1], 0.5) {
-        return None;
-    }
-    let root = root(s, x[0])?;
-    Some(if root.signed { map1(Abs, root.form) } else { root.form })
+pub(super) fn of_square(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) -> Option<Form> {
+    let (square, moves) = radicand(s, f, x)?;
+    let x = s.squared(square)?;
+    Some(map1(Abs, Form::Leaf(x)).moved(moves))
 }
 
-fn root(s: &mut Sight<'_>, id: NodeId) -> Option<Root> {
-    let (source, moves) = s.through(id);
-    let root = s.attempt(|s| root_of_source(s, source))?;
-    Some(Root { form: root.form.moved(moves), ..root })
+pub(super) fn of_sum_of_squares(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) -> Option<Form> {
+    let (sum, moves) = radicand(s, f, x)?;
+    Some(norm(s, sum)?.moved(moves))
 }
 
-fn root_of_source(s: &mut Sight<'_>, id: NodeId) -> Option<Root> {
-    let positive = |form| Some(Root { form, signed: false });
-    if let Some((of, axes)) = s.attempt(|s| s.reduction(Reduction::Sum, id)) {
-        return positive(root(s, of)?.form.over(Over::Norm, &axes));
-    }
-    if let Some(x) = s.squared(id) {
-        return Some(Root { form: Form::Leaf(x), signed: true });
-    }
-    if let Some(deviation) = s.attempt(|s| standard_deviation(s, id)) {
-        return positive(deviation);
-    }
-    let (f, x) = s.map(id)?;
-    match f {
-        Add => {
-            let (a, b) = (root(s, x[0])?, root(s, x[1])?);
-            positive(map2(Hypot, a.form, b.form))
-        }
-        Mul | Div => {
-            let (x, factor) = match s.number(x[1]) {
-                Some(number) => (x[0], if f == Div { 1.0 / number } else { number }),
-                None if f == Mul => (x[1], s.number(x[0])?),
-                None => return None,
-            };
-            let root = root(s, x).filter(|_| factor > 0.0 && factor.is_finite())?;
-            Some(Root { form: root.form.times(factor.sqrt()), ..root })
-        }
-        _ => None,
-    }
+pub(super) fn of_mean_of_squares(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) -> Option<Form> {
+    let (mean, moves) = radicand(s, f, x)?;
+    let (f, quotient) = s.map(mean)?;
+    let (sum, inner) = s.through(quotient[0]);
+    let norm = norm(s, sum)?;
+    let count = s.number(quotient[1]).filter(|&n| f == Div && n > 0.0 && n.is_finite())?;
+    Some(norm.moved(inner).times(1.0 / count.sqrt()).moved(moves))
 }
 
-/// `mean(x^2) - mean(x)^2` has been built as the variance.
-fn standard_deviation(s: &mut Sight<'_>, id: NodeId) -> Option<Form> {
-    let terms = s.written(Sub, id)?;
-    let variance = differences::of_moments(s, Sub, &terms)?;
-    let deviation = |form| match form {
-        Form::Over(Over::Variance, axes, x) => Form::Over(Over::Std, axes, x),
-        form => form,
-    };
-    Some(match variance {
-        Form::Moved(form, moves) => deviation(*form).moved(moves),
-        form => deviation(form),
-    })
+/// The root of a sum of squares.
+fn norm(s: &mut Sight<'_>, sum: NodeId) -> Option<Form> {
+    let (of, axes) = s.reduction(Reduction::Sum, sum)?;
+    let (square, moves) = s.through(of);
+    let x = s.squared(square)?;
+    Some(Form::Leaf(x).moved(moves).over(Over::Norm, &axes))
 }

@@ -1,36 +1,39 @@
 //! How formulas are looked at: from a node to the nodes that it is made of, as far as the search may go, with a list of what was passed.
+//!
+//! Every node that a search looks at counts against [`VISITS`], so a node costs a bounded time to build, however long the chain behind it is. Two parts of a
+//! formula are the same if they are made of the same nodes: a tensor that was computed twice is two tensors, whatever it is computed from.
 
 use crate::graph::{Dims, Graph, NodeId, Operands, Shape};
 use crate::opt::matchers::without_units;
 use crate::opt::shift::is_maximum_of;
 use crate::prim::{Op, Reduction};
-use crate::scalar::ScalarFn::{self, Exp, Mul, Neg, Pow, StopGradient, Sub};
+use crate::scalar::ScalarFn::{self, Mul, Neg, Pow, StopGradient, Sub};
 
 use super::form::{Form, Move, map1};
-use super::record::Records;
 
-/// Nodes that one search may visit.
-const VISITS: u32 = 200;
+/// Nodes that one search may look at.
+const VISITS: u32 = 128;
 
-/// How deep formulas are compared.
-const DEPTH: u32 = 4;
+/// Movements in a row that are looked through.
+const MOVES: usize = 16;
+
+/// Factors that a product may have.
+const FACTORS: u32 = 8;
 
 /// A search in the graph of the innermost frame.
 pub(super) struct Sight<'a> {
     pub(super) graph: &'a Graph,
-    pub(super) records: &'a Records,
-    pub(super) frame: u32,
     /// Nodes before this one are not looked into: an open region or rule of the program's own takes them for its arguments.
-    pub(super) floor: usize,
+    floor: usize,
     /// The nodes inside the formula: those that were looked through, so that the form is not made of them.
     pub(super) inside: Vec<NodeId>,
-    pub(super) visits: u32,
+    visits: u32,
+    factors: u32,
 }
 
 impl<'a> Sight<'a> {
-    pub(super) fn new(graph: &'a Graph, records: &'a Records, frame: u32) -> Sight<'a> {
-        let floor = records.floor(frame);
-        Sight { graph, records, frame, floor, inside: Vec::new(), visits: VISITS }
+    pub(super) fn new(graph: &'a Graph, floor: usize) -> Sight<'a> {
+        Sight { graph, floor, inside: Vec::new(), visits: VISITS, factors: FACTORS }
     }
 
     /// What `f` finds. What it passed counts only if it finds something.
@@ -44,12 +47,19 @@ impl<'a> Sight<'a> {
     }
 
     /// The operation of a node that may be looked into.
-    fn op(&self, id: NodeId) -> Option<&'a Op> {
+    fn op(&mut self, id: NodeId) -> Option<&'a Op> {
+        self.visits = self.visits.checked_sub(1)?;
         (id.index() >= self.floor).then(|| self.graph.op(id))
     }
 
+    /// True as long as a product has no more factors than are looked for.
+    pub(super) fn one_more_factor(&mut self) -> bool {
+        self.factors = self.factors.saturating_sub(1);
+        self.factors > 0
+    }
+
     /// True for a conversion between `f32` and a type for storage, which numbers go through to be stored.
-    fn stores(&self, id: NodeId) -> bool {
+    fn stores(&mut self, id: NodeId) -> bool {
         let Some(Op::Cast(cast)) = self.op(id) else { return false };
         let from = self.graph.ty(self.graph.operands(id)[0]).dtype;
         let wide = |d: crate::graph::DType| d == crate::graph::DType::F32;
@@ -67,7 +77,6 @@ impl<'a> Sight<'a> {
 
     /// The function and the operands of a map.
     pub(super) fn map(&mut self, id: NodeId) -> Option<(ScalarFn, Operands)> {
-        self.visits = self.visits.checked_sub(1)?;
         let id = self.unstored(id);
         match self.op(id)? {
             Op::Map(map) => {
@@ -91,15 +100,6 @@ impl<'a> Sight<'a> {
         })
     }
 
-    /// The operands of a map of `f` as it was written, where a form stands for it.
-    pub(super) fn written(&mut self, f: ScalarFn, id: NodeId) -> Option<Operands> {
-        let literal = self.records.literal(self.frame, id).filter(|l| l.index() >= self.floor);
-        self.attempt(|s| {
-            s.inside.push(id);
-            s.map_of(f, literal.unwrap_or(id))
-        })
-    }
-
     /// The node whose elements these are, and the movements from there.
     pub(super) fn through(&mut self, mut id: NodeId) -> (NodeId, Vec<Move>) {
         let mut moves = Vec::new();
@@ -111,7 +111,7 @@ impl<'a> Sight<'a> {
                 Some(Op::Map(map)) => map.f == StopGradient,
                 _ => false,
             };
-            if !moved {
+            if !moved || moves.len() == MOVES {
                 moves.reverse();
                 return (id, moves);
             }
@@ -126,7 +126,7 @@ impl<'a> Sight<'a> {
     pub(super) fn number(&mut self, id: NodeId) -> Option<f64> {
         self.attempt(|s| {
             let mut at = id;
-            loop {
+            for _ in 0..MOVES {
                 s.inside.push(at);
                 match s.op(at)? {
                     Op::Broadcast(_) | Op::Reshape(_) => at = s.graph.operands(at)[0],
@@ -134,6 +134,7 @@ impl<'a> Sight<'a> {
                     _ => return None,
                 }
             }
+            None
         })
     }
 
@@ -158,14 +159,6 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// The exponent of an exponential that may have been moved; 0 of the number 1.
-    pub(super) fn exponent(&mut self, id: NodeId) -> Option<Form> {
-        if self.is_number(id, 1.0) {
-            return Some(Form::Number(0.0));
-        }
-        self.argument(Exp, id)
-    }
-
     /// The argument of a function of one operand that may have been moved.
     pub(super) fn argument(&mut self, f: ScalarFn, id: NodeId) -> Option<Form> {
         let (x, moves) = self.moved_map_of(f, id)?;
@@ -183,7 +176,6 @@ impl<'a> Sight<'a> {
 
     /// What is folded, and the axes.
     pub(super) fn reduction(&mut self, reduction: Reduction, id: NodeId) -> Option<(NodeId, Dims)> {
-        self.visits = self.visits.checked_sub(1)?;
         match self.op(id)? {
             Op::Reduce(reduce) if reduce.reduction == reduction => {
                 self.inside.push(id);
@@ -255,27 +247,21 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// True if two nodes compute the same by the same operations.
-    pub(super) fn same(&self, a: NodeId, b: NodeId) -> bool {
-        self.alike(a, b, DEPTH)
-    }
-
-    fn alike(&self, a: NodeId, b: NodeId, depth: u32) -> bool {
+    /// True if two tensors are the same node, or `f32` of the same node of 16 bits.
+    pub(super) fn same(&mut self, a: NodeId, b: NodeId) -> bool {
         if a == b {
             return true;
         }
-        let (Some(x), Some(y), Some(depth)) = (self.op(a), self.op(b), depth.checked_sub(1)) else { return false };
-        let cheap = match x {
-            Op::Const(c) => c.as_scalar().is_some(),
-            Op::Map(_) | Op::Reshape(_) | Op::Broadcast(_) | Op::Transpose(_) | Op::Cast(_) | Op::Reduce(_) => true,
-            _ => false,
-        };
-        let (of_x, of_y) = (self.graph.operands(a), self.graph.operands(b));
-        cheap && x == y && of_x.len() == of_y.len() && of_x.iter().zip(&of_y).all(|(&a, &b)| self.alike(a, b, depth))
+        let (of_a, of_b) = (self.graph.operands(a), self.graph.operands(b));
+        let same = self.stores(a) && self.stores(b) && of_a == of_b && self.graph.ty(of_a[0]).dtype.is_half();
+        if same {
+            self.inside.extend([a, b]);
+        }
+        same
     }
 
     /// True if two forms are the same.
-    pub(super) fn same_form(&self, a: &Form, b: &Form) -> bool {
+    pub(super) fn same_form(&mut self, a: &Form, b: &Form) -> bool {
         match (a, b) {
             (Form::Leaf(a), Form::Leaf(b)) => self.same(*a, *b),
             (Form::Number(a), Form::Number(b)) => a == b,
