@@ -59,8 +59,8 @@ impl Part {
 fn parts(graph: &Graph) -> Vec<Part> {
     let gradient = |id: NodeId| graph.node(id).origin.vjp.is_some();
     let outputs = graph.outputs().iter().map(|o| o.node);
-    let needed = reaching(graph, outputs.chain(graph.ids().filter(|&id| gradient(id))));
-    let updating = reaching(graph, graph.updates().iter().map(|u| u.value));
+    let needed = graph.ancestors(outputs.chain(graph.ids().filter(|&id| gradient(id))));
+    let updating = graph.ancestors(graph.updates().iter().map(|u| u.value));
     let part = |id: NodeId| {
         if gradient(id) {
             Part::Gradient
@@ -71,18 +71,6 @@ fn parts(graph: &Graph) -> Vec<Part> {
         }
     };
     graph.ids().map(part).collect()
-}
-
-/// Marks the nodes that these depend on, and these.
-fn reaching(graph: &Graph, nodes: impl Iterator<Item = NodeId>) -> Vec<bool> {
-    let mut marked = vec![false; graph.len()];
-    nodes.for_each(|node| marked[node.index()] = true);
-    for id in graph.ids().rev() {
-        if marked[id.index()] {
-            graph.operands(id).iter().for_each(|o| marked[o.index()] = true);
-        }
-    }
-    marked
 }
 
 impl fmt::Display for Graphviz<'_> {

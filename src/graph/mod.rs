@@ -321,21 +321,19 @@ impl Graph {
 
     /// The nodes that outputs and updates need, as a mask over node numbers. Every update's parameter counts as needed.
     pub fn live(&self) -> Vec<bool> {
-        let mut live = vec![false; self.len()];
-        for o in &self.outputs {
-            live[o.node.index()] = true;
-        }
-        for u in &self.updates {
-            live[u.value.index()] = true;
-            live[u.param.index()] = true;
-        }
+        let outputs = self.outputs.iter().map(|output| output.node);
+        self.ancestors(outputs.chain(self.updates.iter().flat_map(|update| [update.value, update.param])))
+    }
+
+    /// These nodes and those that they depend on, as a mask over node numbers.
+    pub(crate) fn ancestors(&self, of: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+        let mut marked = vec![false; self.len()];
+        of.into_iter().for_each(|id| marked[id.index()] = true);
         for id in self.ids().rev() {
-            if live[id.index()] {
-                for o in self.operands(id) {
-                    live[o.index()] = true;
-                }
+            if marked[id.index()] {
+                self.operands(id).iter().for_each(|o| marked[o.index()] = true);
             }
         }
-        live
+        marked
     }
 }

@@ -287,7 +287,7 @@ fn gradients(
     let rounding = if double { f64::EPSILON } else { f64::from(f32::EPSILON) };
     room::expect_interpretable(&graph)?;
     let value = evaluate(loss_node, &values)[0];
-    let depends = ancestors(&graph, loss_node);
+    let depends = graph.ancestors([loss_node]);
     let mut draw = Draw::new(1);
     let mut checks = Vec::new();
     for (name, (&node, &gradient)) in wrt.iter().zip(nodes.iter().zip(&appended)) {
@@ -368,18 +368,6 @@ fn gradients(
         found(Verdict::of(agrees), detail);
     }
     Ok(checks)
-}
-
-/// For each node of the graph, whether this one depends on it.
-fn ancestors(graph: &Graph, of: NodeId) -> Vec<bool> {
-    let mut needed = vec![false; graph.len()];
-    needed[of.index()] = true;
-    for id in graph.ids().take(of.index() + 1).rev() {
-        if needed[id.index()] {
-            graph.operands(id).iter().for_each(|o| needed[o.index()] = true);
-        }
-    }
-    needed
 }
 
 /// The value moved by `t` along a direction.

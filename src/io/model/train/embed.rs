@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::array::Array;
 use crate::build::{Builder, Tensor};
-use crate::graph::{Graph, NodeId, TensorType};
+use crate::graph::{NodeId, TensorType};
 use crate::io::model::role::Role;
 use crate::io::model::{Model, ModelError};
 use crate::prim::Op;
@@ -27,18 +27,6 @@ pub(super) struct Embedded<'g> {
     pub(super) params: BTreeSet<String>,
 }
 
-/// For each node of the graph, whether one of these is it or depends on it.
-fn ancestors(graph: &Graph, of: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
-    let mut needed = vec![false; graph.len()];
-    of.into_iter().for_each(|id| needed[id.index()] = true);
-    for id in graph.ids().rev() {
-        if needed[id.index()] {
-            graph.operands(id).iter().for_each(|o| needed[o.index()] = true);
-        }
-    }
-    needed
-}
-
 /// Appends the nodes of a model that an output needs, and those of the values that parameters take with it.
 pub(super) fn embed<'g>(
     model: &Model,
@@ -50,14 +38,14 @@ pub(super) fn embed<'g>(
     input: &mut dyn FnMut(&str) -> Tensor<'g>,
 ) -> Result<Embedded<'g>, LearnError> {
     let graph = &model.program().graph;
-    let of_output = ancestors(graph, [output]);
+    let of_output = graph.ancestors([output]);
     let update = |f: &Following| {
         let param = graph.find(&f.param)?;
         let follows = of_output[f.result.unwrap_or(param).index()] && role(&f.param) == Role::Followed;
         follows.then_some((param, f.value))
     };
     let updates: Vec<(NodeId, NodeId)> = following.iter().filter_map(update).collect();
-    let needed = ancestors(graph, updates.iter().flat_map(|&(param, value)| [param, value]).chain([output]));
+    let needed = graph.ancestors(updates.iter().flat_map(|&(param, value)| [param, value]).chain([output]));
     let mut tensors: BTreeMap<NodeId, Tensor<'g>> = BTreeMap::new();
     let (mut missing, mut params) = (Vec::new(), BTreeSet::new());
     for id in graph.ids().filter(|id| needed[id.index()]) {
