@@ -208,7 +208,6 @@ fn labels_behind_conversions_and_selections_are_checked_too() {
     }
 }
 
-/// The table of `cotangent::build::indexing`: a mask behind the choice comes too late.
 /// A loop hands on to its operands what its body asks of slices and invariants, loops inside loops too; what a guard may leave out is not asked for.
 #[test]
 fn labels_choose_inside_of_loops() {
@@ -243,6 +242,38 @@ fn labels_choose_inside_of_loops() {
     }
 }
 
+/// What a loop hands on from trip to trip, and nothing that is asked for depends on, chooses nothing; what reaches a result by way of another carry does.
+#[test]
+fn a_carry_that_no_result_needs_refuses_no_labels() {
+    for engine in engines() {
+        let run = |all: bool, labels: [i32; 3]| {
+            let g = Builder::new();
+            let (table, y) = (g.constant([0.5f32, 1.5, 2.5]), g.input("y", i32([3])));
+            let zero = || g.zeros(f32([]));
+            let ((sum, late, chosen), _) = g
+                .scan((zero(), zero(), zero()), y, |(sum, late, _), y| ((sum + 1.0, late + sum, table.take(y, 0)), ()));
+            let mut results = vec![("sum", sum), ("late", late)];
+            results.extend(all.then_some(("chosen", chosen)));
+            let mut f = g.program(&results).compile(&Options::engine(engine)).unwrap();
+            f.run(&[("y", &Array::from(labels))]).map(|outputs| outputs["late"].get_f64(0))
+        };
+        assert_eq!(run(false, [0, 7, -1]).unwrap(), 3.0, "{engine:?}");
+        assert_eq!(run(true, [0, 2, 1]).unwrap(), 3.0);
+        assert!(matches!(run(true, [0, 7, 1]).unwrap_err(), RunError::Index { value: 7, position: 1, .. }));
+        // The choice of a trip is a result two trips later.
+        let g = Builder::new();
+        let (table, y) = (g.constant([0.5f32, 1.5, 2.5]), g.input("y", i32([3])));
+        let zero = || g.zeros(f32([]));
+        let ((last, ..), _) =
+            g.scan((zero(), zero(), zero()), y, |(_, second, third), y| ((second, third, table.take(y, 0)), ()));
+        let mut f = g.program(&[("last", last)]).compile(&Options::engine(engine)).unwrap();
+        assert_eq!(f.run(&[("y", &Array::from([1, 0, 0]))]).unwrap()[0].get_f64(0), 1.5);
+        let error = f.run(&[("y", &Array::from([3, 0, 0]))]).unwrap_err();
+        assert!(matches!(error, RunError::Index { value: 3, .. }), "{error}");
+    }
+}
+
+/// The table of `cotangent::build::indexing`: a mask behind the choice comes too late.
 #[test]
 fn labels_are_masked_before_they_choose() {
     for engine in engines() {

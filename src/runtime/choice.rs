@@ -76,20 +76,23 @@ pub(super) fn choices(graph: &Graph, nodes: &[NodeId]) -> Vec<(NodeId, Choice)> 
     found
 }
 
-/// The inputs whose numbers choose elements in each trip of a loop with these results.
+/// The inputs whose numbers choose elements in each trip of a loop of which these results are asked for.
 fn of_loop(graph: &Graph, first: NodeId, spec: &LoopSpec, results: &[NodeId]) -> Vec<(NodeId, Choice)> {
     let (body, operands) = (spec.body.graph(), graph.operands(first));
-    let mut needed = vec![false; body.len()];
-    spec.body.carries().iter().for_each(|&(_, next)| needed[next.index()] = true);
-    for &result in results {
-        if let Some(LoopResult::Stack(node)) = graph.op(result).looped().map(|l| l.result) {
-            needed[node.index()] = true;
+    let carries = spec.body.carries();
+    let asked = results.iter().filter_map(|&result| match graph.op(result).looped()?.result {
+        LoopResult::Carry(i) => Some(carries[i].1),
+        LoopResult::Stack(node) => Some(node),
+    });
+    let mut needed = body.ancestors(asked);
+    // What a trip needs of a carry, the trip before has computed.
+    loop {
+        let handed_on = |&(carry, next): &(NodeId, NodeId)| needed[carry.index()] && !needed[next.index()];
+        let more: Vec<NodeId> = carries.iter().filter(|c| handed_on(c)).map(|c| c.1).collect();
+        if more.is_empty() {
+            break;
         }
-    }
-    for index in (0..needed.len()).rev() {
-        if needed[index] {
-            body.operands(NodeId::new(index)).iter().for_each(|o| needed[o.index()] = true);
-        }
+        body.ancestors(more).into_iter().zip(&mut needed).for_each(|(more, needed)| *needed |= more);
     }
     let nodes: Vec<NodeId> = body.ids().filter(|id| needed[id.index()]).collect();
     let mut found = Vec::new();
