@@ -127,7 +127,8 @@ The last batch of an epoch holds what is left. A model that is made for batches 
 --metrics has a line for each epoch, from 1 on: steps so far, the rate of the last of them, steps a second, and measures.
 
 --checkpoint is written after each epoch. A run that is resumed from it, with the same other words, gives the same bits as one that was not interrupted. Other \
-data, --batch, --seed, --loss or --validate are refused; other words of the optimizer are told. --metrics goes on behind the epochs that the checkpoint knows.
+data, another --loss, --loss-of, --optimizer, --batch, --seed or --validate, and another choice of what is trained are refused; another rate, schedule or other \
+numbers of the optimizer are told. --metrics goes on behind the epochs that the checkpoint knows.
 
 Examples:
   cotangent train mlp.onnx --loss-of logits=cross_entropy \\
