@@ -21,6 +21,7 @@ mod blocks;
 mod free;
 mod isa;
 mod pack;
+mod panel;
 mod path;
 mod shape;
 mod simd;

@@ -4,6 +4,8 @@
 //! *contracted* ones through `a` and `b`. A family may have any number of axes with any strides: axes that do not join into one, as those of a transposed or a
 //! windowed operand, are read as they lie.
 
+use std::mem::MaybeUninit;
+
 /// An axis of a product: its extent, and the distance in elements of two neighbours in each matrix.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,28 +113,35 @@ impl<'a> Offsets<'a> {
     }
 
     /// Writes the offsets of the indices from `start` on.
-    pub(super) fn fill(&self, start: usize, to: &mut [isize]) {
-        if self.line.single {
-            let mut offset = start as isize * self.line.stride;
-            for to in to {
-                *to = offset;
-                offset += self.line.stride;
-            }
-            return;
+    pub(super) fn fill<'m>(&self, start: usize, to: &'m mut [MaybeUninit<isize>]) -> &'m [isize] {
+        match self.axes.split_last() {
+            Some((last, outer)) if !self.line.single => self.fill_axes(last, outer, start, to),
+            _ => write_line(to, start as isize * self.line.stride, self.line.stride),
         }
-        let Some((last, outer)) = self.axes.split_last() else { return };
+        // SAFETY: both write all of it.
+        unsafe { to.assume_init_ref() }
+    }
+
+    /// Writes all of `to`: the offsets of indices along the last axis, then those of the next indices of the others.
+    fn fill_axes(&self, last: &Axis, outer: &[Axis], start: usize, to: &mut [MaybeUninit<isize>]) {
         let stride = last.stride(self.side);
         let outer = Offsets { axes: outer, side: self.side, line: Line { single: false, stride: 0 } };
         let (mut at, mut done) = (start, 0);
         while done < to.len() {
             let first = at % last.extent;
             let count = (last.extent - first).min(to.len() - done);
-            let mut offset = outer.at(at / last.extent) + first as isize * stride;
-            for to in &mut to[done..done + count] {
-                *to = offset;
-                offset += stride;
-            }
+            write_line(&mut to[done..done + count], outer.at(at / last.extent) + first as isize * stride, stride);
             (at, done) = (at + count, done + count);
         }
+    }
+}
+
+/// Writes all of `to`: numbers from `first` on, each `stride` more than the one before.
+#[inline]
+fn write_line(to: &mut [MaybeUninit<isize>], first: isize, stride: isize) {
+    let mut offset = first;
+    for to in to {
+        to.write(offset);
+        offset += stride;
     }
 }

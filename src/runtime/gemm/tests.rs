@@ -50,9 +50,8 @@ struct Case<T> {
 }
 
 fn family(axes: &[Axis], side: Side) -> Vec<isize> {
-    let mut offsets = vec![0; extent(axes)];
-    Offsets::new(axes, side).fill(0, &mut offsets);
-    offsets
+    let mut offsets = vec![std::mem::MaybeUninit::uninit(); extent(axes)];
+    Offsets::new(axes, side).fill(0, &mut offsets).to_vec()
 }
 
 /// Runs the product, by chunks of these ranges, and returns the result's memory.
