@@ -72,20 +72,15 @@ pub fn read_typed_arrays(path: impl AsRef<Path>) -> Result<BTreeMap<String, (Arr
         let name = path.file_stem().map_or_else(|| "array".into(), |s| s.to_string_lossy().into_owned());
         BTreeMap::from([(name, array)])
     };
-    let idx = || match crate::data::idx::read(path) {
-        Ok(idx) => Ok(named(untyped(idx.into_array()))),
-        Err(e) => Err(fail(e.kind.into())),
-    };
-    let is = |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
-    match start[..] {
-        _ if start.starts_with(npy::MAGIC) => npy::read_typed(path).map(named),
-        [b'P', b'K', ..] => read_npz(path),
-        [0x1f, 0x8b, ..] | [0, 0, 8..=14, _, ..] => idx(),
-        // A length of eight bytes, then an object.
-        [_, _, _, _, _, _, _, _, b'{'] => read_safetensors(path),
-        _ if is("safetensors") => read_safetensors(path),
-        _ if is("csv") || is("txt") => read_csv(path, None).map(|array| named(untyped(array))),
-        _ => Err(fail(FileErrorKind::UnknownFormat { given: start })),
+    match format_of(path, &start) {
+        Some(ArrayFormat::Npy) => npy::read_typed(path).map(named),
+        Some(ArrayFormat::Npz) => read_npz(path),
+        Some(ArrayFormat::Idx) => {
+            crate::data::idx::read(path).map(|idx| named(untyped(idx.into_array()))).map_err(|e| fail(e.kind.into()))
+        }
+        Some(ArrayFormat::Safetensors) => read_safetensors(path),
+        Some(ArrayFormat::Table) => read_csv(path, None).map(|array| named(untyped(array))),
+        None => Err(fail(FileErrorKind::UnknownFormat { given: start })),
     }
 }
 
@@ -93,6 +88,38 @@ pub fn read_typed_arrays(path: impl AsRef<Path>) -> Result<BTreeMap<String, (Arr
 fn untyped(array: Array) -> (Array, ElementType) {
     let element = array.dtype().into();
     (array, element)
+}
+
+/// A format of arrays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ArrayFormat {
+    Npy,
+    Npz,
+    Idx,
+    Safetensors,
+    Table,
+}
+
+/// The format of a file that begins with these bytes.
+fn format_of(path: &Path, start: &[u8]) -> Option<ArrayFormat> {
+    let is = |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
+    match start {
+        _ if start.starts_with(npy::MAGIC) => Some(ArrayFormat::Npy),
+        [b'P', b'K', ..] => Some(ArrayFormat::Npz),
+        [0x1f, 0x8b, ..] | [0, 0, 8..=14, _, ..] => Some(ArrayFormat::Idx),
+        // A length of eight bytes, then an object.
+        [_, _, _, _, _, _, _, _, b'{'] => Some(ArrayFormat::Safetensors),
+        _ if is("safetensors") => Some(ArrayFormat::Safetensors),
+        _ if is("csv") || is("txt") => Some(ArrayFormat::Table),
+        _ => None,
+    }
+}
+
+/// True if [`read_arrays`] reads this file as safetensors.
+#[cfg(feature = "safetensors")]
+pub(crate) fn is_safetensors(path: &Path) -> Result<bool, FileError> {
+    let start = first_bytes(path).map_err(|kind| FileError::new(path, kind))?;
+    Ok(format_of(path, &start) == Some(ArrayFormat::Safetensors))
 }
 
 /// Reads one array from a file of any format. `FILE:NAME` is the array called NAME of an npz or safetensors file, `FILE:COLUMN,COLUMN` are columns of a

@@ -43,7 +43,7 @@ pub fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Array>, FileErrorKind> {
     parse_typed(bytes)?.into_iter().map(|(name, read)| Ok((name, plain(read)?))).collect()
 }
 
-fn parse_typed(bytes: &[u8]) -> Result<BTreeMap<String, (Array, ElementType)>, FileErrorKind> {
+pub(crate) fn parse_typed(bytes: &[u8]) -> Result<BTreeMap<String, (Array, ElementType)>, FileErrorKind> {
     let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
     tensors.iter().map(|(name, tensor)| Ok((name.to_owned(), array(&tensor)?))).collect()
 }

@@ -61,6 +61,25 @@ fn a_run_goes_on_with_what_it_began_with_or_not_at_all() {
 }
 
 #[test]
+fn a_checkpoint_that_cannot_be_read_gives_no_parameters() {
+    let folder = with_checkpoint("resume_damaged");
+    let bytes = std::fs::read(folder.path("run.safetensors")).unwrap();
+    let words = "run line.cot --input x=rows.npy --output-dir out";
+    folder.npy("rows.npy", [[1.0f32, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]);
+    let mark = b"\"cotangent.checkpoint\":\"1\"";
+    let at = bytes.windows(mark.len()).position(|window| window == mark).expect("the mark of a checkpoint");
+    let mut later = bytes.clone();
+    later[at + mark.len() - 2] = b'2';
+    folder.write("later.safetensors", later);
+    for from in ["--params", "--inputs"] {
+        let told = "later.safetensors: its format is version 2, this is version 1";
+        folder.cotangent(&format!("{words} {from} later.safetensors")).fails(1, &[told]);
+    }
+    folder.write("cut.safetensors", &bytes[..bytes.len() - 3]);
+    folder.cotangent(&format!("{words} --params cut.safetensors")).fails(1, &["cut.safetensors: "]);
+}
+
+#[test]
 fn batches_of_another_size_are_no_way_to_go_on() {
     let folder = super::train::with_digits("resume_batch");
     let words = "train digits.onnx --loss-of logits=cross_entropy --data x=x.npy --data y=y.npy --quiet";

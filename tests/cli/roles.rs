@@ -156,6 +156,104 @@ fn statistics_that_cannot_follow_are_told() {
 }
 
 #[test]
+fn statistics_that_other_nodes_use_keep_their_batch_normalization_as_it_is() {
+    let folder = Folder::new("used_statistics");
+    let others = [
+        (1, node("Neg", &["mean_after"], "less")),
+        (12, batched("less", &[])),
+        (12, batched("mean_after", &[])),
+        (12, batched("variance_after", &[])),
+    ];
+    normalized(&folder, true, &others);
+    let out = folder.cotangent(&format!("{NORM} --epochs 1")).succeeds().out();
+    let told =
+        "note\ta batch normalization is in training mode (`z`), whose updated statistics other nodes use: by the";
+    assert!(out.contains(told) && !out.contains("written with those"), "{out}");
+    let after = onnx::Model::read(folder.path("out.onnx")).unwrap();
+    assert!(after.batch_normalizations()[0].training);
+    folder.cotangent("run out.onnx --input x=x.npy --output-dir out").succeeds();
+    for name in ["y", "less", "mean_after", "variance_after"] {
+        assert!(folder.has(&format!("out/{name}.npy")), "{name} is a result as before");
+    }
+}
+
+/// A model with this graph, and a function `f` of the domain `own`.
+fn with_function(graph: &[(u64, Vec<u8>)], function: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    let opset = |domain: &str, version: u8| [message(&[(1, domain.into())]), number(2, version)].concat();
+    let mut function = function.to_vec();
+    function.extend([(1, b"f".to_vec()), (9, opset("", 17)), (10, b"own".to_vec())]);
+    [model(graph), message(&[(8, opset("own", 1)), (25, message(&function))])].concat()
+}
+
+/// A node that calls the function `f`.
+fn call(operands: &[&str], result: &str) -> Vec<u8> {
+    [node("f", operands, result), message(&[(7, b"own".to_vec())])].concat()
+}
+
+#[test]
+fn dropout_of_a_function_is_random_in_steps_only() {
+    let folder = Folder::new("function_dropout");
+    let flag = [number(2, 9), message(&[(8, b"flag".to_vec()), (9, vec![1])])].concat();
+    let graph = [
+        (1, call(&["x", "ratio", "flag"], "d")),
+        (1, node("Mul", &["d", "w"], "y")),
+        (2, b"dropped".to_vec()),
+        (5, scalar("ratio", 0.5)),
+        (5, flag),
+        (5, initializer("w", &[1.0, 1.0])),
+        (11, batched("x", &[2])),
+        (12, batched("y", &[2])),
+    ];
+    let name = |field: u64, name: &str| (field, name.as_bytes().to_vec());
+    let function =
+        [(7, node("Dropout", &["a", "b", "c"], "r")), name(4, "a"), name(4, "b"), name(4, "c"), name(5, "r")];
+    folder.write("model.onnx", with_function(&graph, &function));
+    let x: Vec<[f32; 2]> = (0..64).map(|i| [1.0 + i as f32 / 64.0, 1.0]).collect();
+    let rows = Array::new([64, 2], x.concat()).unwrap();
+    folder.npy("x.npy", rows.clone()).npy("t.npy", rows);
+    let words = "train model.onnx --loss-of y=mse --data x=x.npy --data t=t.npy --quiet --metrics m.csv";
+    let out = folder.cotangent(&format!("{words} --lr 0 --epochs 1 --output out.onnx")).succeeds().out();
+    assert!(out.contains("training\t64 examples\tloss 0.0000\n"), "measured without it: {out}");
+    let table = std::fs::read_to_string(folder.path("m.csv")).unwrap();
+    let loss: f64 = table.lines().nth(1).unwrap().split(',').nth(4).unwrap().parse().unwrap();
+    assert!((1.4..1.8).contains(&loss), "random in steps: {table}");
+    folder.cotangent("run out.onnx --input x=x.npy --output-dir out").succeeds();
+    assert_eq!(folder.read("out/y.npy"), folder.read("x.npy"), "the model that is written drops nothing");
+}
+
+#[test]
+fn batch_normalizations_in_functions_are_told() {
+    let folder = Folder::new("function_norm");
+    let graph = [
+        (1, call(&["x", "gain", "bias", "mean", "variance"], "y")),
+        (2, b"normalized".to_vec()),
+        (5, initializer("gain", &[1.0, 1.0])),
+        (5, initializer("bias", &[0.0, 0.0])),
+        (5, initializer("mean", &[10.0, 20.0])),
+        (5, initializer("variance", &[2.0, 3.0])),
+        (11, batched("x", &[2])),
+        (12, batched("y", &[2])),
+    ];
+    folder.npy("x.npy", [[1.0f32, 2.0], [3.0, 8.0]]).npy("t.npy", [[0.0f32, 0.0], [0.0, 0.0]]);
+    for training in [false, true] {
+        let operands = ["a", "b", "c", "d", "e"];
+        let results: &[&str] = if training { &["r", "m", "v"] } else { &["r"] };
+        let norm = node_with("BatchNormalization", &operands, results, &[("training_mode", u8::from(training))]);
+        let mut function = vec![(7, norm), (5, b"r".to_vec())];
+        function.extend(operands.map(|name| (4, name.as_bytes().to_vec())));
+        folder.write("norm.onnx", with_function(&graph, &function));
+        let out = folder.cotangent(&format!("{NORM} --epochs 1")).succeeds().out();
+        let told =
+            "note\ta batch normalization is in training mode inside of a function or a branch: by the statistics";
+        assert_eq!(out.contains(told), training, "{out}");
+        folder.cotangent("run out.onnx --input x=x.npy --output-dir out").succeeds();
+        let y = folder.read("out/y.npy").get_f64(0);
+        let expected = if training { -1.0 } else { (1.0 - 10.0) / 2f64.sqrt() };
+        assert!((y - expected).abs() < 1e-3, "{y}, {expected}");
+    }
+}
+
+#[test]
 fn dropout_in_training_mode_is_random_in_steps_only() {
     let folder = Folder::new("dropout");
     let flag = [number(2, 9), message(&[(8, b"flag".to_vec()), (9, vec![1])])].concat();

@@ -14,6 +14,10 @@ pub enum LoadError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The file is a checkpoint of a training run, but a damaged one or of another version.
+    #[cfg(feature = "safetensors")]
+    #[error(transparent)]
+    Checkpoint(Box<crate::train::TrainError>),
     /// The file is empty.
     #[error("{file}: expected an ONNX model or a graph in the text form; the file is empty")]
     Empty {

@@ -113,6 +113,14 @@ pub struct Leaf {
     pub dims: Option<Vec<Option<usize>>>,
 }
 
+impl Leaf {
+    /// An input or a parameter of this type.
+    pub(super) fn of(name: &str, ty: &TensorType, is_param: bool) -> Leaf {
+        let dims = Some(ty.shape.iter().map(|&extent| Some(extent)).collect());
+        Leaf { name: name.to_owned(), is_param, element: Some(ty.dtype.into()), dims }
+    }
+}
+
 /// What a file of arrays gives a model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fitting {
@@ -127,19 +135,10 @@ pub struct Fitting {
 /// The arrays of a file for a model with these inputs and parameters, or for its parameters alone.
 ///
 /// # Errors
-/// If the file cannot be read, or none of its arrays is called like anything that it may be for.
+/// If the file cannot be read, is a checkpoint that is damaged or of another version of the format, or none of its arrays is called like anything that it may be for.
 pub fn read_fitting(path: impl AsRef<Path>, leaves: &[Leaf], params_only: bool) -> Result<Fitting, LoadError> {
     let path = path.as_ref();
-    let (arrays, is_checkpoint) = match read_checkpoint(path) {
-        Some(arrays) => {
-            let typed = |(name, array): (String, Array)| {
-                let element = array.dtype().into();
-                (name, (array, element))
-            };
-            (arrays.into_iter().map(typed).collect(), true)
-        }
-        None => (read_typed_arrays(path)?, false),
-    };
+    let (arrays, is_checkpoint) = read_file_of_arrays(path)?;
     let meant: Vec<&Leaf> = leaves.iter().filter(|leaf| leaf.is_param || !params_only).collect();
     let first = arrays.keys().next().cloned();
     let (kept, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -154,15 +153,30 @@ pub fn read_fitting(path: impl AsRef<Path>, leaves: &[Leaf], params_only: bool) 
     }
 }
 
-/// The parameters and states of a checkpoint, if the file is one.
+/// The arrays of a file, of a checkpoint the parameters and states; and whether it is one.
 #[cfg(feature = "safetensors")]
-fn read_checkpoint(path: &Path) -> Option<BTreeMap<String, Array>> {
-    crate::train::Checkpoint::read(path).ok().map(|checkpoint| checkpoint.arrays().clone())
+fn read_file_of_arrays(path: &Path) -> Result<(BTreeMap<String, (Array, ElementType)>, bool), LoadError> {
+    use super::super::{is_safetensors, read_file, safetensors};
+    use crate::train::Checkpoint;
+    if !is_safetensors(path)? {
+        return Ok((read_typed_arrays(path)?, false));
+    }
+    let fail = |kind| FileError::new(path, kind);
+    let bytes = read_file(path).map_err(fail)?;
+    if !Checkpoint::is_one(&safetensors::metadata(&bytes).map_err(fail)?) {
+        return Ok((safetensors::parse_typed(&bytes).map_err(fail)?, false));
+    }
+    let checkpoint = Checkpoint::parse(path, &bytes).map_err(|error| LoadError::Checkpoint(Box::new(error)))?;
+    let typed = |(name, array): (String, Array)| {
+        let element = array.dtype().into();
+        (name, (array, element))
+    };
+    Ok((checkpoint.arrays.into_iter().map(typed).collect(), true))
 }
 
 #[cfg(not(feature = "safetensors"))]
-fn read_checkpoint(_: &Path) -> Option<BTreeMap<String, Array>> {
-    None
+fn read_file_of_arrays(path: &Path) -> Result<(BTreeMap<String, (Array, ElementType)>, bool), LoadError> {
+    Ok((read_typed_arrays(path)?, false))
 }
 
 /// The inputs of a model, and its parameters, of ONNX the floating-point initializers.
@@ -175,14 +189,7 @@ pub fn leaves(path: impl AsRef<Path>) -> Result<Vec<Leaf>, LoadError> {
     match Format::of(&bytes) {
         Format::Text => {
             let model = read_text(path, &bytes)?;
-            let leaf = |is_param| {
-                move |(name, ty): (Name, TensorType)| Leaf {
-                    name: name.to_string(),
-                    is_param,
-                    element: Some(ty.dtype.into()),
-                    dims: Some(ty.shape.iter().map(|&extent| Some(extent)).collect()),
-                }
-            };
+            let leaf = |is_param| move |(name, ty): (Name, TensorType)| Leaf::of(&name, &ty, is_param);
             Ok(model.inputs().into_iter().map(leaf(false)).chain(model.params().into_iter().map(leaf(true))).collect())
         }
         Format::Onnx => onnx_leaves(path),

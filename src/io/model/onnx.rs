@@ -225,10 +225,11 @@ fn followed(source: &onnx::Model) -> Vec<(String, String, String)> {
 /// What is to be said of a model's batch normalizations before it is trained.
 pub(super) fn remarks(source: &onnx::Model) -> Vec<String> {
     let followed: HashSet<String> = followed(source).into_iter().map(|f| f.0).collect();
-    let (mut fixed, mut following, mut stuck) = (0, 0, Vec::new());
+    let (mut fixed, mut following, mut stuck, mut staying) = (0, 0, Vec::new(), Vec::new());
     for norm in source.batch_normalizations() {
         match norm.training {
             false => fixed += 1,
+            true if norm.stays => staying.push(format!("`{}`", norm.result)),
             true if norm.statistics.iter().all(|name| followed.contains(name)) => following += 1,
             true => stuck.push(format!("`{}`", norm.result)),
         }
@@ -249,18 +250,30 @@ pub(super) fn remarks(source: &onnx::Model) -> Vec<String> {
         let what = "whose running statistics are no initializers of their own: they stay as they are";
         remarks.push(format!("{} in training mode ({}), {what}", number(stuck.len()), stuck.join(", ")));
     }
+    let by_batches = "by the statistics of the batch where the model is measured and written too";
+    if !staying.is_empty() {
+        let what = format!("whose updated statistics other nodes use: {by_batches}");
+        remarks.push(format!("{} in training mode ({}), {what}", number(staying.len()), staying.join(", ")));
+    }
+    let inner = source.inner_training();
+    if inner > 0 {
+        let what =
+            format!("inside of a function or a branch: {by_batches}, and the running statistics stay as they are");
+        remarks.push(format!("{} in training mode {what}", number(inner)));
+    }
     remarks
 }
 
-/// Imports a model for inputs of these shapes. The parameters that follow the batches come with it.
+/// Imports a model for inputs of these shapes, in training with a seed of random numbers. The parameters that follow the batches come with it.
 pub(super) fn for_shapes(
     source: &onnx::Model,
     file: &str,
     dims: &BTreeMap<String, usize>,
     shapes: &BTreeMap<String, Shape>,
-    seed: u64,
+    training: Option<u64>,
 ) -> Result<(Model, Vec<Following>), LoadError> {
-    let mut bindings = Bindings::new().hold_integers().random(seed);
+    let bindings = Bindings::new().hold_integers();
+    let mut bindings = training.map_or(bindings.clone(), |seed| bindings.random(seed));
     for (name, extent) in dims {
         bindings = bindings.dim(name, *extent);
     }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::build::{Builder, Init, Key, OUTERMOST, Tensor};
+use crate::build::{Builder, Init, Tensor};
 use crate::graph::NodeId;
 
 use super::bindings::{Bindings, InputType};
@@ -29,6 +29,7 @@ use super::model::{Model, domain, operator_name};
 use super::node::{Node, Results, Value};
 use super::ops;
 use super::proto;
+use super::random::Random;
 use super::roles::special;
 use super::tensor::{Budget, TensorFault};
 
@@ -74,7 +75,7 @@ struct Walked {
 pub(super) struct Importer<'n, 'g> {
     pub g: &'g Builder,
     pub model: &'n Model,
-    bindings: &'n Bindings,
+    pub bindings: &'n Bindings,
     /// Inputs and initializers that are constants.
     fixed: &'n BTreeSet<String>,
     functions: HashMap<(&'n str, &'n str, &'n str), &'n proto::Function>,
@@ -89,17 +90,7 @@ pub(super) struct Importer<'n, 'g> {
     pub budget: RefCell<Budget>,
     faults: RefCell<Vec<Unsupported>>,
     nodes: Cell<usize>,
-    random: RefCell<Option<Random<'g>>>,
-}
-
-/// The random numbers of a step.
-struct Random<'g> {
-    /// The parameter that holds the key.
-    state: String,
-    key: Key<'g>,
-    next: NodeId,
-    /// Keys that were taken from it.
-    draws: i32,
+    pub random: RefCell<Option<Random<'g>>>,
 }
 
 /// The names that a node may use.
@@ -503,27 +494,6 @@ impl<'n, 'g> Importer<'n, 'g> {
     /// The number of the node that is being imported.
     pub fn number(&self) -> usize {
         self.nodes.get()
-    }
-
-    /// A random key that no other node of the step has, if the bindings allow for randomness. Bodies of loops and branches have none.
-    pub fn random_key(&self) -> Option<Key<'g>> {
-        let seed = self.bindings.seed()?;
-        if self.g.frame() != OUTERMOST {
-            return None;
-        }
-        let mut random = self.random.borrow_mut();
-        let random = random.get_or_insert_with(|| {
-            let mut state = "dropout_key".to_owned();
-            while self.g.graph().find(&state).is_some() {
-                state.push('_');
-            }
-            let words = Array::from([(seed >> 32) as u32, seed as u32]);
-            let [key, next] = Key::new(self.g.state(&state, words)).split();
-            Random { state, key, next: next.tensor().id(), draws: 0 }
-        });
-        let number = self.g.constant(Array::scalar(random.draws));
-        random.draws += 1;
-        Some(random.key.fold_in(number))
     }
 
     /// One way to import something and, if it fails, another; what was not supported on the first way is forgotten then. If there is no other way, the

@@ -29,6 +29,7 @@ mod ops;
 #[doc = include_str!("operators.md")]
 pub mod operators {}
 mod proto;
+mod random;
 mod roles;
 mod tensor;
 

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use super::dtype::OnnxType;
-use super::import::used_names;
 use super::model::{Model, domain};
 use super::proto;
 
@@ -31,6 +30,8 @@ pub struct BatchNormalization {
     pub statistics: [String; 2],
     /// The names of their values after the batch, in training.
     pub updated: Option<[String; 2]>,
+    /// True if other nodes use those: it is in training mode in [`Model::for_inference`] too.
+    pub stays: bool,
 }
 
 impl Model {
@@ -53,7 +54,8 @@ impl Model {
 
     /// The batch normalizations of the outermost graph.
     pub fn batch_normalizations(&self) -> Vec<BatchNormalization> {
-        let may_train = self.opsets().get("").is_some_and(|&version| version >= 14);
+        let may_train = self.opsets().get("").is_some_and(|&version| version >= TRAINING);
+        let used: HashSet<&str> = operands(self.graph()).collect();
         let nodes = self.graph().node.iter().filter(|node| is_batch_normalization(node));
         let described = nodes.filter_map(|node| {
             let training = may_train && trains(node);
@@ -63,41 +65,119 @@ impl Model {
                 }
                 _ => None,
             };
+            let stays = training && node.output.iter().skip(1).any(|name| used.contains(&**name));
             let statistics = [node.input.get(3)?.clone(), node.input.get(4)?.clone()];
-            Some(BatchNormalization { result: node.output.first()?.clone(), training, statistics, updated })
+            Some(BatchNormalization { result: node.output.first()?.clone(), training, statistics, updated, stays })
         });
         described.collect()
     }
 
-    /// True if a batch normalization or a dropout may be in training mode: [`Model::for_inference`] is another model then.
-    pub fn may_train(&self) -> bool {
-        self.batch_normalizations().iter().any(|norm| norm.training) || self.graph().node.iter().any(is_flagged_dropout)
+    /// How many batch normalizations inside of functions, or of graphs inside of nodes, are in training mode. Those of a function count once, if it is called.
+    pub fn inner_training(&self) -> usize {
+        let version = |opsets: &[proto::OperatorSetId]| {
+            opsets.iter().find(|o| domain(o.domain.as_deref()).is_empty()).and_then(|o| o.version)
+        };
+        let outer = version(&self.proto.opset_import);
+        let bodies = self.proto.functions.iter().map(|f| &f.node);
+        let called: Vec<&proto::Node> = bodies
+            .flatten()
+            .chain(&self.graph().node)
+            .flat_map(|node| std::iter::once(node).chain(inside(node)))
+            .collect();
+        let is_set = |a: &proto::Attribute, name: &str| a.name.as_deref() == Some(name) && a.i.unwrap_or(0) != 0;
+        let of_function = |f: &proto::Function| {
+            let of_it: Vec<_> = called.iter().filter(|node| calls(node, f)).collect();
+            // An attribute of the function may be what tells the mode.
+            let given = |name: &str| {
+                let default = f.attribute_proto.iter().any(|a| is_set(a, name));
+                default || of_it.iter().any(|call| call.attribute.iter().any(|a| is_set(a, name)))
+            };
+            let follows = |node: &proto::Node| {
+                let mode = node.attribute.iter().find(|a| a.name.as_deref() == Some("training_mode"));
+                mode.and_then(|mode| mode.ref_attr_name.as_deref()).is_some_and(given)
+            };
+            if of_it.is_empty() || version(&f.opset_import).or(outer) < Some(TRAINING) {
+                return 0;
+            }
+            let nodes = f.node.iter().flat_map(|node| std::iter::once(node).chain(inside(node)));
+            nodes.filter(|node| is_batch_normalization(node) && (trains(node) || follows(node))).count()
+        };
+        let in_graphs = self.graph().node.iter().flat_map(inside);
+        let in_graphs =
+            in_graphs.filter(|node| is_batch_normalization(node) && trains(node) && outer >= Some(TRAINING));
+        in_graphs.count() + self.proto.functions.iter().map(of_function).sum::<usize>()
     }
 
-    /// The model with its batch normalizations by running statistics, and without results that are updates of those, and without dropout. A batch normalization
-    /// whose updates other nodes use stays as it is.
+    /// True if a batch normalization or a dropout may be in training mode, and [`Model::for_inference`] is another model.
+    pub fn may_train(&self) -> bool {
+        let all = self.graph().node.iter().chain(self.proto.functions.iter().flat_map(|f| &f.node));
+        self.batch_normalizations().iter().any(|norm| norm.training && !norm.stays)
+            || all.flat_map(|node| std::iter::once(node).chain(inside(node))).any(is_flagged_dropout)
+    }
+
+    /// The model with its batch normalizations by running statistics, and without results that are updates of those, and without dropout, in functions too. A
+    /// batch normalization whose updates other nodes use stays as it is, and so do those [inside of others](Model::inner_training).
     pub fn for_inference(&self) -> Model {
-        let training: Vec<_> = self.batch_normalizations().into_iter().filter(|norm| norm.training).collect();
+        let fixed = |norm: &BatchNormalization| norm.training && !norm.stays;
+        let fixed: HashSet<String> =
+            self.batch_normalizations().into_iter().filter(fixed).map(|norm| norm.result).collect();
         let mut model = self.clone();
-        let graph = model.proto.graph.as_mut().expect("a model has a graph");
-        let updates: HashSet<&String> = training.iter().flat_map(|norm| norm.updated.iter().flatten()).collect();
-        graph.output.retain(|output| output.name.as_ref().is_none_or(|name| !updates.contains(name)));
-        let used: HashSet<String> = used_names(graph).into_iter().map(str::to_owned).collect();
-        for norm in &training {
-            if norm.updated.iter().flatten().any(|name| used.contains(name)) {
-                continue;
-            }
-            let is_it =
-                |node: &&mut proto::Node| is_batch_normalization(node) && node.output.first() == Some(&norm.result);
-            if let Some(node) = graph.node.iter_mut().find(is_it) {
-                node.output.truncate(1);
+        let proto::Model { graph, functions, .. } = &mut model.proto;
+        let graph = graph.as_mut().expect("a model has a graph");
+        let mut dropped: HashSet<String> = HashSet::new();
+        for node in graph.node.iter_mut().filter(|node| is_batch_normalization(node)) {
+            if node.output.first().is_some_and(|result| fixed.contains(result)) {
+                dropped.extend(node.output.drain(1..));
                 node.attribute.retain(|a| a.name.as_deref() != Some("training_mode"));
             }
         }
-        // The third operand tells whether it is training, which is not so without it.
-        graph.node.iter_mut().filter(|node| is_flagged_dropout(node)).for_each(|node| node.input.truncate(2));
+        graph.output.retain(|output| output.name.as_ref().is_none_or(|name| !dropped.contains(name)));
+        functions.iter_mut().flat_map(|f| &mut f.node).chain(&mut graph.node).for_each(without_dropout);
         model
     }
+}
+
+/// The first version of the operator set in which batch normalizations tell by an attribute whether they train.
+const TRAINING: i64 = 14;
+
+/// The nodes of graphs inside of this node.
+fn inside(node: &proto::Node) -> impl Iterator<Item = &proto::Node> {
+    let (mut open, mut found) = (vec![node], Vec::new());
+    while let Some(node) = open.pop() {
+        let inner = node.attribute.iter().filter_map(|a| a.g.as_deref()).flat_map(|graph| &graph.node);
+        let from = found.len();
+        found.extend(inner);
+        open.extend(&found[from..]);
+    }
+    found.into_iter()
+}
+
+/// The names of all operands of the nodes of a graph, and of the results of graphs inside of these.
+fn operands(graph: &proto::Graph) -> impl Iterator<Item = &str> {
+    let (mut names, mut graphs) = (Vec::new(), vec![graph]);
+    while let Some(graph) = graphs.pop() {
+        for node in &graph.node {
+            names.extend(node.input.iter().map(|name| &**name).filter(|name| !name.is_empty()));
+            let inner = || node.attribute.iter().filter_map(|a| a.g.as_deref());
+            names.extend(inner().flat_map(|graph| &graph.output).filter_map(|output| output.name.as_deref()));
+            graphs.extend(inner());
+        }
+    }
+    names.into_iter()
+}
+
+/// True if the node's operator is this function.
+fn calls(node: &proto::Node, function: &proto::Function) -> bool {
+    node.op_type == function.name && domain(node.domain.as_deref()) == domain(function.domain.as_deref())
+}
+
+/// A dropout, and those in graphs inside of a node, without the operand that tells whether it is training, which is not so without it.
+fn without_dropout(node: &mut proto::Node) {
+    if is_flagged_dropout(node) {
+        node.input.truncate(2);
+    }
+    let graphs = node.attribute.iter_mut().filter_map(|a| a.g.as_deref_mut());
+    graphs.flat_map(|graph| &mut graph.node).for_each(without_dropout);
 }
 
 fn is_flagged_dropout(node: &proto::Node) -> bool {

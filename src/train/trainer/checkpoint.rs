@@ -15,7 +15,7 @@ use super::TrainError;
 /// The state of a run between two steps. See [`Trainer::checkpoint`](super::Trainer::checkpoint).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    pub(super) arrays: BTreeMap<String, Array>,
+    pub(crate) arrays: BTreeMap<String, Array>,
     /// Sums of the epoch so far that are arrays, by measure.
     counts: BTreeMap<String, Array>,
     /// The parameters and states after the best epoch, if early stopping restores them.
@@ -124,9 +124,33 @@ impl Checkpoint {
         let path = path.as_ref();
         let bytes =
             std::fs::read(path).map_err(|error| TrainError::File { path: path.display().to_string(), error })?;
+        Checkpoint::parse(path, &bytes)
+    }
+
+    /// True if a safetensors file with this metadata is meant to be a checkpoint.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn is_one(metadata: &BTreeMap<String, String>) -> bool {
+        metadata.contains_key(FORMAT)
+    }
+
+    /// The checkpoint that the bytes of this file are.
+    ///
+    /// # Errors
+    /// If they are none.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn parse(path: &std::path::Path, bytes: &[u8]) -> Result<Checkpoint, TrainError> {
+        let failed = |error| match error {
+            TrainError::Checkpoint(what) => TrainError::Checkpoint(format!("{}: {what}", path.display())),
+            other => other,
+        };
+        Checkpoint::of_bytes(path, bytes).map_err(failed)
+    }
+
+    #[cfg(feature = "safetensors")]
+    fn of_bytes(path: &std::path::Path, bytes: &[u8]) -> Result<Checkpoint, TrainError> {
         let fail = |kind| crate::io::FileError::new(path, kind);
-        let mut arrays = crate::io::safetensors::parse(&bytes).map_err(fail)?;
-        let mut texts = crate::io::safetensors::metadata(&bytes).map_err(fail)?;
+        let mut arrays = crate::io::safetensors::parse(bytes).map_err(fail)?;
+        let mut texts = crate::io::safetensors::metadata(bytes).map_err(fail)?;
         let [mut counts, mut best] = [BTreeMap::new(), BTreeMap::new()];
         for (prefix, others) in [(COUNTS, &mut counts), (BEST, &mut best)] {
             for (key, name) in texts.extract_if(.., |key, _| key.starts_with(prefix)) {
@@ -135,11 +159,8 @@ impl Checkpoint {
             }
         }
         let checkpoint = Checkpoint { arrays, counts, best, texts };
-        match checkpoint.expect_format() {
-            Ok(()) => Ok(checkpoint),
-            Err(TrainError::Checkpoint(what)) => Err(TrainError::Checkpoint(format!("{}: {what}", path.display()))),
-            Err(other) => Err(other),
-        }
+        checkpoint.expect_format()?;
+        Ok(checkpoint)
     }
 
     pub(super) fn new(arrays: BTreeMap<String, Array>) -> Checkpoint {

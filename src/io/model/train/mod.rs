@@ -31,11 +31,11 @@ use crate::train::Task;
 
 use super::convert::{convert, place, with_batch};
 use super::role::{Hold, Role, Wishes, expand, roles_of};
-use super::{Known, Model, ModelError};
+use super::{Known, Leaf, Model, ModelError};
 use embed::{Embedded, embed};
 use error::misfit;
 use loss::{Loss, target};
-use source::{Declared, Source, open};
+use source::{Source, open};
 
 pub(super) use embed::Following;
 pub use error::LearnError;
@@ -46,7 +46,7 @@ pub use loss::{LossKind, Objective};
 pub struct Learner {
     source: Source,
     objective: Objective,
-    inputs: Vec<Declared>,
+    inputs: Vec<Leaf>,
     /// Values that parameters begin with in place of those of the file.
     initial: BTreeMap<String, Array>,
     /// The roles of the floating-point parameters, in the order of the file, where nothing is asked for.
@@ -138,7 +138,7 @@ impl Learner {
     /// # Errors
     /// As that, and if a number is none of that type.
     pub fn read_data(&self, name: &str, source: &str) -> Result<Array, LearnError> {
-        let is_unsigned = |input: &Declared| input.name == name && input.element == Some(ElementType::U64);
+        let is_unsigned = |input: &Leaf| input.name == name && input.element == Some(ElementType::U64);
         if !self.inputs.iter().any(is_unsigned) {
             return Ok(read_array(source)?);
         }
@@ -382,7 +382,7 @@ impl Learner {
                 let shapes = types.iter().map(|(name, ty)| (name.clone(), with_batch(batch, &ty.shape))).collect();
                 let model = inference.as_ref().filter(|_| training.is_none()).unwrap_or(model);
                 let missing = self.missing(types);
-                match super::onnx::for_shapes(model, file, dims, &shapes, training.unwrap_or(0)) {
+                match super::onnx::for_shapes(model, file, dims, &shapes, training) {
                     Err(_) if !missing.is_empty() => return Err(LearnError::Missing(missing)),
                     loaded => loaded?,
                 }
@@ -400,9 +400,9 @@ impl Learner {
     /// The inputs whose shapes neither the file nor the data tell.
     #[cfg(feature = "onnx")]
     fn missing(&self, types: &BTreeMap<String, TensorType>) -> Vec<String> {
-        let is_open = |input: &&Declared| input.dims.as_ref().is_none_or(|dims| dims.contains(&None));
+        let is_open = |input: &&Leaf| input.dims.as_ref().is_none_or(|dims| dims.contains(&None));
         let missing = self.inputs.iter().filter(|input| !types.contains_key(&input.name)).filter(is_open);
-        let typed = |input: &Declared| match input.element {
+        let typed = |input: &Leaf| match input.element {
             Some(element) => format!("{} ({element})", input.name),
             None => input.name.clone(),
         };

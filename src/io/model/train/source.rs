@@ -4,19 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::graph::{Name, TensorType};
-use crate::io::ElementType;
 use crate::io::model::load::read_bytes;
-use crate::io::model::{Format, Known, LoadError, Model};
-
-/// An input as the file declares it.
-#[derive(Clone, Debug)]
-pub(super) struct Declared {
-    pub(super) name: String,
-    pub(super) element: Option<ElementType>,
-    /// The extents, as far as they are known.
-    pub(super) dims: Option<Vec<Option<usize>>>,
-}
+use crate::io::model::{Format, Known, Leaf, LoadError, Model};
 
 /// A model's file.
 #[derive(Clone, Debug)]
@@ -33,16 +22,11 @@ pub(super) enum Source {
 }
 
 /// Reads a model's file, and what it declares of its inputs.
-pub(super) fn open(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
+pub(super) fn open(path: &Path, known: &Known) -> Result<(Source, Vec<Leaf>), LoadError> {
     match Format::of(&read_bytes(path)?) {
         Format::Text => {
             let model = Model::read(path, known)?;
-            let declared = |(name, ty): (Name, TensorType)| Declared {
-                name: name.to_string(),
-                element: Some(ty.dtype.into()),
-                dims: Some(ty.shape.iter().map(|&d| Some(d)).collect()),
-            };
-            let inputs = model.inputs().into_iter().map(declared).collect();
+            let inputs = model.inputs().into_iter().map(|(name, ty)| Leaf::of(&name, &ty, false)).collect();
             Ok((Source::Text(Box::new(model)), inputs))
         }
         Format::Onnx => open_onnx(path, known),
@@ -50,12 +34,12 @@ pub(super) fn open(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>)
 }
 
 #[cfg(not(feature = "onnx"))]
-fn open_onnx(path: &Path, _: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
+fn open_onnx(path: &Path, _: &Known) -> Result<(Source, Vec<Leaf>), LoadError> {
     Err(LoadError::NoOnnx { file: path.display().to_string() })
 }
 
 #[cfg(feature = "onnx")]
-fn open_onnx(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>), LoadError> {
+fn open_onnx(path: &Path, known: &Known) -> Result<(Source, Vec<Leaf>), LoadError> {
     use crate::io::onnx::Dim;
     let model = crate::io::model::onnx::source(path)?;
     crate::io::model::onnx::expect_dims(&model, known).map_err(|error| LoadError::Given(Box::new(error)))?;
@@ -64,8 +48,9 @@ fn open_onnx(path: &Path, known: &Known) -> Result<(Source, Vec<Declared>), Load
         Dim::Symbol(name) => known.dims.get(&name).copied(),
         Dim::Unknown => None,
     };
-    let declared = |input: crate::io::onnx::Declared| Declared {
+    let declared = |input: crate::io::onnx::Declared| Leaf {
         name: input.name,
+        is_param: false,
         element: input.element.and_then(|element| element.element_type()),
         dims: input.dims.map(|dims| dims.into_iter().map(extent).collect()),
     };
