@@ -6,7 +6,7 @@ use cotangent::prelude::*;
 use cotangent::testing::{Tolerance, compare};
 
 use super::configurations;
-use super::stability::{INF, NAN, Row, beside, row};
+use super::stability::{INF, NAN, Row, row};
 
 type Function = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
 
@@ -29,7 +29,6 @@ fn share(x: f64) -> f64 {
 pub fn exponentials() -> Vec<Formula> {
     let ln2 = 2f64.ln();
     let wide = [1e4, -1e4, 0.0];
-    let small = 1e-20;
     vec![
         formula(
             "log(softmax(x))",
@@ -509,7 +508,7 @@ fn gradients_by_twins_are_of_each() {
         |x, y| x.square().mean() - y.mean().square(),
         |x, y| (x.exp() / y.exp().sum()).log(),
     ];
-    let at = [0.5, 0.25];
+    let at = [0.5f64, 0.25];
     for f in cases {
         let gradients = |twins: bool| {
             let g = Builder::new();
@@ -572,7 +571,6 @@ fn derivatives_by_several_are_those_by_each() {
         let mut run = g.program(&results).compile(&options).unwrap();
         for (at, by_x, by_p, tangent) in [
             ([1e4f32, -1e4], [-1f32, 1.0], [0f32, f32::INFINITY], f32::INFINITY),
-            ([-1e4, 1e4], [0.0, 0.0], [0.0, 1.0], 4.0),
             ([0.0, 0.0], [-0.5, 0.5], [0.0, 2.0], 8.5),
         ] {
             let outputs = run.run(&[("x", &Array::from(at))]).unwrap();
