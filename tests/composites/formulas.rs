@@ -439,6 +439,7 @@ fn other_formulas_stay_as_they_are() {
         ("a sum with another number", |x, _| (2.0 + x.exp()).log()),
         ("a hyperbolic cosine", |x, _| x.cosh().log()),
         ("a square of a product", |x, y| (x * y).sqrt()),
+        ("a root of one function", |x, _| x.exp().sqrt()),
         ("a norm of two", |x, y| (x * x + y * y).sqrt()),
         ("a sum of products", |x, y| (x * y).sum().sqrt()),
         ("a mean of products", |x, y| (x * y).mean().sqrt()),

@@ -4,11 +4,11 @@ use crate::graph::NodeId;
 use crate::prim::Reduction;
 use crate::scalar::ScalarFn::{self, Abs, Div, Pow};
 
-use super::form::{Form, Over, map1};
+use super::form::{Form, Move, Over, map1};
 use super::sight::Sight;
 
 /// What is below the root, and the movements around it.
-fn radicand(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) -> Option<(NodeId, Vec<super::form::Move>)> {
+fn radicand(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) -> Option<(NodeId, Vec<Move>)> {
     (f != Pow || s.is_number(x[1], 0.5)).then(|| s.through(x[0]))
 }
 
@@ -25,10 +25,10 @@ pub(super) fn of_sum_of_squares(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) ->
 
 pub(super) fn of_mean_of_squares(s: &mut Sight<'_>, f: ScalarFn, x: &[NodeId]) -> Option<Form> {
     let (mean, moves) = radicand(s, f, x)?;
-    let (f, quotient) = s.map(mean)?;
+    let quotient = s.map_of(Div, mean)?;
     let (sum, inner) = s.through(quotient[0]);
     let norm = norm(s, sum)?;
-    let count = s.number(quotient[1]).filter(|&n| f == Div && n > 0.0 && n.is_finite())?;
+    let count = s.number(quotient[1]).filter(|&n| n > 0.0 && n.is_finite())?;
     Some(norm.moved(inner).times(1.0 / count.sqrt()).moved(moves))
 }
 
