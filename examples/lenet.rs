@@ -22,7 +22,7 @@ use cotangent::data::{self, Dataset, Split};
 use cotangent::prelude::*;
 
 fn main() -> ExitCode {
-    flags::exit(run(&command().get_matches()))
+    flags::exit(|| run(&command().get_matches()))
 }
 
 fn command() -> Command {

@@ -31,7 +31,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    flags::exit(run(&Args::of(&command().get_matches())))
+    flags::exit(|| run(&Args::of(&command().get_matches())))
 }
 
 /// What an LSTM knows: output and cell.

@@ -26,7 +26,7 @@ use cotangent::prelude::*;
 use cotangent::train::{EarlyStopping, Trainer};
 
 fn main() -> ExitCode {
-    flags::exit(run(&command().get_matches()))
+    flags::exit(|| run(&command().get_matches()))
 }
 
 fn run(args: &ArgMatches) -> Result<(), Box<dyn Error>> {

@@ -41,7 +41,7 @@ struct Net {
 }
 
 fn main() -> ExitCode {
-    flags::exit(run(&Args::of(&command().get_matches())))
+    flags::exit(|| run(&Args::of(&command().get_matches())))
 }
 
 /// The parameters of a layer.

@@ -33,10 +33,13 @@ fn bad_inputs_are_refused_and_change_nothing() {
     let cases: Vec<(Vec<(&str, Array)>, &str)> = vec![
         (vec![("x", x.clone())], "input `y` (i32[2]) is missing"),
         (vec![], "input `x` (f32[2, 3]) is missing"),
-        (vec![("x", x.clone()), ("labels", y.clone())], "there is no input called `labels`; the inputs are: x, y"),
+        (
+            vec![("x", x.clone()), ("labels", y.clone())],
+            "there is no input called `labels` that what is computed depends on; the inputs are: x, y",
+        ),
         (
             vec![("x", x.clone()), ("y", y.clone()), ("w", x.clone())],
-            "there is no input called `w`; the inputs are: x, y",
+            "there is no input called `w` that what is computed depends on; the inputs are: x, y",
         ),
         (vec![("x", x.clone()), ("x", x.clone()), ("y", y.clone())], "input `x` is given twice"),
         (

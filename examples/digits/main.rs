@@ -21,7 +21,7 @@ use cotangent::prelude::*;
 use args::Args;
 
 fn main() -> ExitCode {
-    flags::exit(run(&Args::parse()))
+    flags::exit(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {

@@ -10,9 +10,16 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use cotangent::Engine;
 
-/// Prints an error, and says how the process ends.
-pub fn exit(result: Result<(), Box<dyn Error>>) -> ExitCode {
-    match result {
+/// Runs an example, prints its error, and says how the process ends. One whose output nobody reads any more ends as one that failed, without a word.
+pub fn exit(run: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload_as_str().is_some_and(|text| text.starts_with("failed printing to stdout")) {
+            std::process::exit(1);
+        }
+        default(panic);
+    }));
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

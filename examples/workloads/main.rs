@@ -41,7 +41,7 @@ use args::Args;
 use data::Data;
 
 fn main() -> ExitCode {
-    flags::exit(run(&Args::parse()))
+    flags::exit(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {

@@ -455,7 +455,7 @@ fn refuse_halves(operands: &[&TensorType]) -> Result<(), OpErrorKind> {
     match operands.iter().position(|t| t.dtype.is_half()) {
         None => Ok(()),
         Some(position) => {
-            let expected = "converted to f32 to compute with".to_owned();
+            let expected = "a type to compute with (f16 and bf16 store; `cast` to f32 first)".to_owned();
             Err(OpErrorKind::DType { position, expected, actual: operands[position].dtype })
         }
     }

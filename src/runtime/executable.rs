@@ -29,8 +29,8 @@ pub enum RunError {
         /// Its type.
         ty: TensorType,
     },
-    /// A name that no input has.
-    #[error("there is no input called `{name}`; the inputs are: {}", .known.join(", "))]
+    /// A name that no input has on which a result or an update depends.
+    #[error("there is no input called `{name}` that what is computed depends on; the inputs are: {}", .known.join(", "))]
     Unknown {
         /// The name given.
         name: String,

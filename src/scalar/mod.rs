@@ -167,7 +167,7 @@ impl ScalarFn {
             (first + 1..operands.len()).try_for_each(|p| expect(p, operands[p] == expected, expected.name()))
         };
         if let Some(position) = operands.iter().position(|d| d.is_half()) {
-            expect(position, false, "converted to f32 to compute with")?;
+            expect(position, false, "a type to compute with (f16 and bf16 store; `cast` to f32 first)")?;
         }
         match self.record().signature {
             Signature::Number => {

@@ -153,9 +153,12 @@ pub fn read_fitting(path: impl AsRef<Path>, leaves: &[Leaf], params_only: bool) 
     }
 }
 
+/// Arrays by name, with the types of their elements in the file.
+type TypedArrays = BTreeMap<String, (Array, ElementType)>;
+
 /// The arrays of a file, of a checkpoint the parameters and states; and whether it is one.
 #[cfg(feature = "safetensors")]
-fn read_file_of_arrays(path: &Path) -> Result<(BTreeMap<String, (Array, ElementType)>, bool), LoadError> {
+fn read_file_of_arrays(path: &Path) -> Result<(TypedArrays, bool), LoadError> {
     use super::super::{is_safetensors, read_file, safetensors};
     use crate::train::Checkpoint;
     if !is_safetensors(path)? {
@@ -175,7 +178,7 @@ fn read_file_of_arrays(path: &Path) -> Result<(BTreeMap<String, (Array, ElementT
 }
 
 #[cfg(not(feature = "safetensors"))]
-fn read_file_of_arrays(path: &Path) -> Result<(BTreeMap<String, (Array, ElementType)>, bool), LoadError> {
+fn read_file_of_arrays(path: &Path) -> Result<(TypedArrays, bool), LoadError> {
     Ok((read_typed_arrays(path)?, false))
 }
 
