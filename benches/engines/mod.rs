@@ -42,6 +42,28 @@ pub fn bench(
     })
 }
 
+#[allow(dead_code, reason = "not every bench compares the engines by turns")]
+/// How many times as long the interpreter takes for a run as native code, the median of turns: a clock that changes between turns changes both.
+pub fn ratio_by_turns(program: &Program, inputs: &[(&str, &Array)]) -> f64 {
+    const TURNS: usize = 41;
+    let mut executables =
+        ENGINES.map(|(_, engine)| program.compile(&Options::engine(engine)).expect("both engines compile it"));
+    let mut ratios: Vec<f64> = (0..TURNS)
+        .map(|_| {
+            let [jit, interp] = [(0, 40), (1, 4)].map(|(engine, runs)| {
+                let start = Instant::now();
+                for _ in 0..runs {
+                    executables[engine].run(inputs).map(drop).expect("the inputs fit");
+                }
+                start.elapsed().as_secs_f64() / f64::from(runs)
+            });
+            interp / jit
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[TURNS / 2]
+}
+
 #[allow(dead_code, reason = "not every bench is about memory")]
 /// [`bench`] of a program that has to read and write so many bytes. Prints how many it moves in a second, as a fraction of the [limit] too, and how many times
 /// as long the interpreter takes.
