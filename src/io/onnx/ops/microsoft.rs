@@ -216,6 +216,19 @@ struct Hiding<'g> {
 }
 
 impl<'g> Hiding<'g> {
+    /// What is added to the scores: by the mask and the bias, which are these operands, and by the attribute `unidirectional`.
+    fn biases(&self, node: &Node<'_, 'g>, mask: usize, bias: usize) -> Result<Vec<Tensor<'g>>, Fault> {
+        let mut biases = Vec::new();
+        if let Some(mask) = node.optional(mask)? {
+            biases.push(self.masked(node, mask)?);
+        }
+        if node.flag("unidirectional", false)? {
+            biases.push(self.causal(node)?);
+        }
+        biases.extend(node.optional(bias)?);
+        Ok(biases)
+    }
+
     /// A mask of keys: 0 hides. One for each key of an example, or for each pair, or the count of keys that are seen.
     fn masked(&self, node: &Node<'_, 'g>, mask: Tensor<'g>) -> Made<'g> {
         let (batch, keys) = (self.batch, self.keys);
@@ -305,14 +318,7 @@ fn attention<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let part = |i: usize| heads(all.part(2, sizes[..i].iter().sum(), sizes[i])?, count);
     let parts = [part(0)?, part(1)?, part(2)?];
     let hiding = Hiding { batch, length, keys: length, filter: node.float("mask_filter_value", -10000.0)?, like: all };
-    let mut biases = Vec::new();
-    if let Some(mask) = node.optional(3)? {
-        biases.push(hiding.masked(node, mask)?);
-    }
-    if node.flag("unidirectional", false)? {
-        biases.push(hiding.causal(node)?);
-    }
-    biases.extend(node.optional(5)?);
+    let biases = hiding.biases(node, 3, 5)?;
     if node.wants(1) {
         return unsupported("the result `present`");
     }
@@ -339,14 +345,7 @@ fn multi_head_attention<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let of_values = v.shape()[2];
     let parts = [side(q, features)?, side(k, of_keys)?, side(v, of_values)?];
     let hiding = Hiding { batch, length, keys, filter: node.float("mask_filter_value", -10000.0)?, like: q };
-    let mut biases = Vec::new();
-    if let Some(mask) = node.optional(4)? {
-        biases.push(hiding.masked(node, mask)?);
-    }
-    if node.flag("unidirectional", false)? {
-        biases.push(hiding.causal(node)?);
-    }
-    biases.extend(node.optional(5)?);
+    let biases = hiding.biases(node, 4, 5)?;
     if node.wants(3) {
         return unsupported("the result `qk`");
     }
