@@ -3,13 +3,13 @@
 //! Some operations are one to the rules of differentiation and of the optimizer, which would not recognize their parts, but need nothing of the planner
 //! that others have not taught it. Their lowering is [`Lowering::Expand`], and [`Op::expand`] emits the parts. Equal parts are one node.
 //!
-//! Long folds become two steps: see [`pieces`].
+//! Long folds become two steps, and so do products of few results and many terms: see [`pieces`](super::pieces) and [`split`](super::split).
 //!
 //! An `unwindow` of a product stays one operation, which the planner knows: see [`overlap`].
 
 use std::borrow::Cow;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::graph::{Dims, Graph, NodeId, Operands, Origin, TensorType};
@@ -17,12 +17,18 @@ use crate::prim::{Emit, Lowering, Op, Reduction, Unwindow};
 
 use super::overlap;
 use super::pieces::Pieces;
+use super::split::Split;
 
 /// The graph with what is live, inputs and parameters; the same graph if there is nothing to expand.
 pub(super) fn expand(graph: &Graph) -> Cow<'_, Graph> {
     let live = graph.live();
     let stays = |id: &NodeId| live[id.index()] || graph.op(*id).leaf_name().is_some();
-    if !graph.ids().filter(stays).any(|id| expansion(graph, graph.op(id), &graph.operands(id)).is_some()) {
+    // Products that are added up in windows stay as they are.
+    let windowed: FxHashSet<NodeId> =
+        graph.ids().filter(stays).filter_map(|id| overlap::matched(graph, id)).map(|(dot, _)| dot).collect();
+    let split = |id: NodeId| if windowed.contains(&id) { None } else { Split::of(graph, id) };
+    let expands = |id: NodeId| expansion(graph, graph.op(id), &graph.operands(id)).is_some() || split(id).is_some();
+    if !graph.ids().filter(stays).any(expands) {
         return Cow::Borrowed(graph);
     }
     let mut new = Expander { graph: Graph::new(), origin: Origin::default(), parts: FxHashMap::default() };
@@ -32,9 +38,10 @@ pub(super) fn expand(graph: &Graph) -> Cow<'_, Graph> {
         let node = graph.node(id);
         let operands: Operands = graph.operands(id).iter().map(|&o| mapped(&map, o)).collect();
         new.origin = node.origin.clone();
-        map[id.index()] = Some(match overlap::whole(graph, id) {
-            Some(whole) => new.cut(whole, &operands, id, graph),
-            None => new.emit(node.op.clone(), &operands),
+        map[id.index()] = Some(match (overlap::whole(graph, id), split(id)) {
+            (Some(whole), _) => new.cut(whole, &operands, id, graph),
+            (None, Some(split)) => split.emit(&mut new, &operands),
+            (None, None) => new.emit(node.op.clone(), &operands),
         });
     }
     for output in graph.outputs() {

@@ -24,6 +24,7 @@ mod print;
 mod product;
 mod remat;
 mod schedule;
+mod split;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timeline;
