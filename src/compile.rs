@@ -261,6 +261,7 @@ fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, (plan, code_
     let plans = plan.all();
     let steps = || plans.iter().flat_map(|p| &p.steps);
     report.kernels = steps().count();
+    report.strips = plans.iter().map(|p| p.strips.len()).sum();
     report.products = steps().filter(|s| matches!(s.action, Action::Product(_))).count();
     report.routines = plan.routine_calls().len();
     report.distinct_kernels = plans.iter().flat_map(|p| &p.kernels).collect::<FxHashSet<_>>().len();

@@ -1,10 +1,12 @@
 //! Differential tests: on random programs, every engine gives what the reference interpreter gives.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cotangent::array::ArrayView;
 use cotangent::interp::Results;
 use cotangent::opt::{Level, OptOptions, optimize};
+use cotangent::plan::strip::Strips;
 use cotangent::plan::{self, Place, Plan, check, eval};
 use cotangent::prim::Op;
 use cotangent::testing::{Case, Config, generate_with};
@@ -22,7 +24,11 @@ fn first_seed() -> u64 {
 
 /// Plans `graph`, checks the plan and runs it in the plan evaluator.
 fn evaluate_plan(case: &Case, graph: &Graph) -> Results {
-    let plan = plan::plan(graph);
+    evaluate(case, plan::plan(graph), graph)
+}
+
+/// Checks a plan of `graph` and runs it in the plan evaluator.
+fn evaluate(case: &Case, plan: Plan, graph: &Graph) -> Results {
     if let Err(faults) = check::check(&plan) {
         let list: Vec<String> = faults.iter().map(ToString::to_string).collect();
         panic!("the plan has faults:\n{}\n{plan}", list.join("\n"));
@@ -72,6 +78,20 @@ fn check_config(what: &str, config: &Config, engine: impl Fn(&Case) -> Results) 
 #[test]
 fn plan_evaluator_on_graphs_as_written() {
     check_all("plan evaluator, as written", |case| evaluate_plan(case, &case.program.graph));
+}
+
+#[test]
+fn plan_evaluator_piece_by_piece() {
+    let found = AtomicUsize::new(0);
+    check_all("plan evaluator, in strips", |case| {
+        let graph = &case.program.graph;
+        let plan = plan::plan_with(graph, Strips::WhereverPossible);
+        found.fetch_add(plan.strips.len(), Ordering::Relaxed);
+        evaluate(case, plan, graph)
+    });
+    let strips = found.into_inner();
+    let _ = writeln!(std::io::stderr(), "plan evaluator, in strips: {strips} strips");
+    assert!(strips as u64 > programs() / 10, "{strips} strips of {} programs", programs());
 }
 
 #[test]

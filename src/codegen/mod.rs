@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   Plan --kernel--> one function for each different kernel, over a range of its outermost loop
-//!        --step--->  one function `step(table)` that calls them, the products and the routines in order
+//!        --step--->  one function `step(table)` that calls them, the products and the routines in order,
+//!                    and one for each strip, which does so for one piece
 //!        --nested->  a function like it for each nested plan, called once a trip with a table of its own
 //! ```
 //!
@@ -178,7 +179,7 @@ pub(crate) fn define(
         }
     }
     let mut tables = step::Tables::default();
-    let mut step = None;
+    let (mut step, mut strips) = (None, 0);
     for (number, &part) in plans.iter().rev().enumerate().rev() {
         let mut kernels = Vec::with_capacity(part.kernels.len());
         for kernel in &part.kernels {
@@ -199,17 +200,30 @@ pub(crate) fn define(
             n => (format!("trip_{n}"), Linkage::Local),
         };
         let id = module.declare_function(&name, linkage, &signature).map_err(Box::new)?;
-        let mut context = module.make_context();
+        let mut around = step::Surroundings {
+            plan: part,
+            kernels: &kernels,
+            sharing: settings.sharing,
+            nested: &nested,
+            strips: Vec::new(),
+            tables: &mut tables,
+            module: &mut *module,
+            symbols: &mut *symbols,
+        };
+        for strip in &part.strips {
+            let signature = step::strip_signature(around.module);
+            let name = format!("strip_{strips}");
+            strips += 1;
+            let id = around.module.declare_function(&name, Linkage::Local, &signature).map_err(Box::new)?;
+            let mut context = around.module.make_context();
+            context.func.signature = signature;
+            step::build_strip(&mut around, strip, (&mut context.func, &mut builder))?;
+            around.strips.push(id);
+            functions.push(Built { id, name, context, calls: true });
+        }
+        let mut context = around.module.make_context();
         context.func.signature = signature.clone();
-        step::build(
-            part,
-            (&kernels, settings.sharing, number == 0 && observer.wants_clock()),
-            &nested,
-            &mut tables,
-            (&mut context.func, &mut builder),
-            module,
-            symbols,
-        )?;
+        step::build(&mut around, number == 0 && observer.wants_clock(), (&mut context.func, &mut builder))?;
         functions.push(Built { id, name, context, calls: number == 0 });
         nested.insert(std::ptr::from_ref(part), id);
         step = Some(id);

@@ -1,4 +1,4 @@
-//! Which kernels and products are worth several threads, and in which pieces.
+//! Which kernels, products and strips are worth several threads, and in which pieces.
 //!
 //! The pieces are a function of the kernel or product alone. Rows and chunks do not depend on each other, so neither the pieces nor the threads show in the results.
 
@@ -31,6 +31,11 @@ const PIECE: f64 = 2_000.0;
 const PIECES: usize = 16;
 /// A range of vectors begins at a multiple of this.
 const VECTOR_ROWS: usize = 64;
+
+/// True if a strip whose products take so many nanoseconds is handed to several threads.
+pub(super) fn is_worth(time: f64, sharing: Sharing) -> bool {
+    sharing == Sharing::Always || time >= WORTH
+}
 
 /// How many rows of the outermost loop a thread takes at a time; `None` if one thread is to run the kernel.
 pub(super) fn grain(kernel: &Kernel, choice: Choice, sharing: Sharing) -> Option<usize> {

@@ -1,10 +1,9 @@
-//! The step: one function that runs all kernels, products and routines of a plan in order.
+//! The step: one function that runs all kernels, products and routines of a plan in order. A strip has a function of its own, which does one piece.
 
 use std::sync::Arc;
 
 use cranelift_codegen::ir::{
-    AbiParam, FuncRef, Function, GlobalValue, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData,
-    StackSlotKind,
+    AbiParam, FuncRef, Function, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData, StackSlotKind,
 };
 use cranelift_codegen::ir::{Value as Clif, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -14,7 +13,8 @@ use rustc_hash::FxHashMap;
 use crate::graph::DType;
 use crate::plan::kernel::{Access, Kernel};
 use crate::plan::nested::Nested;
-use crate::plan::{Action, Alpha, BufferId, Plan, Product, RoutineCall};
+use crate::plan::strip::{Cut, Family, Strip};
+use crate::plan::{Action, Alpha, Buffer, BufferId, KernelId, Plan, Product, RoutineCall};
 use crate::runtime::{gemm, profile, routine, team};
 
 use super::Compiled;
@@ -29,86 +29,121 @@ pub(super) struct Step<'a, 'f> {
     slots: StackSlot,
     /// The arena's pointer, once it has been loaded.
     arena: Option<Clif>,
+    /// In the function of a strip, the piece that is worked on.
+    piece: Option<Piece>,
+    imported: FxHashMap<FuncId, FuncRef>,
 }
 
-/// Builds the step function. `kernels` and `nested` are the functions of the plan's kernels and of nested plans; with `clock`, it reads the clock before
-/// each call and after the last.
+/// The piece that the function of a strip works on.
+#[derive(Clone, Copy)]
+struct Piece {
+    /// From the arena to the thread's own part of it, in bytes.
+    shadow: Clif,
+    number: Clif,
+}
+
+/// What the functions of a plan call, and where they are defined.
+pub(super) struct Surroundings<'a> {
+    pub(super) plan: &'a Plan,
+    /// The functions of the plan's kernels.
+    pub(super) kernels: &'a [Compiled],
+    pub(super) sharing: Sharing,
+    /// The functions of nested plans.
+    pub(super) nested: &'a FxHashMap<*const Plan, FuncId>,
+    /// The functions of the plan's strips, as far as they are declared.
+    pub(super) strips: Vec<FuncId>,
+    pub(super) tables: &'a mut Tables,
+    pub(super) module: &'a mut dyn Module,
+    pub(super) symbols: &'a mut Symbols,
+}
+
+/// Builds the step function. With `clock`, it reads the clock before each call and after the last.
 pub(super) fn build(
-    plan: &Plan,
-    (kernels, sharing, clock): (&[Compiled], Sharing, bool),
-    nested: &FxHashMap<*const Plan, FuncId>,
-    tables: &mut Tables,
+    cx: &mut Surroundings<'_>,
+    clock: bool,
     (function, context): (&mut Function, &mut FunctionBuilderContext),
-    module: &mut dyn Module,
-    symbols: &mut Symbols,
 ) -> Result<(), Box<ModuleError>> {
-    let mut b = FunctionBuilder::new(function, context);
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    let table = b.block_params(entry)[0];
-    let of_kernels = plan.kernels.iter().map(|k| k.slots.len()).max().unwrap_or(0);
-    let most = plan.routine_calls().iter().map(|c| c.buffers().count()).max().unwrap_or(0).max(of_kernels);
-    let slots = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, most as u32 * 8, 3));
-    let mut step = Step { plan, b, table, slots, arena: None };
-    let mut imported: FxHashMap<FuncId, FuncRef> = FxHashMap::default();
+    let plan = cx.plan;
+    let mut step = Step::begin(plan, function, context, false);
     let mut next_routine = first_routine(plan);
     let mark = clock.then(|| {
-        let id = import_mark(module, symbols);
-        module.declare_func_in_func(id, step.b.func)
+        let id = import_mark(cx.module, cx.symbols);
+        cx.module.declare_func_in_func(id, step.b.func)
     });
-    for (number, s) in plan.steps.iter().enumerate() {
+    let (mut number, mut strips) = (0, plan.strips.iter().enumerate().peekable());
+    while let Some(s) = plan.steps.get(number) {
         step.mark(mark, number);
+        if let Some((i, strip)) = strips.next_if(|(_, strip)| strip.steps.start == number) {
+            let shared = plan.steps[strip.steps.clone()].iter().any(|s| cx.is_shared(&s.action));
+            step.strip(cx, cx.strips[i], strip.pieces, shared || cx.strip_is_shared(strip));
+            number = strip.steps.end;
+            continue;
+        }
         match &s.action {
-            Action::Kernel { kernel, args } => {
-                let Compiled { id, grain } = kernels[kernel.index()];
-                let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
-                let slots = step.pointers(args.iter().copied());
-                let kernel = plan.kernel(*kernel);
-                let rows = if kernel.rows > 0 { kernel.loops[0] } else { 1 };
-                match grain {
-                    None => {
-                        let (begin, end) = (step.int(0), step.int(rows as i64));
-                        step.b.ins().call(function, &[slots, begin, end]);
-                    }
-                    Some(grain) => {
-                        let id = import_rows(module, symbols);
-                        let share = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
-                        step.shared(kernel, function, share, slots, grain);
-                    }
-                }
-            }
-            Action::Product(product) => {
-                let table = gemm::Table::new(&product.axes, product.accumulate);
-                let grain = share::product_grain(&table, product.dtype, sharing);
-                let id = import_product(product.dtype, grain.is_some(), module, symbols);
-                let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
-                let data = tables.define(&table, module)?;
-                let data = module.declare_data_in_func(data, step.b.func);
-                step.product(product, (table.chunks(), grain), data, function);
-            }
+            Action::Kernel { kernel, args } => step.kernel(cx, *kernel, args),
+            Action::Product(product) => step.product(cx, product, None)?,
             Action::Routine(call) => {
-                let id = import_routine(module, symbols);
-                let function = *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func));
-                step.routine(call, next_routine, function);
+                step.routine(cx, call, next_routine);
                 next_routine += 1;
             }
             Action::Loop(l) => {
-                let mut function = |n: &Nested| {
-                    let id = nested[&Arc::as_ptr(&n.plan)];
-                    *imported.entry(id).or_insert_with(|| module.declare_func_in_func(id, step.b.func))
-                };
-                let functions: Vec<FuncRef> = l.nested().map(&mut function).collect();
+                let functions: Vec<FuncRef> =
+                    l.nested().map(|n: &Nested| step.import(cx, cx.nested[&Arc::as_ptr(&n.plan)])).collect();
                 step.repeat(l, &functions, next_routine);
                 next_routine += l.nested().map(|n| n.plan.routine_calls().len()).sum::<usize>();
             }
         }
+        number += 1;
     }
     step.mark(mark, plan.steps.len());
-    step.b.ins().return_(&[]);
-    step.b.seal_all_blocks();
-    step.b.finalize(module.target_config());
-    Ok(())
+    step.finish(cx)
+}
+
+/// Builds the function of a strip, which does one piece: `(table, shadow, piece)`.
+pub(super) fn build_strip(
+    cx: &mut Surroundings<'_>,
+    strip: &Strip,
+    (function, context): (&mut Function, &mut FunctionBuilderContext),
+) -> Result<(), Box<ModuleError>> {
+    let mut step = Step::begin(cx.plan, function, context, true);
+    for (s, &cut) in cx.plan.steps[strip.steps.clone()].iter().zip(&strip.cuts) {
+        match (&s.action, cut) {
+            (Action::Kernel { kernel, args }, Cut::Rows) => step.kernel(cx, *kernel, args),
+            (Action::Product(product), Cut::Axis(family)) => step.product(cx, product, Some(family))?,
+            _ => panic!("strips are of kernels, by rows, and of products, by axes"),
+        }
+    }
+    step.finish(cx)
+}
+
+/// The signature of the function of a strip.
+pub(super) fn strip_signature(module: &dyn Module) -> Signature {
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    let pointer = AbiParam::new(module.target_config().pointer_type());
+    signature.params.extend([pointer, AbiParam::new(types::I64), AbiParam::new(types::I64)]);
+    signature
+}
+
+impl Surroundings<'_> {
+    /// True if several threads share the rows of a kernel or the chunks of a product.
+    fn is_shared(&self, action: &Action) -> bool {
+        match action {
+            Action::Kernel { kernel, .. } => self.kernels[kernel.index()].grain.is_some(),
+            Action::Product(p) => {
+                share::product_grain(&gemm::Table::new(&p.axes, p.accumulate), p.dtype, self.sharing).is_some()
+            }
+            Action::Routine(_) | Action::Loop(_) => false,
+        }
+    }
+
+    /// True if the pieces of a strip are worth several threads.
+    fn strip_is_shared(&self, strip: &Strip) -> bool {
+        let products = self.plan.steps[strip.steps.clone()].iter().filter_map(|s| match &s.action {
+            Action::Product(p) => Some((gemm::Table::new(&p.axes, p.accumulate), p.dtype)),
+            _ => None,
+        });
+        share::is_worth(products.map(|(table, dtype)| table.time(dtype)).sum(), self.sharing)
+    }
 }
 
 /// The function of the runtime that multiplies matrices of this type, on several threads if they are to share the work.
@@ -136,6 +171,17 @@ fn import_rows(module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
     let int = AbiParam::new(types::I64);
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params.extend([pointer, pointer, int, int, int, int]);
+    module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
+}
+
+/// The function of the runtime that hands the pieces of a strip to several threads.
+fn import_pieces(module: &mut dyn Module, symbols: &mut Symbols) -> FuncId {
+    let name = "cotangent_pieces";
+    symbols.insert(name.to_owned(), team::pieces as *const u8);
+    let pointer = AbiParam::new(module.target_config().pointer_type());
+    let int = AbiParam::new(types::I64);
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params.extend([pointer, pointer, int, int]);
     module.declare_function(name, Linkage::Import, &signature).expect("one signature belongs to a name")
 }
 
@@ -179,7 +225,72 @@ impl Tables {
     }
 }
 
-impl Step<'_, '_> {
+impl<'a, 'f> Step<'a, 'f> {
+    /// Begins the function of a step, or of a strip.
+    fn begin(
+        plan: &'a Plan,
+        function: &'f mut Function,
+        context: &'f mut FunctionBuilderContext,
+        of_strip: bool,
+    ) -> Step<'a, 'f> {
+        let mut b = FunctionBuilder::new(function, context);
+        let entry = b.create_block();
+        b.append_block_params_for_function_params(entry);
+        b.switch_to_block(entry);
+        let params = b.block_params(entry).to_vec();
+        let of_kernels = plan.kernels.iter().map(|k| k.slots.len()).max().unwrap_or(0);
+        let most = plan.routine_calls().iter().map(|c| c.buffers().count()).max().unwrap_or(0).max(of_kernels);
+        let slots = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, most as u32 * 8, 3));
+        let piece = of_strip.then(|| Piece { shadow: params[1], number: params[2] });
+        Step { plan, b, table: params[0], slots, arena: None, piece, imported: FxHashMap::default() }
+    }
+
+    fn finish(mut self, cx: &Surroundings<'_>) -> Result<(), Box<ModuleError>> {
+        self.b.ins().return_(&[]);
+        self.b.seal_all_blocks();
+        self.b.finalize(cx.module.target_config());
+        Ok(())
+    }
+
+    fn import(&mut self, cx: &mut Surroundings<'_>, id: FuncId) -> FuncRef {
+        *self.imported.entry(id).or_insert_with(|| cx.module.declare_func_in_func(id, self.b.func))
+    }
+
+    /// Calls a kernel: in a strip for the rows of the piece, else for all, on several threads if they are to share them.
+    fn kernel(&mut self, cx: &mut Surroundings<'_>, id: KernelId, args: &[BufferId]) {
+        let Compiled { id: function, grain } = cx.kernels[id.index()];
+        let function = self.import(cx, function);
+        let kernel = self.plan.kernel(id);
+        let own = |slot: usize| kernel.slots[slot].access == Access::Scratch;
+        let slots = self.pointers(args.iter().enumerate().map(|(i, &b)| (b, own(i))));
+        if let Some(Piece { number, .. }) = self.piece {
+            let end = self.b.ins().iadd_imm_s(number, 1);
+            self.b.ins().call(function, &[slots, number, end]);
+            return;
+        }
+        match grain {
+            None => {
+                let rows = if kernel.rows > 0 { kernel.loops[0] } else { 1 };
+                let (begin, end) = (self.int(0), self.int(rows as i64));
+                self.b.ins().call(function, &[slots, begin, end]);
+            }
+            Some(grain) => {
+                let share = import_rows(cx.module, cx.symbols);
+                let share = self.import(cx, share);
+                self.shared(kernel, function, share, slots, grain);
+            }
+        }
+    }
+
+    /// Calls the function that hands the pieces of a strip to the threads of the run, if it is worth that.
+    fn strip(&mut self, cx: &mut Surroundings<'_>, function: FuncId, pieces: usize, shared: bool) {
+        let (function, share) = (self.import(cx, function), import_pieces(cx.module, cx.symbols));
+        let share = self.import(cx, share);
+        let address = self.b.ins().func_addr(types::I64, function);
+        let [pieces, shared] = [pieces as i64, i64::from(shared)].map(|v| self.int(v));
+        self.b.ins().call(share, &[address, self.table, pieces, shared]);
+    }
+
     /// Emits the call that hands the rows of a kernel to several threads, `grain` at a time.
     fn shared(&mut self, kernel: &Kernel, function: FuncRef, share: FuncRef, slots: Clif, grain: usize) {
         let own = kernel.slots.iter().enumerate().filter(|(_, s)| s.access == Access::Scratch);
@@ -223,30 +334,55 @@ impl Step<'_, '_> {
         if bytes == 0 { base } else { self.b.ins().iadd_imm_s(base, bytes as i64) }
     }
 
-    /// Stores the addresses of buffers one behind the other; returns where.
-    fn pointers(&mut self, buffers: impl Iterator<Item = BufferId>) -> Clif {
-        for (i, buffer) in buffers.enumerate() {
-            let pointer = self.pointer(buffer);
+    /// Address of a buffer for the piece that is worked on, which is such that the elements of the piece lie where the whole buffer has them. Memory that
+    /// is a thread's `own` lies in its shadow.
+    fn pointer_of_piece(&mut self, buffer: BufferId, own: bool) -> Clif {
+        let pointer = self.pointer(buffer);
+        let Some(Piece { shadow, number }) = self.piece else { return pointer };
+        let Buffer { pieces, .. } = *self.plan.buffer(buffer);
+        if pieces == 1 && !own {
+            return pointer;
+        }
+        let pointer = self.b.ins().iadd(pointer, shadow);
+        if pieces == 1 {
+            return pointer;
+        }
+        let before = self.b.ins().imul_imm_s(number, self.plan.buffer(buffer).bytes() as i64);
+        self.b.ins().isub(pointer, before)
+    }
+
+    /// Stores the addresses of buffers, which may be a thread's own, one behind the other; returns where.
+    fn pointers(&mut self, buffers: impl Iterator<Item = (BufferId, bool)>) -> Clif {
+        for (i, (buffer, own)) in buffers.enumerate() {
+            let pointer = self.pointer_of_piece(buffer, own);
             self.b.ins().stack_store(types::I64, pointer, self.slots, i as i32 * 8);
         }
         self.b.ins().stack_addr(types::I64, self.slots, 0)
     }
 
     /// Calls the routine that entry number `entry` of the table describes.
-    fn routine(&mut self, call: &RoutineCall, entry: usize, function: FuncRef) {
-        let pointers = self.pointers(call.buffers());
+    fn routine(&mut self, cx: &mut Surroundings<'_>, call: &RoutineCall, entry: usize) {
+        let function = import_routine(cx.module, cx.symbols);
+        let function = self.import(cx, function);
+        let pointers = self.pointers(call.buffers().map(|b| (b, false)));
         let description = self.entry(entry);
         self.b.ins().call(function, &[description, pointers]);
     }
 
-    /// Calls `function` for all chunks of a product, which `table` describes; with a grain, for so many at a time on several threads.
+    /// Computes a product, on several threads if they are to share it; or the piece of a strip, which is cut along the first axis of a family.
     fn product(
         &mut self,
+        cx: &mut Surroundings<'_>,
         product: &Product,
-        (chunks, grain): (usize, Option<usize>),
-        table: GlobalValue,
-        function: FuncRef,
-    ) {
+        cut: Option<Family>,
+    ) -> Result<(), Box<ModuleError>> {
+        let axes = cut.map_or_else(|| product.axes.clone(), |family| product.piece(family, 0).axes);
+        let table = gemm::Table::new(&axes, product.accumulate);
+        let grain = cut.is_none().then(|| share::product_grain(&table, product.dtype, cx.sharing)).flatten();
+        let function = import_product(product.dtype, grain.is_some(), cx.module, cx.symbols);
+        let function = self.import(cx, function);
+        let data = cx.tables.define(&table, cx.module)?;
+        let data = cx.module.declare_data_in_func(data, self.b.func);
         let alpha = match product.alpha {
             Alpha::Const(v) => self.b.ins().f64const(v),
             Alpha::Buffer { buffer, sign } => {
@@ -262,15 +398,25 @@ impl Step<'_, '_> {
             }
         };
         let size = product.dtype.size() as i64;
-        let mut args = vec![self.b.ins().symbol_value(types::I64, table)];
-        for matrix in [product.a, product.b, product.c] {
-            let pointer = self.pointer(matrix.buffer);
-            args.push(self.b.ins().iadd_imm_s(pointer, matrix.offset as i64 * size));
+        let axis = cut.map(|family| family.of(&product.axes)[0]);
+        let strides = [axis.map_or(0, |x| x.a), axis.map_or(0, |x| x.b), axis.map_or(0, |x| x.c)];
+        let mut args = vec![self.b.ins().symbol_value(types::I64, data)];
+        for (matrix, stride) in [product.a, product.b, product.c].into_iter().zip(strides) {
+            let pointer = self.pointer_of_piece(matrix.buffer, false);
+            let pointer = self.b.ins().iadd_imm_s(pointer, matrix.offset as i64 * size);
+            args.push(match self.piece {
+                Some(Piece { number, .. }) if stride != 0 => {
+                    let moved = self.b.ins().imul_imm_s(number, stride as i64 * size);
+                    self.b.ins().iadd(pointer, moved)
+                }
+                _ => pointer,
+            });
         }
         args.push(match product.workspace {
-            Some(workspace) => self.pointer(workspace),
+            Some(workspace) => self.pointer_of_piece(workspace, true),
             None => self.int(0),
         });
+        let chunks = table.chunks();
         let numbers = match grain {
             None => [0, chunks],
             Some(grain) => [chunks, grain],
@@ -278,5 +424,6 @@ impl Step<'_, '_> {
         let [first, second] = numbers.map(|v| self.int(v as i64));
         args.extend([alpha, first, second]);
         self.b.ins().call(function, &args);
+        Ok(())
     }
 }

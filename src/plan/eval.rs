@@ -18,6 +18,7 @@ use crate::prim::{Extremum, cast_number, with_element};
 use crate::scalar::{Number, ScalarFn};
 
 use super::kernel::{Access, Affine, Fold, FoldKind, Index, Inst, Kernel, Store, StoreMode, ValueId};
+use super::strip::{Cut, Strip};
 use super::{Action, Alpha, Axes, Axis, Buffer, BufferId, Place, Plan, Product, RoutineCall};
 
 /// Each byte of memory that nothing has written: floats made of it are NaN, integers -1.
@@ -50,14 +51,22 @@ pub fn run(plan: &Plan, inputs: &[ArrayView<'_>], params: &mut [Array]) -> Vec<A
         params: params.iter().map(|p| bytes_of(&p.view())).collect(),
         constants: plan.constants.iter().map(|c| bytes_of(&c.view())).collect(),
         outputs: plan.outputs.iter().map(|(_, ty)| vec![GARBAGE; ty.bytes()]).collect(),
+        piece: 0,
     };
-    for step in &plan.steps {
-        match &step.action {
-            Action::Kernel { kernel, args } => memory.run_kernel(plan.kernel(*kernel), args),
+    let (mut turn, mut strips) = (0, plan.strips.iter().peekable());
+    while turn < plan.steps.len() {
+        if let Some(strip) = strips.next_if(|s| s.steps.start == turn) {
+            memory.run_strip(strip);
+            turn = strip.steps.end;
+            continue;
+        }
+        match &plan.steps[turn].action {
+            Action::Kernel { kernel, args } => memory.run_kernel(plan.kernel(*kernel), args, None),
             Action::Product(product) => memory.run_product(product),
             Action::Routine(call) => memory.run_routine(call),
             Action::Loop(l) => memory.run_loop(l),
         }
+        turn += 1;
     }
     for (param, bytes) in params.iter_mut().zip(&memory.params) {
         let new = array_of(param.dtype(), bytes).reshaped(param.shape()).expect("a parameter keeps its size");
@@ -123,6 +132,8 @@ struct Memory<'a> {
     params: Vec<Vec<u8>>,
     constants: Vec<Vec<u8>>,
     outputs: Vec<Vec<u8>>,
+    /// The piece of a strip that is worked on.
+    piece: usize,
 }
 
 impl Memory<'_> {
@@ -135,6 +146,14 @@ impl Memory<'_> {
         let base = match buffer.place {
             Place::Arena(at) => at,
             _ => 0,
+        };
+        let element = match buffer.pieces {
+            1 => element,
+            pieces => {
+                let (part, piece) = (buffer.len / pieces, self.piece);
+                let inside = element.checked_sub(part * piece).filter(|&i| i < part);
+                inside.unwrap_or_else(|| panic!("index {index} of b{} is not in piece {piece} of {pieces}", id.0))
+            }
         };
         base + element * size..base + (element + 1) * size
     }
@@ -172,13 +191,38 @@ impl Memory<'_> {
     }
 
     fn spoil(&mut self, id: BufferId) {
-        if let Some(last) = self.plan.buffer(id).len.checked_sub(1) {
-            let range = self.range(id, 0).start..self.range(id, last as isize).end;
+        let Buffer { len, pieces, .. } = *self.plan.buffer(id);
+        let (part, piece) = (len / pieces, if pieces > 1 { self.piece } else { 0 });
+        if part > 0 {
+            let (first, last) = (part * piece, part * (piece + 1) - 1);
+            let range = self.range(id, first as isize).start..self.range(id, last as isize).end;
             self.bytes_mut(id, range).fill(GARBAGE);
         }
     }
 
-    fn run_kernel(&mut self, kernel: &Kernel, args: &[BufferId]) {
+    /// Does the pieces of a strip, the last first. What has memory for one piece only is spoilt in between.
+    fn run_strip(&mut self, strip: &Strip) {
+        let plan = self.plan;
+        let steps = || plan.steps[strip.steps.clone()].iter().zip(&strip.cuts);
+        let mut own: Vec<BufferId> = steps().flat_map(|(step, _)| step.written(plan)).collect();
+        own.retain(|&b| plan.buffer(b).pieces > 1);
+        for piece in (0..strip.pieces).rev() {
+            self.piece = piece;
+            own.iter().for_each(|&b| self.spoil(b));
+            for (step, &cut) in steps() {
+                match (&step.action, cut) {
+                    (Action::Kernel { kernel, args }, Cut::Rows) => {
+                        self.run_kernel(plan.kernel(*kernel), args, Some(piece));
+                    }
+                    (Action::Product(product), Cut::Axis(family)) => self.run_product(&product.piece(family, piece)),
+                    _ => panic!("strips are of kernels, by rows, and of products, by axes"),
+                }
+            }
+        }
+    }
+
+    /// Runs all rows of a kernel, or those of one turn of its outermost loop.
+    fn run_kernel(&mut self, kernel: &Kernel, args: &[BufferId], turn: Option<usize>) {
         assert_eq!(kernel.slots.len(), args.len(), "one buffer for each slot");
         for (slot, &id) in kernel.slots.iter().zip(args) {
             let dtype = self.plan.buffer(id).dtype;
@@ -193,8 +237,12 @@ impl Memory<'_> {
             values: vec![None; kernel.values.len()],
             folds: Vec::new(),
         };
-        for n in 0..rows {
-            let row = if kernel.serial { n } else { rows - 1 - n };
+        let of_turn = turn.map_or(0..rows, |turn| {
+            let rows = rows / kernel.loops[0];
+            turn * rows..(turn + 1) * rows
+        });
+        for n in of_turn.clone() {
+            let row = if kernel.serial { n } else { of_turn.start + of_turn.end - 1 - n };
             unravel(row, &kernel.loops[..kernel.rows], &mut point.counters[..kernel.rows]);
             point.run_row();
         }

@@ -40,6 +40,20 @@ pub(super) struct PendingBuffer {
     pub(super) len: usize,
     pub(super) want: Want,
     pub(super) node: Option<NodeId>,
+    /// How many pieces it has, one of which is in memory at a time.
+    pub(super) pieces: usize,
+}
+
+impl PendingBuffer {
+    /// A buffer that is in memory whole.
+    pub(super) fn new(dtype: DType, len: usize, want: Want, node: Option<NodeId>) -> PendingBuffer {
+        PendingBuffer { dtype, len, want, node, pieces: 1 }
+    }
+
+    /// Bytes of the memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.len / self.pieces * self.dtype.size()
+    }
 }
 
 /// A step whose turn is still open.
@@ -76,7 +90,7 @@ impl Kernels {
     }
 
     /// The number of a kernel, which is added unless an equal one is there.
-    fn number(&mut self, kernel: Kernel) -> KernelId {
+    pub(super) fn number(&mut self, kernel: Kernel) -> KernelId {
         if let Some(&id) = self.numbers.get(&kernel) {
             return id;
         }
@@ -85,6 +99,20 @@ impl Kernels {
         self.list.push(kernel.clone());
         self.numbers.insert(kernel, id);
         id
+    }
+
+    /// Drops the kernels that are not named, and gives those that are new numbers.
+    pub(super) fn keep<'n>(&mut self, named: impl Iterator<Item = &'n mut KernelId>) {
+        let mut new: Vec<Option<KernelId>> = vec![None; self.list.len()];
+        let mut kept: Vec<Arc<Kernel>> = Vec::new();
+        for id in named {
+            *id = *new[id.index()].get_or_insert_with(|| {
+                kept.push(self.list[id.index()].clone());
+                KernelId(kept.len() as u32 - 1)
+            });
+        }
+        self.numbers = self.numbers.drain().filter_map(|(kernel, id)| Some((kernel, new[id.index()]?))).collect();
+        self.list = kept;
     }
 
     /// The kernels in the order of their numbers.
@@ -318,7 +346,7 @@ impl Lowerer<'_, '_> {
     }
 
     fn add_buffer(&mut self, dtype: DType, len: usize, want: Want, node: Option<NodeId>) -> BufferId {
-        self.out.buffers.push(PendingBuffer { dtype, len, want, node });
+        self.out.buffers.push(PendingBuffer::new(dtype, len, want, node));
         BufferId(u32::try_from(self.out.buffers.len() - 1).expect("a plan has fewer than 2^32 buffers"))
     }
 

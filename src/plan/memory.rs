@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use super::build::may_alias;
 use super::kernel::{Access, SlotId};
 use super::lower::{Lowered, PendingStep, Want};
+use super::strip::Found;
 use super::{ARENA_ALIGN, Action, Buffer, BufferId, Place};
 
 /// Gaps of an arena that grows at its end.
@@ -78,7 +79,12 @@ pub(super) struct Placed {
 }
 
 /// Places all buffers for steps that run in this order.
-pub(super) fn place(lowered: &Lowered, order: &[usize]) -> Placed {
+///
+/// The steps of a strip are done at one time, piece by piece: what one of them needs lives until all are done, and is overwritten by another value only if
+/// both belong to a piece part by part.
+pub(super) fn place(lowered: &Lowered, order: &[usize], strips: &[Found]) -> Placed {
+    let mut strip_of: Vec<Option<&Found>> = vec![None; order.len()];
+    strips.iter().for_each(|f| strip_of[f.strip.steps.clone()].fill(Some(f)));
     let mut last: FxHashMap<BufferId, usize> = FxHashMap::default();
     for (turn, &i) in order.iter().enumerate() {
         let step = &lowered.steps[i];
@@ -90,18 +96,23 @@ pub(super) fn place(lowered: &Lowered, order: &[usize]) -> Placed {
     for copy in &lowered.copies {
         last.insert(copy.from, usize::MAX);
     }
-    let size = |b: BufferId| {
-        let buffer = &lowered.buffers[b.index()];
-        (buffer.len * buffer.dtype.size()).next_multiple_of(ARENA_ALIGN).max(ARENA_ALIGN)
-    };
+    let size = |b: BufferId| lowered.buffers[b.index()].bytes().next_multiple_of(ARENA_ALIGN).max(ARENA_ALIGN);
     let in_arena = |b: &BufferId| lowered.buffers[b.index()].want == Want::Arena;
 
     let mut arena = Arena::default();
     let mut starts: FxHashMap<BufferId, usize> = FxHashMap::default();
     let (mut live, mut most) = (0usize, 0usize);
+    // What dies in the strip that is under way.
+    let mut dead: Vec<BufferId> = Vec::new();
     for (turn, &i) in order.iter().enumerate() {
         let step = &lowered.steps[i];
         let dies = |b: &BufferId| last[b] == turn;
+        let strip = strip_of[turn];
+        let pieces = |b: BufferId| lowered.buffers[b.index()].pieces;
+        let same_parts = |a: BufferId, b: BufferId| {
+            pieces(a) == pieces(b)
+                && strip.is_none_or(|found| found.parts.get(&a).is_some_and(|part| found.parts.get(&b) == Some(part)))
+        };
         let mut overwritten: Vec<BufferId> = Vec::new();
         for &buffer in step.writes.iter().filter(|b| in_arena(b)) {
             if starts.contains_key(&buffer) {
@@ -113,6 +124,7 @@ pub(super) fn place(lowered: &Lowered, order: &[usize]) -> Placed {
                     && !overwritten.contains(r)
                     && starts.contains_key(r)
                     && size(*r) == size(buffer)
+                    && same_parts(*r, buffer)
                     && aliases(lowered, step, *r, buffer)
             });
             let start = match heir {
@@ -131,14 +143,18 @@ pub(super) fn place(lowered: &Lowered, order: &[usize]) -> Placed {
         let mut touched: Vec<BufferId> = step.reads.iter().chain(&step.writes).copied().filter(in_arena).collect();
         touched.sort_unstable();
         touched.dedup();
-        for b in touched.into_iter().filter(|b| dies(b) && !overwritten.contains(b)) {
-            live -= size(b);
-            arena.give(starts[&b], size(b));
+        dead.extend(touched.into_iter().filter(|b| dies(b) && !overwritten.contains(b)));
+        if strip.is_none_or(|found| found.strip.steps.end == turn + 1) {
+            for b in dead.drain(..) {
+                live -= size(b);
+                arena.give(starts[&b], size(b));
+            }
         }
     }
     let buffers = lowered.buffers.iter().enumerate().map(|(i, b)| Buffer {
         dtype: b.dtype,
         len: b.len,
+        pieces: b.pieces,
         place: match b.want {
             Want::At(place) => place,
             Want::Arena => Place::Arena(starts.get(&BufferId(i as u32)).copied().unwrap_or(0)),

@@ -1,7 +1,7 @@
 //! The loop level: which kernels run, in which order, and where every value lies.
 //!
 //! ```text
-//!   Graph --expand--> Graph --fuse--> groups of nodes --lower--> kernels, products, routines --schedule--> order --place--> Plan
+//!   Graph --expand--> Graph --fuse--> groups of nodes --lower--> kernels, products, routines --schedule--> order --strip--> pieces --place--> Plan
 //! ```
 //!
 //! A [`Plan`] says everything about a run but the instructions: code generation translates it, [`eval`](eval::run) runs it in plain Rust, and
@@ -25,6 +25,7 @@ mod product;
 mod remat;
 mod schedule;
 mod split;
+pub mod strip;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timeline;
@@ -40,6 +41,7 @@ use crate::prim::Routine;
 pub use crate::runtime::gemm::{Axes, Axis};
 use kernel::Kernel;
 use nested::LoopStep;
+use strip::{Strip, Strips};
 use timeline::Timeline;
 
 pub use remat::{Fitted, OverBudget, fit};
@@ -95,6 +97,9 @@ pub struct Buffer {
     pub dtype: DType,
     /// Count of elements.
     pub len: usize,
+    /// How many pieces it has, one of which is in memory at a time: 1, or those of the [`Strip`] that alone touches it. The place is then that of the piece
+    /// that is worked on, one for each thread.
+    pub pieces: usize,
     /// Where it lies.
     pub place: Place,
     /// The graph node whose value it holds; `None` for the scratch memory of a kernel and for copies of results.
@@ -102,8 +107,13 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Bytes of the buffer.
+    /// Bytes of the memory that the buffer takes: of one piece, if it has several.
     pub fn bytes(&self) -> usize {
+        self.len / self.pieces * self.dtype.size()
+    }
+
+    /// Bytes of all its elements.
+    pub fn value_bytes(&self) -> usize {
         self.len * self.dtype.size()
     }
 }
@@ -132,9 +142,25 @@ impl Step {
         written.into_iter()
     }
 
+    /// The buffers that the step reads or writes. Some may be named twice.
+    pub fn touched(&self, plan: &Plan) -> SmallVec<[BufferId; 8]> {
+        match &self.action {
+            Action::Kernel { args, .. } => args.iter().copied().collect(),
+            Action::Product(p) => {
+                let scale = match p.alpha {
+                    Alpha::Buffer { buffer, .. } => Some(buffer),
+                    Alpha::Const(_) => None,
+                };
+                [p.a.buffer, p.b.buffer, p.c.buffer].into_iter().chain(scale).chain(p.workspace).collect()
+            }
+            Action::Routine(call) => call.buffers().collect(),
+            Action::Loop(l) => l.read().chain(self.written(plan)).collect(),
+        }
+    }
+
     /// The bytes of the buffers that the step reads and of those that it writes, scratch memory left aside: about what it moves.
     pub fn bytes(&self, plan: &Plan) -> usize {
-        let bytes = |b: BufferId| plan.buffer(b).bytes();
+        let bytes = |b: BufferId| plan.buffer(b).value_bytes();
         match &self.action {
             Action::Kernel { kernel, args } => {
                 let slots = plan.kernel(*kernel).slots.iter().zip(args);
@@ -268,6 +294,8 @@ pub struct Plan {
     pub kernels: Vec<Kernel>,
     /// What a run does, in order.
     pub steps: Vec<Step>,
+    /// Steps that are done together, piece by piece, in order.
+    pub strips: Vec<Strip>,
     /// Bytes of the arena.
     pub arena_bytes: usize,
     /// The largest sum of the bytes of arena buffers that live at one time: no placement needs less.
@@ -306,21 +334,31 @@ impl Plan {
 
 /// Plans a run of the graph.
 pub fn plan(graph: &Graph) -> Plan {
-    plan_and(&expand::expand(graph), |_, _, _| ()).0
+    plan_with(graph, Strips::WherePaid)
 }
 
-/// Plans a run of an expanded graph; tells also when each value is computed and read.
+/// Plans a run of the graph, with strips as asked for.
+pub fn plan_with(graph: &Graph, strips: Strips) -> Plan {
+    plan_and(&expand::expand(graph), strips, |_, _, _| ()).0
+}
+
+/// Plans a run of an expanded graph, step by step; tells also when each value is computed and read.
 fn planned(graph: &Graph) -> (Plan, Timeline) {
-    plan_and(graph, Timeline::of)
+    plan_and(graph, Strips::Never, Timeline::of)
 }
 
 /// Plans a run of an expanded graph, and looks at what the plan is made of.
-fn plan_and<T>(graph: &Graph, look: impl FnOnce(&fuse::Fused<'_>, &lower::Lowered, &[usize]) -> T) -> (Plan, T) {
+fn plan_and<T>(
+    graph: &Graph,
+    strips: Strips,
+    look: impl FnOnce(&fuse::Fused<'_>, &lower::Lowered, &[usize]) -> T,
+) -> (Plan, T) {
     let fused = fuse::fuse(graph);
     let mut lowered = lower::lower(&fused);
     let order = schedule::schedule(&mut lowered);
     let order = lower::append_copies(&mut lowered, order);
-    let memory::Placed { buffers, arena_bytes, live_bytes } = memory::place(&lowered, &order);
+    let strips = strip::find(&mut lowered, &order, strips);
+    let memory::Placed { buffers, arena_bytes, live_bytes } = memory::place(&lowered, &order, &strips);
     let seen = look(&fused, &lowered, &order);
     let name = |&id: &NodeId| graph.op(id).leaf_name().expect("inputs and parameters have names").clone();
     let plan = Plan {
@@ -331,6 +369,7 @@ fn plan_and<T>(graph: &Graph, look: impl FnOnce(&fuse::Fused<'_>, &lower::Lowere
         buffers,
         kernels: lowered.kernels.into_list(),
         steps: order.iter().map(|&i| lowered.steps[i].clone().into()).collect(),
+        strips: strips.into_iter().map(|found| found.strip).collect(),
         arena_bytes,
         live_bytes,
     };

@@ -17,6 +17,14 @@
 //!   2  b6 = argsort (b5 f32[2, 4]) {axis=1, descending=false} workspace b7
 //! ```
 //!
+//! The steps of a strip stand together behind a line that tells its pieces. A buffer of which only one piece is in memory says `by pieces of 512`:
+//!
+//! ```text
+//!   strip of 8 pieces
+//!   | 3  b5[l0*4096 + i*64 + j] = b3[l0*2048 + i*32 + k] b4[l0*2048 + j*32 + k]  f32 [8 of 64 x 32 x 64] workspace b6
+//!   | 4  k1 (b5, b7)
+//! ```
+//!
 //! A loop names the buffers of its nested plan's arrays, `b0[t*4..+4]` for four elements that begin at `t * 4` in trip `t`, and has the plans of its guard
 //! and its body behind it:
 //!
@@ -84,7 +92,11 @@ impl Display for Plan {
         }
         writeln!(f, "steps")?;
         for (i, step) in self.steps.iter().enumerate() {
-            write!(f, "  {i}  {}", step.action)?;
+            let strip = self.strips.iter().find(|strip| strip.steps.contains(&i));
+            if let Some(strip) = strip.filter(|strip| strip.steps.start == i) {
+                writeln!(f, "  strip of {} pieces", strip.pieces)?;
+            }
+            write!(f, "{} {i}  {}", if strip.is_some() { "  |" } else { " " }, step.action)?;
             for (n, origin) in step.origins.iter().filter(|origin| !origin.is_unknown()).enumerate() {
                 write!(f, "{}{origin}", if n == 0 { "  ; " } else { ", " })?;
             }
@@ -104,7 +116,11 @@ impl Display for Plan {
 pub(super) fn show_buffer(plan: &Plan, id: BufferId) -> impl Display {
     fmt::from_fn(move |f| {
         let buffer = plan.buffer(id);
-        write!(f, "{id} {} x {} in ", buffer.dtype, buffer.len)?;
+        write!(f, "{id} {} x {} ", buffer.dtype, buffer.len)?;
+        if buffer.pieces > 1 {
+            write!(f, "by pieces of {} ", buffer.len / buffer.pieces)?;
+        }
+        f.write_str("in ")?;
         let named = |f: &mut Formatter<'_>, kind: &str, name: Option<&crate::graph::Name>, i: usize| match name {
             Some(name) => write!(f, "{kind} `{name}`"),
             None => write!(f, "{kind} {i}"),

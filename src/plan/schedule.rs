@@ -146,8 +146,8 @@ fn order(lowered: &Lowered, Demands { after, mut waits, .. }: Demands) -> Vec<us
     let mut uses: Vec<u32> = vec![0; lowered.buffers.len()];
     steps.iter().flat_map(touched).for_each(|b| uses[b.index()] += 1);
     let bytes = |b: &BufferId| {
-        let PendingBuffer { dtype, len, want, .. } = &lowered.buffers[b.index()];
-        if *want == Want::Arena { (len * dtype.size()) as isize } else { 0 }
+        let buffer: &PendingBuffer = &lowered.buffers[b.index()];
+        if buffer.want == Want::Arena { buffer.bytes() as isize } else { 0 }
     };
     let mut begun: Vec<bool> = vec![false; lowered.buffers.len()];
     let mut ready: BTreeSet<(u32, usize)> =

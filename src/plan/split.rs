@@ -49,7 +49,8 @@ impl Split {
         let batch = |axes: &Dims, axis: usize| -> Dims {
             std::iter::once(axis).chain(axes.iter().map(|&x| x + usize::from(x > axis))).collect()
         };
-        let contract = |axes: &Dims, axis: usize| -> Dims { axes.iter().map(|&x| x + usize::from(x >= axis)).collect() };
+        let contract =
+            |axes: &Dims, axis: usize| -> Dims { axes.iter().map(|&x| x + usize::from(x >= axis)).collect() };
         Some(Split {
             shapes: [shape(lhs, of_lhs), shape(rhs, of_rhs)],
             dot: Dot {
@@ -90,7 +91,8 @@ mod tests {
         let dims = Dims::from_slice;
         // The gradient of a convolution by its filters: pictures, rows and columns are summed over.
         let attributes = "lhs_contract=[0, 2, 3], rhs_contract=[0, 1, 2]";
-        let (shapes, dot) = split("f32[32, 8, 24, 24]", "f32[32, 24, 24, 25]", attributes, "f32[8, 25]").expect("parts");
+        let (shapes, dot) =
+            split("f32[32, 8, 24, 24]", "f32[32, 24, 24, 25]", attributes, "f32[8, 25]").expect("parts");
         assert_eq!(shapes, [vec![16, 2, 8, 24, 24], vec![16, 2, 24, 24, 25]]);
         assert_eq!((dot.lhs_batch, dot.rhs_batch), (dims(&[0]), dims(&[0])));
         assert_eq!((dot.lhs_contract, dot.rhs_contract), (dims(&[1, 3, 4]), dims(&[1, 2, 3])));

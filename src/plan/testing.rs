@@ -188,7 +188,7 @@ pub fn buffer(plan: &mut Plan, dtype: DType, len: usize, place: Place) -> u32 {
         Place::Const(i) => assert!(i < plan.constants.len()),
         Place::Arena(_) => {}
     }
-    plan.buffers.push(Buffer { dtype, len, place, node: Some(NodeId::new(id)) });
+    plan.buffers.push(Buffer { dtype, len, pieces: 1, place, node: Some(NodeId::new(id)) });
     id as u32
 }
 

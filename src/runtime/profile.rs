@@ -22,15 +22,15 @@ pub struct Profile {
 /// Time and work of one call.
 #[derive(Clone, Debug)]
 pub struct CallProfile {
-    /// The call's number in the plan.
+    /// The number of the step in the plan; of a strip, the first.
     pub step: usize,
-    /// The kernel by its number in the plan, the extents of a product, the name of a routine.
+    /// The kernel by its number in the plan, the extents of a product, the name of a routine, the steps of a strip.
     pub name: String,
     /// Lines and composites that it comes from.
     pub origin: String,
     /// Time of the call, on average.
     pub time: Duration,
-    /// Multiplications and additions of a product; 0 for other calls.
+    /// Multiplications and additions of products; 0 for other calls.
     pub flops: f64,
     /// Bytes of the buffers that are read and written, each counted once as such, whether or not all of it is touched.
     pub bytes: f64,
@@ -39,24 +39,40 @@ pub struct CallProfile {
 impl Profile {
     /// The profile of a plan whose calls took these times together.
     pub(crate) fn new(plan: &Plan, runs: usize, times: &[Duration]) -> Profile {
-        let calls = plan.steps.iter().zip(times).enumerate().map(|(number, (step, &time))| CallProfile {
-            step: number,
-            name: name(step),
-            origin: origin(step),
-            time: mean(time, runs),
-            flops: match &step.action {
-                Action::Product(p) => 2.0 * p.multiplications() as f64,
-                _ => 0.0,
-            },
-            bytes: step.bytes(plan) as f64,
-        });
-        Profile { runs, time: mean(times.iter().sum(), runs), calls: calls.collect() }
+        let mut calls = Vec::with_capacity(plan.steps.len());
+        let (mut number, mut strips) = (0, plan.strips.iter().peekable());
+        while number < plan.steps.len() {
+            let strip = strips.next_if(|strip| strip.steps.start == number);
+            let range = strip.map_or(number..number + 1, |strip| strip.steps.clone());
+            let steps = &plan.steps[range.clone()];
+            calls.push(CallProfile {
+                step: number,
+                name: match strip {
+                    None => name(&steps[0]),
+                    Some(strip) => format!("steps {} to {} in {} pieces", number, range.end - 1, strip.pieces),
+                },
+                origin: origin(steps),
+                time: mean(times[range.clone()].iter().sum(), runs),
+                flops: steps.iter().map(flops).sum(),
+                bytes: steps.iter().map(|step| step.bytes(plan) as f64).sum(),
+            });
+            number = range.end;
+        }
+        Profile { runs, time: mean(times.iter().sum(), runs), calls }
     }
 }
 
 /// The time of one of so many runs, which together took `time`.
 pub(crate) fn mean(time: Duration, runs: usize) -> Duration {
     Duration::from_nanos_u128(time.as_nanos() / runs as u128)
+}
+
+/// Multiplications and additions of products.
+fn flops(step: &Step) -> f64 {
+    match &step.action {
+        Action::Product(p) => 2.0 * p.multiplications() as f64,
+        _ => 0.0,
+    }
 }
 
 /// What a call is.
@@ -78,9 +94,9 @@ fn name(step: &Step) -> String {
 }
 
 /// The lines and composites of a call, each once.
-fn origin(step: &Step) -> String {
+fn origin(steps: &[Step]) -> String {
     let mut seen: Vec<String> = Vec::new();
-    for origin in &step.origins {
+    for origin in steps.iter().flat_map(|step| &step.origins) {
         let composite = origin.composite.as_ref().map_or(String::new(), |name| format!(" {name}"));
         let backward = if origin.vjp.is_some() { " backward" } else { "" };
         let text = format!("{}{composite}{backward}", origin.source);
@@ -92,7 +108,7 @@ fn origin(step: &Step) -> String {
 }
 
 impl fmt::Display for Profile {
-    /// A table of the calls, the longest first, with the rate of arithmetic of products and of memory of all others.
+    /// A table of the calls, the longest first, with the rate of arithmetic of products, and of strips that have some, and of memory of all others.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let us = |time: Duration| time.as_secs_f64() * 1e6;
         let products = self.calls.iter().filter(|c| c.flops > 0.0);

@@ -56,6 +56,8 @@ pub struct Report {
     pub products: usize,
     /// Of these, calls of routines.
     pub routines: usize,
+    /// Strips: groups of calls that are done together, piece by piece.
+    pub strips: usize,
     /// Different kernels that were compiled; equal ones are compiled once.
     pub distinct_kernels: usize,
     /// Bytes of the arena that holds all intermediate values: the planned peak.
@@ -92,9 +94,13 @@ impl fmt::Display for Report {
         }
         writeln!(f, "nodes     {} -> {} after optimization", self.nodes_before, self.nodes_after)?;
         if self.kernels > 0 {
+            let strips = match self.strips {
+                0 => String::new(),
+                n => format!("; {n} strips"),
+            };
             writeln!(
                 f,
-                "kernels   {} ({} matrix products, {} routines; {} compiled, {} bytes of code)",
+                "kernels   {} ({} matrix products, {} routines; {} compiled, {} bytes of code{strips})",
                 self.kernels, self.products, self.routines, self.distinct_kernels, self.code_bytes
             )?;
             let recomputed = match self.recomputed {

@@ -91,6 +91,29 @@ pub(crate) unsafe extern "C" fn rows(
     });
 }
 
+/// The compiled function of a strip: `(table, shadow, piece)`.
+type Strip = unsafe extern "C" fn(*const *mut u8, isize, i64);
+
+/// Does all pieces of a strip, on the run's threads if they are to share them.
+///
+/// # Safety
+/// `strip` may be called with this table and a thread's shadow for each piece, for several at the same time by different threads.
+pub(crate) unsafe extern "C" fn pieces(strip: Strip, table: *const *mut u8, pieces: i64, shared: i64) {
+    let team = Team::current().filter(|t| t.threads > 1 && shared != 0);
+    let Some(team) = team else {
+        for piece in 0..pieces {
+            // SAFETY: the caller's promise; the first thread's own memory is that of the arena itself.
+            unsafe { strip(table, 0, piece) };
+        }
+        return;
+    };
+    let table = Shared(table);
+    pool::share(team.threads, pieces as usize, true, &|thread, piece| {
+        // SAFETY: the caller's promise; each piece is done once.
+        unsafe { strip(*table.get(), team.shadow(thread), piece as i64) };
+    });
+}
+
 macro_rules! product {
     ($name:ident, $multiply:path, $t:ident) => {
         /// Computes all `chunks` of a product, `grain` at a time or some times as many, on the run's threads.

@@ -4,6 +4,7 @@ mod kernels;
 mod products;
 mod random;
 mod scalar;
+mod strips;
 
 pub(super) use random::random_kernel;
 pub(super) use scalar::map_kernel;

@@ -28,6 +28,11 @@
 //! - Nested plans are proved in the same way. Every array of theirs is bound to a buffer, or parts of one, of its type and size; what a loop writes, and the
 //!   arenas of nested plans, lie apart from all else that it touches. A guard writes no carries, and gives one truth value.
 //!
+//! For strips:
+//! - They are of steps in order, kernels and products that are cut into as many pieces as the strip has.
+//! - Where one of two steps writes memory that both touch, each piece stays within a part of its own, which is the same for both.
+//! - A buffer of which only a piece is in memory is touched by one strip alone, each piece within its part.
+//!
 //! Not proved:
 //! - That a buffer holds the value of its node, which is for the evaluators to tell.
 //! - The order of steps that write the same elements of a buffer before anyone reads it, as a fill and what is put on it.
@@ -37,6 +42,7 @@
 mod footprint;
 mod loops;
 mod memory;
+mod strips;
 mod structure;
 
 use std::fmt;
@@ -56,6 +62,9 @@ pub fn check(plan: &Plan) -> Result<(), Vec<Fault>> {
         (0..plan.kernels.len() as u32).map(|id| structure::check(plan, KernelId(id), &mut faults)).collect();
     memory::check(plan, &sound, &mut faults);
     loops::nested_plans(plan, &mut faults);
+    if faults.is_empty() {
+        strips::check(plan, &mut faults);
+    }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
@@ -422,6 +431,26 @@ pub enum FaultKind {
         /// The buffer written.
         written: BufferId,
     },
+    /// A strip whose steps are not there, not in order, or not cut one by one.
+    #[error("the strip that begins here is not of steps in order, each with its cut")]
+    Strip,
+    /// A step that is not cut as its strip asks.
+    #[error("is not cut into {pieces} pieces")]
+    Cut {
+        /// Pieces of the strip.
+        pieces: usize,
+    },
+    /// A piece of a step of a strip that may meet another piece of another step.
+    #[error("a piece that touches {buffer} may meet another piece that touches {other}")]
+    PiecesMeet {
+        /// The buffer of this step.
+        buffer: BufferId,
+        /// The buffer of an earlier step, or of this.
+        other: BufferId,
+    },
+    /// A use of elements that are not in memory, as only a piece of their buffer is.
+    #[error("touches {0} outside the piece that is in memory")]
+    OutsidePiece(BufferId),
     /// An output that holds no value, or part of one.
     #[error("output {0} is not a whole value")]
     Output(usize),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::graph::Dims;
 use crate::plan::kernel::*;
+use crate::plan::strip::{Cut, Family, Strip};
 use crate::plan::testing::*;
 use crate::plan::{Action, Alpha, Axis, Place, Product, RoutineCall};
 use crate::prim::{Argsort, Extremum, Lowering, Primitive, Routine};
@@ -499,4 +500,65 @@ fn faults_show_what_they_are_about() {
     plan.kernels[1].phases[0].inner.swap(1, 2);
     let faults = check(&plan).expect_err("a value is used too early");
     assert_eq!(faults[0].to_string(), "k1 phase 0 `v2 = add v0 v1 : f32`: v1 is not visible here");
+}
+
+/// Two kernels of four pieces, each of two elements: a copy, and a copy of that which begins at `offset` and steps by `stride`.
+fn in_pieces(offset: isize, stride: isize) -> Plan {
+    let mut p = Plan::default();
+    let x = buffer(&mut p, DType::F32, 8, Place::Input(0));
+    let between = buffer(&mut p, DType::F32, 8, Place::Arena(0));
+    let y = buffer(&mut p, DType::F32, 8, Place::Output(0));
+    let copy = |offset: isize, stride: isize| {
+        let mut k = Body::new(&[4, 2], 2);
+        let slots = [Access::Read, Access::Write].map(|a| k.slot(DType::F32, a));
+        let v = k.load(slots[0], at(offset, &[2 * stride, stride]));
+        k.store(slots[1], at(0, &[2, 1]), v);
+        k.0
+    };
+    call(&mut p, copy(0, 1), &[x, between]);
+    call(&mut p, copy(offset, stride), &[between, y]);
+    p.strips = vec![Strip { steps: 0..2, pieces: 4, cuts: vec![Cut::Rows; 2] }];
+    p
+}
+
+#[test]
+fn pieces_of_different_steps_stay_apart() {
+    assert_eq!(check(&in_pieces(0, 1)), Ok(()));
+    // The other way round, a piece reads what another one writes.
+    assert_eq!(faults(&in_pieces(7, -1)), [FaultKind::PiecesMeet { buffer: B(1), other: B(1) }]);
+    let mut reversed = in_pieces(7, -1);
+    reversed.strips.clear();
+    assert_eq!(check(&reversed), Ok(()));
+}
+
+#[test]
+fn strips_are_of_steps_in_order_cut_one_by_one() {
+    let of = |change: fn(&mut Plan)| {
+        let mut plan = in_pieces(0, 1);
+        change(&mut plan);
+        faults(&plan)
+    };
+    assert_eq!(of(|p| p.strips[0].steps = 0..3), [FaultKind::Strip]);
+    assert_eq!(of(|p| p.strips[0].cuts.truncate(1)), [FaultKind::Strip]);
+    assert_eq!(of(|p| p.strips.push(p.strips[0].clone())), [FaultKind::Strip]);
+    assert_eq!(of(|p| p.strips[0].pieces = 2), [FaultKind::Cut { pieces: 2 }]);
+    assert_eq!(of(|p| p.strips[0].cuts[1] = Cut::Axis(Family::Batch)), [FaultKind::Cut { pieces: 4 }]);
+    // The one row loop may be run by vectors, whose turns are of several pieces.
+    let single = |p: &mut Plan| p.kernels.iter_mut().for_each(|kernel| kernel.rows = 1);
+    assert_eq!(of(single), [FaultKind::Cut { pieces: 4 }]);
+}
+
+#[test]
+fn a_buffer_of_which_a_piece_is_in_memory_belongs_to_one_strip() {
+    let by_pieces = |offset, stride, change: fn(&mut Plan)| {
+        let mut plan = in_pieces(offset, stride);
+        plan.buffers[1].pieces = 4;
+        plan.arena_bytes = 8;
+        change(&mut plan);
+        faults(&plan)
+    };
+    assert_eq!(by_pieces(0, 1, |_| {}), []);
+    assert_eq!(by_pieces(0, 1, |p| p.strips.clear()), vec![FaultKind::OutsidePiece(B(1)); 2]);
+    assert_eq!(by_pieces(0, 1, |p| p.buffers[1].pieces = 2), [FaultKind::OutsideArena { end: 16, arena: 8 }]);
+    assert!(by_pieces(7, -1, |_| {}).contains(&FaultKind::OutsidePiece(B(1))));
 }

@@ -52,7 +52,7 @@ pub(in crate::plan) fn append_copies(lowered: &mut Lowered, mut order: Vec<usize
     for copy in lowered.copies.clone() {
         let PendingBuffer { dtype, len, node, .. } = lowered.buffers[copy.from.index()];
         let to = BufferId(lowered.buffers.len() as u32);
-        lowered.buffers.push(PendingBuffer { dtype, len, want: Want::At(Place::Param(copy.param)), node });
+        lowered.buffers.push(PendingBuffer::new(dtype, len, Want::At(Place::Param(copy.param)), node));
         order.push(lowered.steps.len());
         push_copy(lowered, copy.from, to, u32::MAX);
     }
