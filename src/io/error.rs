@@ -21,6 +21,11 @@ impl FileError {
     pub fn new(path: impl AsRef<Path>, kind: impl Into<FileErrorKind>) -> FileError {
         FileError { file: path.as_ref().display().to_string(), kind: kind.into() }
     }
+
+    /// True if the file is sound, but what was asked of it is not there, or may be one of several.
+    pub fn is_usage(&self) -> bool {
+        matches!(self.kind, FileErrorKind::UnknownName { .. } | FileErrorKind::Several { .. })
+    }
 }
 
 /// The ways in which a file can be wrong.

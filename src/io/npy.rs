@@ -28,8 +28,8 @@ pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header that is read, which is the longest that version 1 can write.
 const MAX_HEADER: usize = 1 << 16;
 
-/// The element types of npy files, as NumPy writes them. Types that it calls `V` are of the package ml_dtypes; they do not tell which they are, so that they are
-/// written and not read.
+/// The element types of npy files, as NumPy writes them. Types that it calls `V` are of the package ml_dtypes: one of two bytes is bfloat16, those of one byte do
+/// not tell which they are, so that they are written and not read.
 const TYPES: [(ElementType, &str); 17] = [
     (ElementType::Plain(DType::Bool), "|b1"),
     (ElementType::Plain(DType::U8), "|u1"),
@@ -299,6 +299,8 @@ impl<'t> Parser<'t> {
             b"?" => *written == "|b1",
             b"B" => *written == "|u1",
             b"b" => *written == "|i1",
+            // Two bytes without a type have no byte order.
+            b"V2" => *written == "<V2" && order != b'|',
             [b'V', ..] => false,
             _ => written.as_bytes()[1..] == *code,
         };
@@ -351,13 +353,14 @@ mod tests {
             (ElementType::U16, Array::from([65535i32, 1]), "<u2", &[0xff, 0xff, 1, 0]),
             (ElementType::U64, Array::from([-2i64]), "<u8", &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
             (ElementType::I4, Array::from([-8i32, 7]), "<V1", &[0xf8, 7]),
+            (DType::BF16.into(), Array::new([1], vec![half::bf16::ONE]).unwrap(), "<V2", &[0x80, 0x3f]),
         ] {
             let mut file = Vec::new();
             write_to(&mut file, TypedView::new(&held, element).unwrap()).unwrap();
             let (header, elements) = file.split_at(file.len() - data.len());
             assert!(String::from_utf8_lossy(header).contains(&format!("'descr': '{descr}'")), "{element}");
             assert_eq!((elements, header.len() % 64), (data, 0), "{element}");
-            if !descr.contains('V') {
+            if descr != "<V1" {
                 assert_eq!(read_typed_from(&file[..]).unwrap(), (held, element));
             }
         }
@@ -405,6 +408,7 @@ mod tests {
             (of("(1099511627776,)", &[0; 4]), "truncated: 4398046511104 bytes"),
             (bytes("{'descr': '<c8', 'fortran_order': False, 'shape': ()}", &[0; 8]), "`<c8`"),
             (bytes("{'descr': '<u8', 'fortran_order': False, 'shape': ()}", &[0; 8]), "uint64"),
+            (bytes("{'descr': '|V2', 'fortran_order': False, 'shape': ()}", &[0; 2]), "`|V2`"),
             (bytes("{'descr': '<V1', 'fortran_order': False, 'shape': ()}", &[0]), "`<V1`"),
             (bytes("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}", &[0; 8]), "records"),
             (bytes("{'descr': '<f4', 'shape': ()}", &[0; 4]), "lacks one of"),

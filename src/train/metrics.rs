@@ -32,7 +32,13 @@ pub(super) struct Metric<'g> {
 /// If the shapes do not fit.
 #[track_caller]
 pub fn accuracy<'g>(logits: Tensor<'g>, labels: Tensor<'g>) -> Tensor<'g> {
-    logits.argmax(-1).cast(labels.dtype()).eq(labels).cast(DType::F32).mean()
+    hits(logits, labels).cast(DType::F32).mean()
+}
+
+/// Whether the largest element of each row is in the place that `labels` tells.
+#[track_caller]
+pub(super) fn hits<'g>(logits: Tensor<'g>, labels: Tensor<'g>) -> Tensor<'g> {
+    logits.argmax(-1).cast(labels.dtype()).eq(labels)
 }
 
 /// The share of rows of `logits` `[.., classes]` in which fewer than `k` elements are larger than that in the place that `labels` `[..]` tells, a scalar.
@@ -41,8 +47,14 @@ pub fn accuracy<'g>(logits: Tensor<'g>, labels: Tensor<'g>) -> Tensor<'g> {
 /// If the shapes do not fit.
 #[track_caller]
 pub fn top_k<'g>(logits: Tensor<'g>, labels: Tensor<'g>, k: usize) -> Tensor<'g> {
+    near(logits, labels, k).cast(DType::F32).mean()
+}
+
+/// Whether fewer than `k` elements of each row are larger than that in the place that `labels` tells.
+#[track_caller]
+pub(super) fn near<'g>(logits: Tensor<'g>, labels: Tensor<'g>, k: usize) -> Tensor<'g> {
     let chosen = logits.pick(labels).expand(-1);
-    logits.gt(chosen).cast(DType::F32).sum_over(-1).lt(k as f64).cast(DType::F32).mean()
+    logits.gt(chosen).cast(DType::F32).sum_over(-1).lt(k as f64)
 }
 
 /// Counts of pairs of a label (rows) and the place of the largest element of `logits` (columns), `f32[classes, classes]`.

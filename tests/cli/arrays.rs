@@ -120,7 +120,7 @@ fn a_dump_goes_to_a_file_and_tells_lines_of_the_text_form() {
     assert_eq!(folder.cotangent("dump graph.cot").succeeds().out(), text);
     folder.cotangent("dump model.cot --output graph.svg").succeeds();
     assert!(std::fs::read_to_string(folder.path("graph.svg")).unwrap().contains("<svg"));
-    folder.cotangent("dump model.cot --output graph.svg --format dot").succeeds();
+    folder.cotangent("dump model.cot --output graph.svg --format dot").notes("what is written is dot");
     assert!(std::fs::read_to_string(folder.path("graph.svg")).unwrap().starts_with("digraph"));
     folder.cotangent("dump model.cot --output nowhere/a.txt").fails(1, &["--output nowhere/a.txt: cannot write"]);
     for stage in ["graph", "opt", "plan"] {

@@ -61,6 +61,22 @@ fn a_run_goes_on_with_what_it_began_with_or_not_at_all() {
 }
 
 #[test]
+fn a_run_that_is_done_already_says_so_and_leaves_its_log_alone() {
+    let folder = with_checkpoint("resume_done");
+    let log = std::fs::read(folder.path("m.csv")).unwrap();
+    for (epochs, metrics) in [(1, "m.csv"), (2, "m.csv"), (1, "new.csv")] {
+        let words = format!("--epochs {epochs} --resume run.safetensors --metrics {metrics}");
+        let out = folder.cotangent(&format!("{TRAIN} {GIVEN} {words}")).succeeds().out();
+        let told = format!(
+            "note\tthe checkpoint has 2 epochs behind it, which --epochs {epochs} counts: nothing was trained\n"
+        );
+        assert!(out.contains(&told), "{out}");
+    }
+    assert_eq!(std::fs::read(folder.path("m.csv")).unwrap(), log);
+    assert!(!folder.has("new.csv"), "there are no epochs to log");
+}
+
+#[test]
 fn a_checkpoint_that_cannot_be_read_gives_no_parameters() {
     let folder = with_checkpoint("resume_damaged");
     let bytes = std::fs::read(folder.path("run.safetensors")).unwrap();

@@ -60,7 +60,7 @@ fn what_is_trained_is_told_and_chosen() {
         .fails(2, &["no float parameter called `scal`", "did you mean `scale`?", "Usage: cotangent train"]);
     folder.cotangent(&format!("{WORDS} --freeze other.*")).fails(2, &["no float parameter called `other.*`"]);
     folder.cotangent(&format!("{WORDS} --freeze layer.*")).fails(
-        1,
+        2,
         &[
             "the loss depends on no parameter that is trained; held are: ",
             "scale (held: a scalar)",
@@ -74,23 +74,27 @@ fn what_is_trained_is_told_and_chosen() {
     assert_eq!(json["training"]["layer.weight"], "trained");
 }
 
-/// `y` is the batch normalization of `x`, times a factor.
-fn normalized(folder: &Folder, training: bool, others: &[(u64, Vec<u8>)]) {
-    let results: &[&str] = if training { &["z", "mean_after", "variance_after"] } else { &["z"] };
-    let operands = ["x", "gain", "bias", "mean", "variance"];
-    let norm = node_with("BatchNormalization", &operands, results, &[("training_mode", u8::from(training))]);
-    let mut graph = vec![
-        (1, norm),
-        (1, node("Mul", &["z", "factor"], "y")),
+/// What belongs to every graph of a batch normalization of `x`: its name, its parameters, `x` and `y`.
+fn statistics() -> [(u64, Vec<u8>); 7] {
+    [
         (2, b"normalized".to_vec()),
         (5, initializer("gain", &[1.0, 1.0])),
         (5, initializer("bias", &[0.0, 0.0])),
         (5, initializer("mean", &[10.0, 20.0])),
         (5, initializer("variance", &[2.0, 3.0])),
-        (5, initializer("factor", &[1.0, 1.0])),
         (11, batched("x", &[2])),
         (12, batched("y", &[2])),
-    ];
+    ]
+}
+
+/// `y` is the batch normalization of `x`, times a factor.
+fn normalized(folder: &Folder, training: bool, others: &[(u64, Vec<u8>)]) {
+    let results: &[&str] = if training { &["z", "mean_after", "variance_after"] } else { &["z"] };
+    let operands = ["x", "gain", "bias", "mean", "variance"];
+    let norm = node_with("BatchNormalization", &operands, results, &[("training_mode", u8::from(training))]);
+    let factor = initializer("factor", &[1.0, 1.0]);
+    let mut graph = vec![(1, norm), (1, node("Mul", &["z", "factor"], "y")), (5, factor)];
+    graph.extend(statistics());
     graph.extend(others.iter().cloned());
     folder.write("norm.onnx", model(&graph));
     folder.npy("x.npy", [[1.0f32, 2.0], [3.0, 8.0]]).npy("t.npy", [[0.0f32, 0.0], [0.0, 0.0]]);
@@ -111,6 +115,7 @@ fn running_statistics_follow_the_batches_and_are_written_for_inference() {
                 "{out}"
             );
             assert!(out.contains("followed\tmean, variance (running statistics)\n"), "{out}");
+            assert!(out.contains("note\twhat is written is for inference, with the running statistics; training goes on from norm.onnx"), "{out}");
             let after = onnx::Model::read(folder.path("out.onnx")).unwrap();
             // The means of the columns are 2 and 5, the variances 1 and 9.
             let expected = |old: f64, batch: f64| old * kept + batch * (1.0 - kept);
@@ -141,6 +146,7 @@ fn statistics_that_cannot_follow_are_told() {
     let folder = Folder::new("stuck_statistics");
     normalized(&folder, false, &[]);
     let out = folder.cotangent(&format!("{NORM} --epochs 1")).succeeds().out();
+    assert!(!out.contains("what is written is for inference"), "{out}");
     assert!(out.contains("note\ta batch normalization is in inference mode: the running statistics stay"), "{out}");
     assert!(out.contains("held\tmean, variance (statistics of a batch normalization)\n"), "{out}");
     let after = onnx::Model::read(folder.path("out.onnx")).unwrap();
@@ -224,16 +230,8 @@ fn dropout_of_a_function_is_random_in_steps_only() {
 #[test]
 fn batch_normalizations_in_functions_are_told() {
     let folder = Folder::new("function_norm");
-    let graph = [
-        (1, call(&["x", "gain", "bias", "mean", "variance"], "y")),
-        (2, b"normalized".to_vec()),
-        (5, initializer("gain", &[1.0, 1.0])),
-        (5, initializer("bias", &[0.0, 0.0])),
-        (5, initializer("mean", &[10.0, 20.0])),
-        (5, initializer("variance", &[2.0, 3.0])),
-        (11, batched("x", &[2])),
-        (12, batched("y", &[2])),
-    ];
+    let mut graph = vec![(1, call(&["x", "gain", "bias", "mean", "variance"], "y"))];
+    graph.extend(statistics());
     folder.npy("x.npy", [[1.0f32, 2.0], [3.0, 8.0]]).npy("t.npy", [[0.0f32, 0.0], [0.0, 0.0]]);
     for training in [false, true] {
         let operands = ["a", "b", "c", "d", "e"];

@@ -29,6 +29,9 @@ fn completions_are_written_for_every_shell() {
 #[test]
 fn wrong_usage_has_status_2() {
     let folder = with_model("wrong_usage");
+    folder.npy("odd.npy", [1.0f32, 2.0]);
+    let arrays = [("a", cotangent::Array::scalar(1.0f32)), ("b", cotangent::Array::scalar(2.0f32))];
+    cotangent::io::npz::write(folder.path("several.npz"), arrays.iter().map(|(name, a)| (*name, a))).unwrap();
     assert_eq!(folder.cotangent("").status(), 2);
     for (words, telling) in [
         ("walk", "walk"),
@@ -46,6 +49,14 @@ fn wrong_usage_has_status_2() {
         ("grad model.cot --loss loss", "--wrt"),
         ("grad model.cot --wrt x", "--loss"),
         ("info model.cot --format yaml", "possible values: text, json"),
+        ("run model.cot", "missing input"),
+        ("run model.cot --input wish=x.npy", "no input or parameter called `wish`"),
+        ("run model.cot --inputs odd.npy", "--input NAME=odd.npy tells whose array it is"),
+        ("run model.cot --input x=several.npz", "choose one by FILE:NAME"),
+        ("run model.cot --input x=several.npz:wish", "there is no array called `wish`"),
+        ("grad model.cot --loss labels --wrt x", "the loss must be a scalar"),
+        ("check model.cot --loss labels", "the loss must be a scalar"),
+        ("dump model.cot -o drawing.foo", "the extension .foo tells no format; there are .cot, "),
     ] {
         folder.cotangent(words).fails(2, &[telling]);
     }

@@ -26,7 +26,7 @@ Of the types of ONNX, int8, int16, uint16 and uint64 are among those; where a mo
 Exit status:
   0  done
   1  any failure that is not one of the others
-  2  wrong usage, such as names that the model does not have
+  2  wrong usage, such as names that the model does not have, or missing inputs
   3  the model uses operators, attributes or types that are not supported
 
 Examples:
@@ -119,7 +119,8 @@ takes integers. Pixels are not scaled. Rows are counted from 0.
 
 Trained are the floating-point initializers that have axes, but for the statistics of batch normalizations and first states of recurrent layers; the text form \
 says trainable or state. --train-only and --freeze choose otherwise, and the run tells its choice first. Batch normalizations in training mode \
-(training_mode=1) have their running statistics follow the batches, those in inference mode keep them. Dropout in training mode is random in steps, and left out \
+(training_mode=1) have their running statistics follow the batches, those in inference mode keep them; the variance of a batch is divided by its count, as ONNX \
+says, where PyTorch divides by one less. Dropout in training mode is random in steps, and left out \
 where the model is measured and written.
 
 The last batch of an epoch holds what is left. A model that is made for batches of one size is trained with that, and what is left is left out.

@@ -16,7 +16,7 @@ pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
     if stage == DumpStage::Grad && args.loss.loss.is_none() {
         return Err(Failure::usage("--stage grad needs --loss, the output whose gradient to write"));
     }
-    let format = args.format.or(args.output.as_deref().and_then(format_of)).unwrap_or(DumpFormat::Text);
+    let format = format(args)?;
     let is_graph = matches!(stage, DumpStage::Graph | DumpStage::Grad | DumpStage::Opt);
     if !is_graph && format != DumpFormat::Text {
         return Err(Failure::usage("the stages plan, clif and asm are written as text only"));
@@ -59,13 +59,39 @@ pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The format that a file's extension asks for.
-fn format_of(path: &Path) -> Option<DumpFormat> {
-    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-        "svg" => Some(DumpFormat::Svg),
-        "dot" | "gv" => Some(DumpFormat::Dot),
-        "json" => Some(DumpFormat::Json),
-        "tex" => Some(DumpFormat::Latex),
-        _ => None,
+/// The extensions of files, and the formats that they ask for.
+const EXTENSIONS: [(&str, &[DumpFormat]); 9] = [
+    ("cot", &[DumpFormat::Text]),
+    ("txt", &[DumpFormat::Text, DumpFormat::Math]),
+    ("svg", &[DumpFormat::Svg]),
+    ("dot", &[DumpFormat::Dot]),
+    ("gv", &[DumpFormat::Dot]),
+    ("json", &[DumpFormat::Json]),
+    ("tex", &[DumpFormat::Latex]),
+    ("clif", &[DumpFormat::Text]),
+    ("s", &[DumpFormat::Text]),
+];
+
+/// The format that is asked for, by --format or by the extension of the file.
+fn format(args: &DumpArgs) -> Result<DumpFormat, Failure> {
+    let extension = args.output.as_deref().and_then(Path::extension).map(|e| e.to_string_lossy().to_ascii_lowercase());
+    let Some(extension) = extension else { return Ok(args.format.unwrap_or(DumpFormat::Text)) };
+    let known = EXTENSIONS.iter().find(|(known, _)| *known == extension).map(|(_, formats)| *formats);
+    match (args.format, known) {
+        (Some(format), None) => Ok(format),
+        (Some(format), Some(formats)) if formats.contains(&format) => Ok(format),
+        (Some(format), Some(_)) => {
+            let word = format!("{format:?}").to_lowercase();
+            eprintln!("note: --output has the extension .{extension}, what is written is {word}, as --format says");
+            Ok(format)
+        }
+        (None, Some(formats)) => Ok(formats[0]),
+        (None, None) => {
+            let list: Vec<String> = EXTENSIONS.iter().map(|(known, _)| format!(".{known}")).collect();
+            Err(Failure::usage(format_args!(
+                "--output: the extension .{extension} tells no format; there are {}, or --format tells it",
+                list.join(", ")
+            )))
+        }
     }
 }

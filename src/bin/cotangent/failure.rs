@@ -68,7 +68,7 @@ pub(crate) fn of_run(error: LoadError) -> Failure {
     match error {
         LoadError::Open { file, inputs, .. } if !inputs.is_empty() => {
             let plural = if inputs.len() == 1 { "" } else { "s" };
-            Failure::new(format_args!(
+            Failure::usage(format_args!(
                 "{file}: missing input{plural}: {}; give arrays by --input NAME=FILE",
                 inputs.join(", ")
             ))
@@ -81,8 +81,8 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Failure {
         match &error {
             error if error.is_unsupported() => Failure::Unsupported(error.to_string()),
+            LoadError::Open { open, .. } => Failure::usage(format_args!("{error}; {}", extents_hint(open))),
             error if error.is_usage() => Failure::usage(error),
-            LoadError::Open { open, .. } => Failure::new(format_args!("{error}; {}", extents_hint(open))),
             error => Failure::new(error),
         }
     }
@@ -99,6 +99,7 @@ impl From<LearnError> for Failure {
         match error {
             LearnError::Load(error) => error.into(),
             LearnError::Model(error) => (*error).into(),
+            error if error.is_usage() => Failure::usage(error),
             error => Failure::new(error),
         }
     }
@@ -106,7 +107,7 @@ impl From<LearnError> for Failure {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Failure {
-        Failure::new(error)
+        if error.is_usage() { Failure::usage(error) } else { Failure::new(error) }
     }
 }
 

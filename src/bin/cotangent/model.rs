@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cotangent::io::model::{Fitting, Known, leaves, read_fitting};
+use cotangent::io::model::{Fitting, Known, LoadError, ModelError, leaves, read_fitting};
 use cotangent::io::{Model, is_table, read_typed_array};
 use cotangent::{Array, Options, Program};
 
@@ -37,7 +37,7 @@ pub(crate) fn given(args: &ModelArgs) -> Result<Given, Failure> {
     let needs_leaves = !(tables.is_empty() && args.archives.is_empty() && args.params.is_empty());
     let leaves = if needs_leaves { leaves(&args.model)? } else { Vec::new() };
     for file in &args.archives {
-        let fitting = read_fitting(file, &leaves, false)?;
+        let fitting = read_fitting(file, &leaves, false).map_err(|error| of_archive(file, error))?;
         given.notes.extend(note(file, &fitting));
         if is_path_table(file) {
             tables.extend(fitting.arrays.keys().cloned());
@@ -58,6 +58,16 @@ pub(crate) fn given(args: &ModelArgs) -> Result<Given, Failure> {
         given.params.extend(params.arrays);
     }
     Ok(given)
+}
+
+/// The error of a file of --inputs, with the way to name an array that has no name in its file.
+fn of_archive(file: &Path, error: LoadError) -> Failure {
+    let names_arrays = file.extension().is_some_and(|e| e == "npz" || e == "safetensors");
+    let is_unknown = matches!(&error, LoadError::Given(error) if matches!(**error, ModelError::Unknown { .. }));
+    match is_unknown && !names_arrays {
+        true => Failure::usage(format_args!("{error}; --input NAME={} tells whose array it is", file.display())),
+        false => error.into(),
+    }
 }
 
 /// What is to be said of arrays that are left out.

@@ -96,9 +96,14 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(patience) = args.early_stop {
         trainer = trainer.early_stopping("loss", EarlyStopping::new(patience.get() as u64).restore_best());
     }
-    if let Some(path) = &args.metrics {
+    let done = match &checkpoint {
+        Some(checkpoint) => checkpoint.epochs().map_err(Failure::new)?,
+        None => 0,
+    };
+    let is_done = checkpoint.is_some() && done >= args.epochs;
+    if let Some(path) = args.metrics.as_ref().filter(|_| !is_done) {
         let log = match &checkpoint {
-            Some(checkpoint) => CsvLog::resume(path, checkpoint.epochs().map_err(Failure::new)?),
+            Some(_) => CsvLog::resume(path, done),
             None => CsvLog::create(path),
         };
         let log = log.map_err(|error| Failure::new(format_args!("--metrics {error}")))?;
@@ -119,8 +124,12 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(path) = &args.output {
         learner.write(trainer.params(), path)?;
     }
-    if args.resume.is_some() && fit.epochs.is_empty() {
-        writeln!(out, "note\tthe checkpoint has all {} epochs behind it; --epochs counts those too", args.epochs)?;
+    if is_done {
+        let epochs = args.epochs;
+        writeln!(
+            out,
+            "note\tthe checkpoint has {done} epochs behind it, which --epochs {epochs} counts: nothing was trained"
+        )?;
     }
     if fit.stop == Stop::Early {
         writeln!(out, "stopped\tthe loss did not improve any more")?;
@@ -134,6 +143,13 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     }
     if let Some(path) = &args.output {
         writeln!(out, "written\t{}", path.display())?;
+        if roles.iter().any(|(_, role)| *role == Role::Followed) {
+            let model = args.model.model.display();
+            writeln!(
+                out,
+                "note\twhat is written is for inference, with the running statistics; training goes on from {model}, with --resume or --params of a checkpoint"
+            )?;
+        }
     }
     Ok(())
 }
@@ -225,7 +241,8 @@ fn data(args: &TrainArgs, learner: &Learner, batch: usize, out: &mut impl Write)
     };
     let share = args.validate.map_or_else(String::new, |share| format!("; --validate {share} is of {count} examples"));
     if train.is_empty() {
-        return Err(Failure::new(format_args!("there is less to train with than one example{share}")));
+        let text = format!("there is less to train with than one example{share}");
+        return Err(if args.validate.is_some() { Failure::usage(text) } else { Failure::new(text) });
     }
     if let Some(fixed) = learner.fixed_batch() {
         if train.len() < fixed {
@@ -246,7 +263,8 @@ fn data(args: &TrainArgs, learner: &Learner, batch: usize, out: &mut impl Write)
     if validation.as_ref().is_some_and(Examples::is_empty) {
         let kept =
             learner.fixed_batch().map_or("one example".to_owned(), |fixed| format!("a batch of {fixed} examples"));
-        return Err(Failure::new(format_args!("there is less to validate with than {kept}{share}")));
+        let text = format!("there is less to validate with than {kept}{share}");
+        return Err(if args.validate.is_some() { Failure::usage(text) } else { Failure::new(text) });
     }
     Ok(Data { train, validation, fingerprint })
 }

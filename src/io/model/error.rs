@@ -118,11 +118,12 @@ impl LoadError {
         }
     }
 
-    /// True if the model is not at fault, but what was asked of it: a name that it does not have, or extents that contradict each other.
+    /// True if no file is at fault, but what was asked: a name that is not there, extents that contradict each other or are missing.
     pub fn is_usage(&self) -> bool {
         match self {
+            LoadError::File(error) => error.is_usage(),
             LoadError::Given(error) => error.is_usage(),
-            LoadError::NoSymbols { .. } => true,
+            LoadError::NoSymbols { .. } | LoadError::Open { .. } => true,
             #[cfg(feature = "onnx")]
             LoadError::Extents { .. } => true,
             _ => false,
@@ -288,9 +289,25 @@ pub enum ModelError {
 crate::error::debug_as_display!(ModelError);
 
 impl ModelError {
-    /// True if the model is not at fault, but who asked it for a name that it does not have.
+    /// True if neither the model nor an array is at fault, but who asked: for a name that the model does not have, a derivative that there is not, or a run
+    /// without all inputs.
     pub fn is_usage(&self) -> bool {
-        matches!(self, ModelError::Unknown { .. })
+        match self {
+            ModelError::Unknown { .. }
+            | ModelError::Missing { .. }
+            | ModelError::Unset { .. }
+            | ModelError::NotScalar { .. }
+            | ModelError::NotFloat { .. }
+            | ModelError::Fixed { .. }
+            | ModelError::Decided { .. } => true,
+            ModelError::Values { .. }
+            | ModelError::Type { .. }
+            | ModelError::NoOutputs
+            | ModelError::Grad { .. }
+            | ModelError::Compile(_)
+            | ModelError::Room(_)
+            | ModelError::Run(_) => false,
+        }
     }
 
     pub(super) fn unknown(what: &'static str, name: &str, known: impl Iterator<Item = Name>) -> ModelError {

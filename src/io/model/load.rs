@@ -266,6 +266,10 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
     if bytes.is_empty() {
         return Err(LoadError::Empty { file: file() });
     }
+    if let [_, _, _, _, _, _, 0, 0, b'{', ..] = bytes[..] {
+        let found = "arrays, safetensors: with a model they are taken by --params or --inputs";
+        return Err(LoadError::NoModel { file: file(), found });
+    }
     match OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
         Some((_, found)) => Err(LoadError::NoModel { file: file(), found }),
         None => Ok(bytes),

@@ -1,7 +1,7 @@
 //! What a model is written with: inputs typed by the data, and a place for measures and results.
 
 use crate::build::{Builder, Tensor};
-use crate::graph::TensorType;
+use crate::graph::{DType, TensorType};
 use crate::nn::{Context, Path};
 use crate::train::metrics::{self, Fold, Metric};
 
@@ -117,13 +117,19 @@ impl<'g> Task<'g> {
         self.metrics.push(Metric { name: name.to_owned(), fold, tensor });
     }
 
+    /// Measures how many of these are true, in double precision, so that the shares of batches add up to that of the epoch.
+    #[track_caller]
+    fn share(&mut self, name: &str, holds: Tensor<'g>) {
+        self.metric(name, holds.cast(DType::F64).mean());
+    }
+
     /// Measures `accuracy`: see [`metrics::accuracy`].
     ///
     /// # Panics
     /// If the shapes do not fit.
     #[track_caller]
     pub fn accuracy(&mut self, logits: Tensor<'g>, labels: Tensor<'g>) {
-        self.metric("accuracy", metrics::accuracy(logits, labels));
+        self.share("accuracy", metrics::hits(logits, labels));
     }
 
     /// Measures `top<k>`, as `top5`: see [`metrics::top_k`].
@@ -132,7 +138,7 @@ impl<'g> Task<'g> {
     /// If the shapes do not fit.
     #[track_caller]
     pub fn top_k(&mut self, k: usize, logits: Tensor<'g>, labels: Tensor<'g>) {
-        self.metric(&format!("top{k}"), metrics::top_k(logits, labels, k));
+        self.share(&format!("top{k}"), metrics::near(logits, labels, k));
     }
 
     /// Measures `mae`: see [`metrics::mean_absolute_error`].

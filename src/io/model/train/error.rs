@@ -67,6 +67,23 @@ pub enum LearnError {
 
 crate::error::debug_as_display!(LearnError);
 
+impl LearnError {
+    /// True if no file or array is at fault, but what was asked: data that is missing or is for nothing, a batch that the model is not made for, nothing to
+    /// train.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            LearnError::Load(error) => error.is_usage(),
+            LearnError::Model(error) => error.is_usage(),
+            LearnError::File(error) => error.is_usage(),
+            LearnError::Missing(_)
+            | LearnError::Target { .. }
+            | LearnError::Batch { .. }
+            | LearnError::NoParameters { .. } => true,
+            LearnError::Data(_) | LearnError::Array { .. } | LearnError::Output(_) => false,
+        }
+    }
+}
+
 impl From<ModelError> for LearnError {
     fn from(error: ModelError) -> LearnError {
         LearnError::Model(Box::new(error))
