@@ -47,7 +47,8 @@ pub struct OverBudget {
     pub least: usize,
 }
 
-/// Plans a run of the graph in an arena of at most `budget` bytes, and rewrites the graph for it if it must.
+/// Plans a run of the graph in an arena of at most `budget` bytes, and rewrites the graph for it if it must. The plan has no strips, which are not looked
+/// through for what waits in memory.
 ///
 /// # Errors
 /// If no plan that is found fits.
