@@ -11,7 +11,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::graph::{Graph, Name, NodeId, Origin};
+use crate::graph::{Graph, Name, NodeId};
 use crate::prim::{Input, Op, free_name};
 
 use super::{Builder, Tensor, describe_node};
@@ -127,7 +127,7 @@ impl Builder {
             drop(frames);
             return self.push(op, &[]);
         };
-        let result = outermost.push(op, &[], Origin::caller());
+        let result = outermost.push(op, &[], self.origin());
         drop(frames);
         let id = self.check(result, &[]);
         Tensor { builder: self, id, frame: OUTERMOST }

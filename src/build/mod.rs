@@ -50,7 +50,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::array::Array;
 use crate::grad;
-use crate::graph::{Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Operands, Origin, Shape, TensorType};
+use crate::graph::{Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Operands, Shape, Source, TensorType};
 use crate::prim::{Const, Input, Iota, Op, Param, ParamKind};
 
 pub use arith::Operand;
@@ -95,6 +95,8 @@ pub struct Builder {
     frames: RefCell<frames::Frames>,
     /// The composite that is being built.
     call: RefCell<Option<scope::Call>>,
+    /// The node of a model that is being imported.
+    source: RefCell<Option<Source>>,
     /// Which nodes stand for formulas that were recognised.
     records: RefCell<stable::Records>,
 }
@@ -109,6 +111,7 @@ impl Builder {
             graph: RefCell::default(),
             initial: RefCell::default(),
             call: RefCell::default(),
+            source: RefCell::default(),
             frames: RefCell::default(),
             records: RefCell::default(),
         }
@@ -325,8 +328,7 @@ impl Builder {
     #[track_caller]
     pub fn try_push<'g>(&'g self, op: impl Into<Op>, operands: &[Tensor<'_>]) -> Result<Tensor<'g>, OpError> {
         let ids = self.own_all(operands);
-        let composite = self.call.borrow().as_ref().map(|call| call.path.clone());
-        let id = self.append(op.into(), &ids, Origin { composite, ..Origin::caller() })?;
+        let id = self.append(op.into(), &ids, self.origin())?;
         Ok(self.handle(id))
     }
 
@@ -373,12 +375,14 @@ impl Builder {
     }
 }
 
-/// `dot : f32[50, 10], built at mlp.rs:14`, `div of softmax : f32[50, 10], built at mlp.rs:15`.
+/// `dot : f32[50, 10], built at mlp.rs:14`, `div of softmax : f32[50, 10], built at mlp.rs:15`, `dot : f32[50, 10], of Gemm "fc1"`.
 fn describe_node(graph: &Graph, id: NodeId) -> String {
     let node = graph.node(id);
     let name = node.op.leaf_name().map(|n| format!(" {n:?}")).unwrap_or_default();
     let whole = node.origin.composite.as_ref().map(|c| format!(" of {c}")).unwrap_or_default();
-    format!("{}{name}{whole} : {}, built at {}", node.op.name(), node.ty, node.origin.source)
+    let source = &node.origin.source;
+    let of = if matches!(source, Source::Node { .. }) { "of" } else { "built at" };
+    format!("{}{name}{whole} : {}, {of} {source}", node.op.name(), node.ty)
 }
 
 /// The value, or a panic at the caller's line.

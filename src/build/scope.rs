@@ -7,11 +7,13 @@
 //! ```
 //!
 //! A method that pushes more than one node opens a scope first and keeps the guard until it returns. A method that pushes one node under another name than
-//! the operation's needs none: [`Builder::push_as`] names it in errors. The import of a model opens a scope for each of the model's nodes.
+//! the operation's needs none: [`Builder::push_as`] names it in errors.
+//!
+//! The import of a model tells which of the model's nodes it builds, which is what origins name then in place of a line, and opens a scope for each that adds nothing to the paths.
 
 use rustc_hash::FxHashMap;
 
-use crate::graph::{Graph, Name, NodeId, OpError, OpErrorKind, Operands};
+use crate::graph::{Graph, Name, NodeId, OpError, OpErrorKind, Operands, Origin, Source};
 
 use super::{Builder, Tensor, describe_node};
 
@@ -25,8 +27,8 @@ pub(super) struct Call {
     pub(super) start: usize,
     /// Nodes of the types for storage that have been widened, and their `f32`.
     pub(super) widened: FxHashMap<NodeId, NodeId>,
-    /// The names of the open scopes, the user's first.
-    pub(super) path: Name,
+    /// The names of the open scopes, the user's first; empty for a node of a model.
+    path: Name,
 }
 
 /// An open scope. Dropping it closes the scope.
@@ -47,7 +49,40 @@ impl Drop for Scope<'_> {
     }
 }
 
+/// What nodes are built for a node of a model. Dropping it goes back to what was built for before.
+#[cfg(feature = "onnx")]
+#[must_use = "dropping the guard ends it"]
+pub(crate) struct ForNode<'g> {
+    builder: &'g Builder,
+    before: Option<Source>,
+}
+
+#[cfg(feature = "onnx")]
+impl Drop for ForNode<'_> {
+    fn drop(&mut self) {
+        self.builder.source.replace(self.before.take());
+    }
+}
+
 impl Builder {
+    /// Tells that what is built comes from a node of a model, until the guard is dropped.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn for_node(&self, operator: &str, name: &str) -> ForNode<'_> {
+        let source = Source::Node { operator: operator.into(), name: name.into() };
+        ForNode { builder: self, before: self.source.replace(Some(source)) }
+    }
+
+    /// The origin of a node that is appended now.
+    #[track_caller]
+    pub(super) fn origin(&self) -> Origin {
+        let path = self.call.borrow().as_ref().map(|call| call.path.clone());
+        let origin = Origin { composite: path.filter(|path| !path.is_empty()), ..Origin::caller() };
+        match &*self.source.borrow() {
+            Some(source) => Origin { source: source.clone(), ..origin },
+            None => origin,
+        }
+    }
+
     /// Opens the scope of a method.
     ///
     /// # Panics
@@ -57,13 +92,15 @@ impl Builder {
         let operands = self.own_all(operands);
         let mut call = self.call.borrow_mut();
         let outer = call.as_mut().map(|call| {
-            let path = format!("{}/{method}", call.path).into();
+            let path = if call.path.is_empty() { method.into() } else { format!("{}/{method}", call.path).into() };
             std::mem::replace(&mut call.path, path)
         });
         if outer.is_none() {
             let start = self.graph.borrow().len();
             let widened = FxHashMap::default();
-            *call = Some(Call { method, operands, frame: self.frame(), start, widened, path: method.into() });
+            // What a node of a model is, its source says.
+            let path = if self.source.borrow().is_some() { "" } else { method };
+            *call = Some(Call { method, operands, frame: self.frame(), start, widened, path: path.into() });
         }
         Scope { builder: self, outer }
     }

@@ -2,7 +2,7 @@
 //! to. The formulas are in [`transform`](crate::transform).
 
 use crate::grad::Appender;
-use crate::graph::{DType, Dims, NodeId, OpError, OpErrorKind, Origin, Shape, TensorType};
+use crate::graph::{DType, Dims, NodeId, OpError, OpErrorKind, Shape, TensorType};
 use crate::prim::{Barrier, Transpose, moved_axis};
 use crate::scalar::ScalarFn;
 use crate::transform::{self, SubGraph};
@@ -26,8 +26,9 @@ impl<'g> Function<'g> {
         let builder = arguments.first().or(self.outside.first()).expect("a result depends on something").builder();
         let all: Vec<Tensor<'g>> = arguments.iter().chain(&self.outside).copied().collect();
         let ids = builder.own_all(&all);
+        let origin = builder.origin();
         let mut graph = builder.graph.borrow_mut();
-        let result = self.part.emit(&mut Appender::new(&mut graph, Origin::caller()), &ids)[0];
+        let result = self.part.emit(&mut Appender::new(&mut graph, origin), &ids)[0];
         drop(graph);
         builder.handle(result)
     }

@@ -1,4 +1,4 @@
-//! Where a node comes from: the user's line, the rules of differentiation and batching, the rewrites.
+//! Where a node comes from: the user's line or the node of his model, the rules of differentiation and batching, the rewrites.
 
 use std::fmt;
 use std::panic::Location;
@@ -16,13 +16,20 @@ pub enum Source {
     Caller(&'static Location<'static>),
     /// A file and line read from the text form.
     Text(Arc<str>, u32),
+    /// A node of a model that was imported.
+    Node {
+        /// What it does: `Gather`, or `input` and `initializer` of what is no node.
+        operator: Name,
+        /// Its name in the model, or that of its first result.
+        name: Name,
+    },
 }
 
 impl Source {
     /// File and line, if known. The file is without its folders.
     pub fn file_line(&self) -> Option<(&str, u32)> {
         let (path, line) = match self {
-            Source::Unknown => return None,
+            Source::Unknown | Source::Node { .. } => return None,
             Source::Caller(l) => (l.file(), l.line()),
             Source::Text(file, line) => (&**file, *line),
         };
@@ -31,10 +38,12 @@ impl Source {
 }
 
 impl fmt::Display for Source {
+    /// Prints `mlp.rs:14`, `Gather "/embed/Gather"`, or `?` if nothing is known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.file_line() {
-            Some((file, line)) => write!(f, "{}:{line}", Bare(file)),
-            None => f.write_str("?"),
+        match (self, self.file_line()) {
+            (Source::Node { operator, name }, _) => write!(f, "{} {name:?}", Bare(operator)),
+            (_, Some((file, line))) => write!(f, "{}:{line}", Bare(file)),
+            (_, None) => f.write_str("?"),
         }
     }
 }
@@ -61,7 +70,7 @@ pub struct Derivation {
 /// The history of a node. A gradient node keeps the source line of the forward node, a rewritten node the whole history of the node it replaces.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// The user's line.
+    /// The user's line, or the node of his model.
     pub source: Source,
     /// The composite that the node is a part of, with those inside it: `attention/softmax`.
     pub composite: Option<Name>,
@@ -115,10 +124,11 @@ impl Origin {
 }
 
 impl fmt::Display for Origin {
-    /// Prints what is known, as in the text form: `mlp.rs:14 in(softmax) vjp(div %5) rewrite(fuse %7)`; `?` if nothing is.
+    /// Prints what is known, as in the text form: `mlp.rs:14 in(softmax) vjp(div %5) rewrite(fuse %7)`, `Gather "/embed/Gather"`; `?` if
+    /// nothing is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut space = "";
-        if self.source.file_line().is_some() || self.is_unknown() {
+        if !matches!(self.source, Source::Unknown) || self.is_unknown() {
             write!(f, "{}", self.source)?;
             space = " ";
         }

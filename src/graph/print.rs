@@ -21,7 +21,8 @@
 //! %2 = loop %0, %1 {body=@0, trips=10, sequences=1, carry=0} : f32[4]
 //! ```
 //!
-//! A line is node, operation, operands, attributes, type and, behind a semicolon, origin. What is empty is left out. Constants are printed whole, and
+//! A line is node, operation, operands, attributes, type and, behind a semicolon, origin: a line of a program as here, or a node of a model that was
+//! imported, `Gather "/embed/Gather"`. What is empty is left out. Constants are printed whole, and
 //! numbers so that reading them gives the same bits, so that [`parse`](mod@super::parse) is the exact inverse.
 
 use std::fmt;

@@ -10,5 +10,6 @@ mod indices;
 mod models;
 mod nodes;
 mod numbers;
+mod origins;
 mod random;
 mod wire;

@@ -224,9 +224,12 @@ impl<'t> Cursor<'t> {
         let mut origin = Origin::default();
         self.skip_space();
         if !["in(", "vjp(", "jvp(", "vmap(", "rewrite("].iter().any(|word| self.rest().starts_with(word)) {
-            let file = self.comment_word()?;
-            let line = self.eat(':').then(|| self.word())??;
-            origin.source = Source::Text(file.into(), line.parse().ok()?);
+            let first = self.comment_word()?;
+            origin.source = if self.eat(':') {
+                Source::Text(first.into(), self.word()?.parse().ok()?)
+            } else {
+                Source::Node { operator: first.into(), name: self.string().ok()?.into() }
+            };
         }
         self.skip_space();
         if self.rest().starts_with("in(") {

@@ -152,6 +152,23 @@ fn the_source_of_a_built_node_is_read_back() {
 }
 
 #[test]
+fn the_node_of_a_model_is_read_back() {
+    for (operator, name) in [("Gather", "/embed/Gather"), ("com.microsoft.Gelu", "a \"b\"\n"), ("my op", "")] {
+        let mut graph = Graph::new();
+        let w = Param { name: "w".into(), ty: types::f32([]), kind: ParamKind::Trainable };
+        let source = Source::Node { operator: operator.into(), name: name.into() };
+        let origin = Origin { source, composite: Some("softmax".into()), ..Origin::default() };
+        let id = graph.push(w, &[], origin).unwrap();
+        let read = round_trip(&graph.to_string());
+        let Source::Node { operator: read_operator, name: read_name } = &read.node(id).origin.source else {
+            panic!("{}", read.node(id).origin)
+        };
+        assert_eq!((&**read_operator, &**read_name), (operator, name));
+        assert_eq!(read.node(id).origin.composite.as_deref(), Some("softmax"));
+    }
+}
+
+#[test]
 fn long_chains_are_walked_by_loops() {
     let mut text = "%0 = input {name=\"x\"} : f32[]\n".to_owned();
     for id in 1..50_000 {
