@@ -60,8 +60,8 @@ fn vanishes(r: &Rewriter<'_>, id: NodeId, at: Where, fuel: &mut u32) -> bool {
         Add | Sub => zero(x[0]) && zero(x[1]),
         Select => at.branches(x[0], [x[1], x[2]]).into_iter().all(zero),
         Mul => {
-            let other = if zero(x[0]) { x[1] } else { x[0] };
-            (other == x[1] || zero(x[1])) && bound(r, other, at, fuel).is_some()
+            let mut by = |a, b| vanishes(r, a, at, fuel) && bound(r, b, at, fuel).is_some();
+            by(x[0], x[1]) || by(x[1], x[0])
         }
         _ => false,
     }
