@@ -22,7 +22,8 @@ pub(super) fn softmax(s: &mut Sight<'_>, _: ScalarFn, x: &[NodeId]) -> Option<Fo
     let sum = s.moved_sum(x[1])?;
     let below = s.map_of(Exp, sum.of)?[0];
     let shape = s.graph.shape(x[0]).clone();
-    if s.is_shifted(below) || !s.same(above, below) || !s.restores(&sum, &shape) {
+    // Without terms there is no largest one to subtract.
+    if s.terms(&sum) == 0 || s.is_shifted(below) || !s.same(above, below) || !s.restores(&sum, &shape) {
         return None;
     }
     Some(Form::Leaf(below).over(Over::Softmax, &sum.axes))

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::FORMS;
+use crate::compile::Options;
 use crate::prelude::*;
 
 type Formula = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
@@ -32,6 +33,34 @@ fn every_entry_finds_its_formula() {
             let g = Builder::new();
             let y = f(g.input("x", ty.clone()));
             assert_eq!(y.stable_form().map(|e| e.0), Some(*name), "{ty}");
+        }
+    }
+}
+
+/// Sums without terms have a value too, and quotients of no elements a shape.
+#[test]
+fn formulas_of_no_elements_are_built() {
+    for shape in [[0, 3], [3, 0], [0, 0]] {
+        for axis in [0, 1] {
+            let g = Builder::new();
+            let x = g.input("x", f32(shape));
+            let values = [
+                x.exp() / x.exp().sum_keep(axis),
+                x.exp().sum_keep(axis).log(),
+                x.square().sum_keep(axis).sqrt(),
+                x.square().mean_keep(axis) - x.mean_keep(axis).square(),
+            ];
+            let results: Vec<(String, Tensor)> = values.iter().enumerate().map(|(i, &y)| (i.to_string(), y)).collect();
+            let results: Vec<(&str, Tensor)> = results.iter().map(|(name, y)| (&**name, *y)).collect();
+            let mut executable = g.program(&results).compile(&Options::default()).expect("it compiles");
+            let outputs = executable.run(&[("x", &Array::zeros(&f32(shape)))]).expect("it runs");
+            assert_eq!(outputs[0].shape()[..], shape);
+            let same = |i: usize, value: f64| {
+                let all = outputs[i].to_f64_vec();
+                // Where the axis is not the empty one, nothing is left.
+                all.iter().all(|&v| v == value || v.is_nan() && value.is_nan())
+            };
+            assert!(same(1, f64::NEG_INFINITY) && same(2, 0.0) && same(3, f64::NAN), "{shape:?} over {axis}");
         }
     }
 }
