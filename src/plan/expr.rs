@@ -46,7 +46,7 @@ pub(super) struct ExprData {
 const DEAR: u32 = 16;
 
 /// Expressions of at most this weight and this many loads are computed again by each consumer.
-const INLINE_WEIGHT: u32 = 6;
+const INLINE_WEIGHT: u32 = 8;
 const INLINE_LOADS: u32 = 3;
 
 /// All expressions of a planning run.
