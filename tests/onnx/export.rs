@@ -99,6 +99,12 @@ fn composites_are_the_same_after_export() {
     round_trip("composites", &program, &[("x", &ramp(&[2, 4, 6])), ("image", &ramp(&[2, 3, 8, 8])), ("ids", &ids)]);
 }
 
+/// A vector of numbers of its own.
+fn bias<'g>(x: Tensor<'g>, n: usize) -> Tensor<'g> {
+    let values: Vec<f32> = (0..n).map(|i| i as f32 * 0.3 - 0.7).collect();
+    x.builder().param("bias", Array::from(values))
+}
+
 /// Windows and what is computed of them become the operators that ONNX has for them, in any layout, and nothing else is left of them.
 #[test]
 fn composites_become_operators() {
@@ -135,6 +141,38 @@ fn composites_become_operators() {
             x.avg_pool(&Pool::new([3, 2]).strides(2).padding(1).count_include_pad(false))
         }),
         ("average_volume", &[1, 2, 4, 6, 4], &[1], "AveragePool", |x, _| x.avg_pool(&Pool::new(2))),
+        ("line_bias", &[2, 3, 9], &[4, 3, 3], "Conv", |x, w| x.conv(w, &Conv::new()) + bias(x, 4).reshape([4, 1])),
+        ("back", &[2, 4, 5, 6], &[4, 2, 3, 3], "ConvTranspose", |x, w| {
+            x.conv_transpose(w, &Conv::new().strides(2).padding(1))
+        }),
+        ("back_line", &[2, 4, 5], &[4, 3, 4], "ConvTranspose", |x, w| {
+            x.conv_transpose(w, &Conv::new().strides(2).padding([(1, 0)])) + bias(x, 3).reshape([3, 1])
+        }),
+        ("back_spread", &[1, 2, 4, 5], &[2, 3, 3, 2], "ConvTranspose", |x, w| {
+            x.conv_transpose(w, &Conv::new().dilation([2, 3]).strides([1, 3]))
+        }),
+        ("back_groups", &[2, 4, 5, 6], &[4, 3, 3, 3], "ConvTranspose", |x, w| {
+            let y = x.conv_transpose(w, &Conv::new().groups(2).padding(1));
+            y + bias(x, 6).reshape([6, 1, 1])
+        }),
+        ("back_last", &[2, 5, 6, 4], &[3, 3, 4, 2], "ConvTranspose", |x, w| {
+            x.conv_transpose(w, &Conv::new().channels_last().strides(2))
+        }),
+        ("gemm", &[4, 3], &[3, 5], "Gemm", |x, w| x.linear(w, bias(x, 5))),
+        ("gemm_right", &[4, 3], &[5, 3], "Gemm", |x, w| x.dot(w.t()) + bias(x, 5)),
+        ("gemm_left", &[3, 4], &[3, 5], "Gemm", |x, w| x.t().dot(w)),
+        ("gemm_both", &[3, 4], &[5, 3], "Gemm", |x, w| x.t().dot(w.t()) + bias(x, 5)),
+        ("rows", &[2, 4, 3], &[3, 5], "MatMul", |x, w| x.dot(w)),
+        ("norm", &[2, 3, 5], &[5], "LayerNormalization", |x, w| x.layer_norm(1e-5).affine(w, bias(x, 5), -1)),
+        ("norm_alone", &[2, 3, 5], &[1], "LayerNormalization", |x, _| x.layer_norm(0.01)),
+        ("norm_gain", &[3, 5], &[5], "LayerNormalization", |x, w| x.layer_norm(0.01) * w),
+        ("norm_of_all", &[3, 5], &[3, 5], "LayerNormalization", |x, w| x.layer_norm_over([0, 1], 1e-3) * w),
+        ("norm_of_two", &[2, 3, 5], &[3, 5], "LayerNormalization", |x, w| {
+            x.layer_norm_over([1, 2], 1e-3).affine(w, w, [1, 2])
+        }),
+        ("norm_of_variance", &[4, 5], &[5], "LayerNormalization", |x, w| {
+            (x - x.mean_keep(-1)) * (x.variance_keep(-1, 0) + 1e-3).rsqrt() * w
+        }),
         ("softmax", &[3, 5], &[1], "Softmax", |x, _| x.softmax(-1)),
         ("softmax_first", &[3, 5], &[1], "Softmax", |x, _| x.softmax(0)),
         ("log_softmax", &[3, 5], &[1], "LogSoftmax", |x, _| x.log_softmax(-1)),
@@ -173,9 +211,18 @@ fn what_is_no_composite_is_left_alone() {
         ("softmax", inner / inner.sum_keep(-1)),
         ("by_another", inner / inner.sum_keep(0)),
         ("windows", windows),
+        // Over other axes, with the mean or the count of others, or divided by another root.
+        ("norm_of_first", x.layer_norm_over([1, 2], 1e-3)),
+        ("norm_by_another", (x - x.mean_keep(-2)) * (x.variance_keep(-1, 0) + 1e-3).rsqrt()),
+        ("norm_of_samples", (x - x.mean_keep(-1)) * (x.variance_keep(-1, 1) + 1e-3).rsqrt()),
+        ("norm_of_squares", (x - x.mean_keep(-1)) * (x.square().mean_keep(-1) + 1e-3).rsqrt()),
+        ("norm_rows", x.layer_norm(1e-3) * x.slice(2, 0..1)),
     ];
     let program = g.program(&outputs);
     let x: Vec<f32> = (0..32).map(|i| (i * 7 % 11) as f32 / 3.0).collect();
+    let operators = Model::of_program(&program, &Params::new()).expect("a model").operators();
+    // That of the rows, whose gain is none of the axis.
+    assert_eq!(operators.get("LayerNormalization"), Some(&1), "{operators:?}");
     round_trip("no_composites", &program, &[("x", &Array::new([1, 2, 4, 4], x).expect("it fits"))]);
 }
 

@@ -124,6 +124,11 @@ fn write_dot(w: &mut Writer, dot: &Dot, x: &[&str], types: &[&TensorType], ty: &
         if sorted && own[..] == *shape { x } else { w.reshape(&x, shape) }
     };
     let batched = !dot.lhs_batch.is_empty();
+    // Rows of any number of axes, as exporters write them.
+    let rows = !batched && dot.lhs_contract[..] == [l.rank() - 1] && r.rank() == 2 && dot.rhs_contract[..] == [0];
+    if rows && l.rank() > 1 && ty.dtype.is_float() {
+        return w.emit("MatMul", x, plain());
+    }
     let dims = |rows: usize, columns: usize| if batched { vec![b, rows, columns] } else { vec![rows, columns] };
     let l_order: Dims = dot.lhs_batch.iter().chain(&l_free).chain(&dot.lhs_contract).copied().collect();
     let r_order: Dims = dot.rhs_batch.iter().chain(&dot.rhs_contract).chain(&r_free).copied().collect();

@@ -19,6 +19,11 @@ pub(super) fn named(name: &str, value: i64) -> Attribute {
     Attribute { name: Some(name.to_owned()), r#type: Some(kind::INT), i: Some(value), ..Attribute::default() }
 }
 
+/// A number as an attribute.
+pub(super) fn number(name: &str, value: f32) -> Attribute {
+    Attribute { name: Some(name.to_owned()), r#type: Some(kind::FLOAT), f: Some(value), ..Attribute::default() }
+}
+
 /// A list of integers as an attribute.
 pub(super) fn list(name: &str, ints: Vec<i64>) -> Attribute {
     Attribute { name: Some(name.to_owned()), r#type: Some(kind::INTS), ints, ..Attribute::default() }

@@ -4,14 +4,15 @@ use crate::graph::{DType, Dims, Graph, NodeId, Shape};
 use crate::prim::{Dot, Op, Window, Windows};
 
 use super::super::writer::{Writer, list, named};
-use super::{Arranged, Users, ints, is_sorted, pads, unpadded};
+use super::{Arranged, Users, added_along, ints, is_sorted, pads, unpadded};
 
 /// The most spatial axes. Runtimes have no more.
-const MAX_AXES: usize = 3;
+pub(super) const MAX_AXES: usize = 3;
 
 pub(super) struct Conv {
     pub x: NodeId,
     pub w: NodeId,
+    pub bias: Option<NodeId>,
     /// `[examples, channels, spatial ..]`
     image: Arranged,
     /// `[filters, channels / groups, window ..]`
@@ -33,7 +34,7 @@ enum Axis {
 }
 
 /// The axes of a product's operand that are neither of its batch nor contracted.
-fn free(rank: usize, batch: &Dims, contract: &Dims) -> Dims {
+pub(super) fn free(rank: usize, batch: &Dims, contract: &Dims) -> Dims {
     (0..rank).filter(|axis| !batch.contains(axis) && !contract.contains(axis)).collect()
 }
 
@@ -106,7 +107,7 @@ fn of_sides(graph: &Graph, id: NodeId, dot: &Dot, windows_first: bool, users: &U
     let group_extent = group.map(|_| groups);
     let apart: Shape =
         [own[example]].into_iter().chain(group_extent).chain([weight[filter]]).chain(counts.iter().copied()).collect();
-    let (root, after) = match ended(graph, id, &product, &result, &together, users) {
+    let (mut root, after) = match ended(graph, id, &product, &result, &together, users) {
         Some(root) => (root, None),
         None => {
             let order =
@@ -114,10 +115,16 @@ fn of_sides(graph: &Graph, id: NodeId, dot: &Dot, windows_first: bool, users: &U
             (id, Some((apart, order)))
         }
     };
+    let mut bias = None;
+    if after.is_none()
+        && let Some((sum, added)) = added_along(graph, root, 1, users)
+    {
+        (root, bias) = (sum, Some(added));
+    }
     let image = Arranged::new(graph, base, image_order.collect(), image_shape);
     let weight = Arranged::new(graph, w, weight_order.collect(), weight_shape);
     let (x, w) = (image.node, weight.node);
-    Some((root, Conv { x, w, image, weight, windows: windows.clone(), padding, groups, after }))
+    Some((root, Conv { x, w, bias, image, weight, windows: windows.clone(), padding, groups, after }))
 }
 
 /// The node behind a product that has the result as ONNX's operator gives it: the axes in its order, and groups and filters as one.
@@ -148,7 +155,7 @@ fn ended(
 }
 
 impl Conv {
-    pub fn write(&self, w: &mut Writer, graph: &Graph, x: &str, weight: &str) -> String {
+    pub fn write(&self, w: &mut Writer, graph: &Graph, x: &str, weight: &str, bias: Option<&str>) -> String {
         let (image, weight) = (self.image.write(w, graph, x), self.weight.write(w, graph, weight));
         let windows = &self.windows;
         let attributes = vec![
@@ -158,7 +165,8 @@ impl Conv {
             list("pads", pads(&self.padding)),
             named("group", self.groups as i64),
         ];
-        let mut y = w.emit("Conv", &[&image, &weight], attributes);
+        let operands: Vec<&str> = [&*image, &weight].into_iter().chain(bias).collect();
+        let mut y = w.emit("Conv", &operands, attributes);
         if let Some((apart, order)) = &self.after {
             if apart.rank() > self.image.shape.rank() {
                 y = w.reshape(&y, apart);

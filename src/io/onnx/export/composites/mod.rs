@@ -1,7 +1,10 @@
 //! What several operations of the graph are as one operator of ONNX: found again by their structure, wherever they came from.
 //!
 //! ```text
-//!   dot(w, window(pad(x)))                      Conv
+//!   dot(w, window(pad(x))) + bias               Conv
+//!   unwindow(dot(w, x)) + bias                  ConvTranspose
+//!   dot(transpose(a), transpose(b)) + bias      Gemm
+//!   (x - mean) rsqrt(variance + eps) g + b      LayerNormalization
 //!   reduce max (window(pad(x)))                 MaxPool
 //!   reduce sum (window(pad(x))) / counts        AveragePool
 //!   exp(x - shift) / sum                        Softmax
@@ -12,6 +15,9 @@
 //! written too.
 
 mod conv;
+mod deconv;
+mod gemm;
+mod norm;
 mod pool;
 mod softmax;
 
@@ -20,8 +26,8 @@ use std::collections::HashMap;
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::Array;
-use crate::graph::{Dims, Graph, NodeId, Shape};
-use crate::prim::{Map, Op, OpKind, Pad};
+use crate::graph::{Dims, Graph, NodeId, Operands, Shape};
+use crate::prim::{Broadcast, Map, Op, OpKind, Pad};
 use crate::scalar::ScalarFn;
 
 use super::movement::LARGEST;
@@ -30,14 +36,20 @@ use super::writer::Writer;
 /// An operator in the place of a node.
 enum Composite {
     Conv(conv::Conv),
+    ConvTranspose(deconv::ConvTranspose),
+    Gemm(gemm::Gemm),
+    LayerNorm(norm::LayerNorm),
     Pool(pool::Pool),
     Softmax(softmax::Softmax),
 }
 
 impl Composite {
-    fn operands(&self) -> SmallVec<[NodeId; 2]> {
+    fn operands(&self) -> SmallVec<[NodeId; 3]> {
         match self {
-            Composite::Conv(conv) => smallvec![conv.x, conv.w],
+            Composite::Conv(conv) => [conv.x, conv.w].into_iter().chain(conv.bias).collect(),
+            Composite::ConvTranspose(conv) => [conv.x, conv.w].into_iter().chain(conv.bias).collect(),
+            Composite::Gemm(gemm) => [gemm.a, gemm.b].into_iter().chain(gemm.bias).collect(),
+            Composite::LayerNorm(norm) => [norm.x].into_iter().chain(norm.gain).chain(norm.bias).collect(),
             Composite::Pool(pool) => smallvec![pool.x],
             Composite::Softmax(softmax) => smallvec![softmax.x],
         }
@@ -78,7 +90,10 @@ impl Needed {
         name: impl Fn(NodeId) -> &'a str,
     ) -> Option<String> {
         Some(match self.composites.get(&id)? {
-            Composite::Conv(conv) => conv.write(w, graph, name(conv.x), name(conv.w)),
+            Composite::Conv(conv) => conv.write(w, graph, name(conv.x), name(conv.w), conv.bias.map(name)),
+            Composite::ConvTranspose(conv) => conv.write(w, graph, name(conv.x), name(conv.w), conv.bias.map(name)),
+            Composite::Gemm(gemm) => gemm.write(w, name(gemm.a), name(gemm.b), gemm.bias.map(name)),
+            Composite::LayerNorm(norm) => norm.write(w, name(norm.x), norm.gain.map(&name), norm.bias.map(name)),
             Composite::Pool(pool) => pool.write(w, graph, name(pool.x)),
             Composite::Softmax(softmax) => softmax.write(w, name(softmax.x)),
         })
@@ -88,7 +103,13 @@ impl Needed {
 /// The operator that ends with an operation, and the node that it gives.
 fn find(graph: &Graph, id: NodeId, users: &Users) -> Option<(NodeId, Composite)> {
     match graph.op(id) {
-        Op::Dot(_) => conv::find(graph, id, users).map(|(root, conv)| (root, Composite::Conv(conv))),
+        Op::Dot(_) => conv::find(graph, id, users)
+            .map(|(root, conv)| (root, Composite::Conv(conv)))
+            .or_else(|| gemm::find(graph, id, users).map(|(root, gemm)| (root, Composite::Gemm(gemm)))),
+        Op::Unwindow(_) => deconv::find(graph, id, users).map(|(root, conv)| (root, Composite::ConvTranspose(conv))),
+        Op::Map(Map { f: ScalarFn::Mul }) => {
+            norm::find(graph, id, users).map(|(root, norm)| (root, Composite::LayerNorm(norm)))
+        }
         Op::Reduce(_) => pool::max(graph, id).map(|pool| (id, Composite::Pool(pool))),
         Op::Map(Map { f: ScalarFn::Div }) => pool::average(graph, id)
             .map(Composite::Pool)
@@ -133,6 +154,30 @@ impl Users {
     fn only(&self, id: NodeId) -> Option<NodeId> {
         self.0.get(&id).copied().flatten()
     }
+}
+
+/// The operands of a scalar function.
+fn of_map(graph: &Graph, id: NodeId, f: ScalarFn) -> Option<Operands> {
+    matches!(graph.op(id), Op::Map(Map { f: own }) if *own == f).then(|| graph.operands(id))
+}
+
+/// The only use of a node, if that adds a number for each place along an axis; and the vector of these numbers.
+fn added_along(graph: &Graph, id: NodeId, axis: usize, users: &Users) -> Option<(NodeId, NodeId)> {
+    let sum = users.only(id)?;
+    let terms = of_map(graph, sum, ScalarFn::Add)?;
+    let mut bias = if terms[0] == id { terms[1] } else { terms[0] };
+    let Op::Broadcast(Broadcast { axes, shape }) = graph.op(bias) else { return None };
+    if !axes.iter().copied().eq((0..shape.rank()).filter(|&other| other != axis)) {
+        return None;
+    }
+    bias = graph.operands(bias)[0];
+    // The vector may have stood along the axis already.
+    let mut straight = bias;
+    while matches!(graph.op(straight), Op::Reshape(_)) {
+        straight = graph.operands(straight)[0];
+    }
+    let vector = if graph.shape(straight).rank() == 1 { straight } else { bias };
+    Some((sum, vector))
 }
 
 /// The tensor that windows slide over, before what is put around some of its axes, and the widths of that for each of them; `None` if there is something around

@@ -5,10 +5,8 @@ use crate::prim::{Map, Op, Reduce, Reduction, Window, Windows};
 use crate::scalar::ScalarFn;
 
 use super::super::writer::{Writer, list, named};
+use super::conv::MAX_AXES;
 use super::{Arranged, constant, ints, is_sorted, pads, unpadded};
-
-/// The most spatial axes. Runtimes have no more.
-const MAX_AXES: usize = 3;
 
 pub(super) struct Pool {
     pub x: NodeId,

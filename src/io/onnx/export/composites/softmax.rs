@@ -1,11 +1,11 @@
 //! Softmax and its logarithm, over one axis.
 
 use crate::graph::{DType, Graph, NodeId};
-use crate::prim::{Broadcast, Map, Op, Reduce, Reduction};
+use crate::prim::{Broadcast, Op, Reduce, Reduction};
 use crate::scalar::ScalarFn;
 
 use super::super::writer::{Writer, named};
-use super::constant;
+use super::{constant, of_map};
 
 pub(super) struct Softmax {
     pub x: NodeId,
@@ -17,11 +17,6 @@ impl Softmax {
     pub fn write(&self, w: &mut Writer, x: &str) -> String {
         w.emit(self.operator, &[x], vec![named("axis", self.axis as i64)])
     }
-}
-
-/// The operands of a scalar function.
-fn of_map(graph: &Graph, id: NodeId, f: ScalarFn) -> Option<crate::graph::Operands> {
-    matches!(graph.op(id), Op::Map(Map { f: own }) if *own == f).then(|| graph.operands(id))
 }
 
 /// What is repeated along just one axis, and that axis.
