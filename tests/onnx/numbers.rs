@@ -271,3 +271,31 @@ fn formulas_over_several_nodes_are_stable() {
     let squares = vec![node("Mul", &["x", "x"], &["s"]), one("Sqrt", "s", "y")];
     assert_eq!(run(squares), [1e4, 1e4]);
 }
+
+/// `Unique` of a tensor of the file, and how often each number comes.
+fn unique(code: i64, extent: i64, bytes: &[u8]) -> Result<Vec<Array>, String> {
+    let mut graph = graph(vec![node("Unique", &["c"], &["y", "first", "of", "count"])], vec![], "y");
+    graph.outputs = vec!["y", "count"];
+    graph.initializers = vec![Message::default().int(1, extent).int(2, code).text(8, "c").bytes(9, bytes)];
+    let model = Model::from_bytes(graph.model()).expect("the file is whole");
+    model.import(&Bindings::new().hold_integers()).map_err(|e| e.to_string())?;
+    Ok(run_graph(&graph, &[]).expect("it runs"))
+}
+
+#[test]
+fn different_numbers_are_told_apart_as_numbers() {
+    let ints: Vec<u8> = [(1i64 << 53) + 1, 1 << 53, -5, (1 << 53) + 1].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let found = unique(7, 4, &ints).expect("it is supported");
+    assert_eq!(found, [Array::from([-5i64, 1 << 53, (1 << 53) + 1]), Array::from([1i64, 1, 2])]);
+
+    let floats: Vec<u8> =
+        [0.0f32, f32::NAN, -0.0, -1.5, -f32::NAN, f32::INFINITY].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let found = unique(1, 6, &floats).expect("it is supported");
+    assert_eq!(found[0].to_f64_vec()[..3], [-1.5, 0.0, f64::INFINITY]);
+    assert!(found[0].shape()[..] == [4] && found[0].get_f64(3).is_nan());
+    assert_eq!(found[1], Array::from([1i64, 2, 1, 2]));
+
+    // What is held as a negative number is the largest.
+    let unsigned: Vec<u8> = [1u64 << 63, 1].iter().flat_map(|v| v.to_le_bytes()).collect();
+    assert!(unique(13, 2, &unsigned).expect_err("there is no order").contains("uint64"));
+}

@@ -27,7 +27,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     op("TopK", 1, top_k).integers(Integers::Orders),
     op("NonZero", 9, non_zero).integers(Integers::Reads),
     op("Compress", 9, compress).integers(Integers::Moves),
-    op("Unique", 11, unique).integers(Integers::Moves),
+    op("Unique", 11, unique).integers(Integers::Orders),
 ];
 
 /// Indices in `i64`, in which negative ones count from the end.
@@ -269,6 +269,19 @@ fn compress<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     one(x.gathered(index, axis))
 }
 
+/// Integers that are ordered, and equal, as the elements are. Zeros of both signs are equal, as are all NaN, which come last.
+fn order_keys(array: &Array) -> Result<Vec<i64>, Fault> {
+    if array.dtype().is_int() {
+        return ints_of(array);
+    }
+    let key = |x: f64| {
+        let x = if x.is_nan() { f64::NAN } else { x + 0.0 };
+        let bits = x.to_bits() as i64;
+        bits ^ (((bits >> 63) as u64) >> 1) as i64
+    };
+    Ok(array.to_f64_vec().into_iter().map(key).collect())
+}
+
 /// The different slices of a known array, the places where each comes first, for each slice its number, and how often each comes.
 fn unique<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let known: Arc<Array> = node.known(0)?;
@@ -281,21 +294,19 @@ fn unique<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let shape = x.shape();
     let (extent, inner): (usize, usize) = (shape[axis], shape[axis + 1..].iter().product());
     let outer: usize = shape[..axis].iter().product();
-    let slice = |i: usize| -> Vec<f64> {
-        let at = |o: usize, n: usize| known.get_f64((o * extent + i) * inner + n);
+    let keys = order_keys(&known)?;
+    let slice = |i: usize| -> Vec<i64> {
+        let at = |o: usize, n: usize| keys[(o * extent + i) * inner + n];
         (0..outer).flat_map(|o| (0..inner).map(move |n| (o, n))).map(|(o, n)| at(o, n)).collect()
     };
-    let slices: Vec<Vec<f64>> = (0..extent).map(slice).collect();
-    let compare = |a: &[f64], b: &[f64]| {
-        a.iter().zip(b).map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
-    };
+    let slices: Vec<Vec<i64>> = (0..extent).map(slice).collect();
     let mut order: Vec<usize> = (0..extent).collect();
-    order.sort_by(|&a, &b| compare(&slices[a], &slices[b]));
+    order.sort_by_key(|&i| &slices[i]);
     // Groups of equal slices, each with its members in order.
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for i in order {
         match groups.last_mut() {
-            Some(group) if compare(&slices[group[0]], &slices[i]).is_eq() => group.push(i),
+            Some(group) if slices[group[0]] == slices[i] => group.push(i),
             _ => groups.push(vec![i]),
         }
     }
