@@ -245,7 +245,7 @@ impl Builder {
         self.walk(&results, &wrt, |graph, wrt, instead| grad::vjp_as(graph, &pairs, wrt, instead))
     }
 
-    /// Differentiates by tensors inside of formulas and by others, each in a walk of its own.
+    /// Differentiates by tensors inside of formulas and by others, in walks of their own.
     #[track_caller]
     fn walk(
         &self,

@@ -5,7 +5,7 @@
 //!   l = log(p)                 literal: log of p                 form: log_softmax(x), which is not made of p
 //!   g.grad(l.sum(), [x])       differentiates the form
 //!   g.grad(l.sum(), [p])       differentiates the literal, since p is inside the formula: 1 / p
-//!   g.grad(l.sum(), [x, p])    walks twice, so that each is what it is alone
+//!   g.grad(l.sum(), [x, p])    walks once for each, so that each is what it is alone
 //! ```
 //!
 //! [`Builder::vmap`] makes the literals of a batch too, and hands the records on.
@@ -105,30 +105,30 @@ impl Builder {
         all
     }
 
-    /// The walks that differentiate `results` by `wrt`: one by the tensors inside of formulas, which takes these as they were written, and one by the others,
-    /// which takes the forms.
+    /// The walks that differentiate `results` by `wrt`: one by the tensors that are inside of no formula, which takes the forms, and one by those inside of
+    /// the same formulas, which takes these as they were written. So a derivative does not depend on what else it is asked for beside.
     pub(in crate::build) fn walks(&self, results: &[NodeId], wrt: &[NodeId]) -> Vec<Walk> {
         let records = self.records.borrow();
         let needed = self.needed_by(&records, results);
-        let mut passed: FxHashSet<NodeId> = wrt.iter().copied().collect();
-        let inside: FxHashSet<NodeId> =
-            needed.iter().flat_map(|(_, r)| &r.inside).filter(|id| passed.contains(id)).copied().collect();
-        let of = |is_inside: bool| (0..wrt.len()).filter(|&i| inside.contains(&wrt[i]) == is_inside).collect();
-        let (outer, inner): (Vec<usize>, Vec<usize>) = (of(false), of(true));
+        let inside: FxHashSet<NodeId> = needed.iter().flat_map(|(_, r)| &r.inside).copied().collect();
+        let (inner, outer): (Vec<usize>, Vec<usize>) = (0..wrt.len()).partition(|&i| inside.contains(&wrt[i]));
         let mut walks = Vec::new();
         if !outer.is_empty() || inner.is_empty() {
             walks.push(Walk { wrt: outer, instead: Instead::default() });
         }
-        if !inner.is_empty() {
-            passed = inside;
+        for i in inner {
+            let mut passed = FxHashSet::from_iter([wrt[i]]);
             let mut written = FxHashMap::default();
-            for (node, record) in needed {
+            for (node, record) in &needed {
                 if record.inside.iter().any(|id| passed.contains(id)) {
-                    passed.insert(node);
-                    written.insert(node, record.literal);
+                    passed.insert(*node);
+                    written.insert(*node, record.literal);
                 }
             }
-            walks.push(Walk { wrt: inner, instead: Instead(written) });
+            match walks.iter_mut().find(|walk| walk.instead.0 == written) {
+                Some(walk) => walk.wrt.push(i),
+                None => walks.push(Walk { wrt: vec![i], instead: Instead(written) }),
+            }
         }
         walks
     }

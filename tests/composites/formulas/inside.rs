@@ -79,6 +79,24 @@ fn gradients_by_twins_are_of_each() {
     compare(&Array::from([-1.0 / sum; 2]), &outputs["below"], Tolerance::of(DType::F64)).unwrap();
 }
 
+/// Beside a tensor inside of another formula too: that one's form is finite where its parts are not.
+#[test]
+fn formulas_of_others_stay_in_their_form() {
+    for options in configurations() {
+        let g = Builder::new();
+        let x = g.input("x", f64([2]));
+        let e = x.exp();
+        let p = (2.0 * (1.0 + e).log()).softmax(0);
+        let l = p.log().slice(0, 0..1).sum();
+        let ([alone], [beside, _]) = (g.grad(l, [e]), g.grad(l, [e, p]));
+        let mut run = g.program(&[("alone", alone), ("beside", beside)]).compile(&options).unwrap();
+        let outputs = run.run(&[("x", &Array::from([0.0, 700.0]))]).unwrap();
+        // By a of 2 log(1 + a) - 2 log(1 + b), where a is 1 and b is e^700.
+        assert_eq!(outputs["alone"].get_f64(0), 1.0, "{options:?}");
+        compare(&outputs["alone"], &outputs["beside"], Tolerance::EXACT).unwrap();
+    }
+}
+
 /// A derivative by several tensors is, for each, what it is alone.
 #[test]
 fn derivatives_by_several_are_those_by_each() {
