@@ -127,6 +127,8 @@ pub(crate) struct Settings {
 #[derive(Clone, Copy, Debug)]
 struct Compiled {
     id: FuncId,
+    /// An estimate of the nanoseconds that it takes on one thread.
+    time: f64,
     /// If several threads may run it: the rows of the outermost loop that one of them takes at a time.
     grain: Option<usize>,
 }
@@ -255,7 +257,11 @@ fn define_kernel(
             let relocations = relocations(&code, module, symbols)?;
             module.define_function_bytes(id, WIDE_ALIGN, &code.bytes, &relocations).map_err(Box::new)?;
             observer.wide(name, isa.vector_bits(), &code.listing, code.bytes.len());
-            return Ok(Compiled { id, grain: share::grain(kernel, choice, settings.sharing) });
+            return Ok(Compiled {
+                id,
+                time: share::time(choice),
+                grain: share::grain(kernel, choice, settings.sharing),
+            });
         }
     }
     let choice = choose::choose(kernel, &dependencies, choose::VECTOR_BITS);
@@ -263,7 +269,7 @@ fn define_kernel(
     context.func.signature = signature;
     kernel::build(kernel, &dependencies, choice.vector, &mut context.func, builder, module, symbols);
     functions.push(Built { id, name: name.to_owned(), context, calls: false });
-    Ok(Compiled { id, grain: share::grain(kernel, choice, settings.sharing) })
+    Ok(Compiled { id, time: share::time(choice), grain: share::grain(kernel, choice, settings.sharing) })
 }
 
 /// The addresses that wide code waits for, its functions declared.

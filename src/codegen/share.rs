@@ -32,7 +32,12 @@ const PIECES: usize = 16;
 /// A range of vectors begins at a multiple of this.
 const VECTOR_ROWS: usize = 64;
 
-/// True if a strip whose products take so many nanoseconds is handed to several threads.
+/// An estimate of the time of a kernel on one thread, in nanoseconds.
+pub(super) fn time(choice: Choice) -> f64 {
+    choice.work * INSTRUCTION
+}
+
+/// True if a strip whose steps take so many nanoseconds is handed to several threads.
 pub(super) fn is_worth(time: f64, sharing: Sharing) -> bool {
     sharing == Sharing::Always || time >= WORTH
 }
@@ -44,7 +49,7 @@ pub(super) fn grain(kernel: &Kernel, choice: Choice, sharing: Sharing) -> Option
     }
     let rows = kernel.loops[0];
     let unit = if choice.vector.is_some_and(|v| v.dim == 0) { VECTOR_ROWS } else { 1 };
-    let time = choice.work * INSTRUCTION;
+    let time = time(choice);
     let grain = match sharing {
         Sharing::Always => unit,
         Sharing::WherePaid if time < WORTH => return None,

@@ -74,8 +74,7 @@ pub(super) fn build(
     while let Some(s) = plan.steps.get(number) {
         step.mark(mark, number);
         if let Some((i, strip)) = strips.next_if(|(_, strip)| strip.steps.start == number) {
-            let shared = plan.steps[strip.steps.clone()].iter().any(|s| cx.is_shared(&s.action));
-            step.strip(cx, cx.strips[i], strip.pieces, shared || cx.strip_is_shared(strip));
+            step.strip(cx, cx.strips[i], strip.pieces, cx.is_shared(strip));
             number = strip.steps.end;
             continue;
         }
@@ -125,24 +124,14 @@ pub(super) fn strip_signature(module: &dyn Module) -> Signature {
 }
 
 impl Surroundings<'_> {
-    /// True if several threads share the rows of a kernel or the chunks of a product.
-    fn is_shared(&self, action: &Action) -> bool {
-        match action {
-            Action::Kernel { kernel, .. } => self.kernels[kernel.index()].grain.is_some(),
-            Action::Product(p) => {
-                share::product_grain(&gemm::Table::new(&p.axes, p.accumulate), p.dtype, self.sharing).is_some()
-            }
-            Action::Routine(_) | Action::Loop(_) => false,
-        }
-    }
-
     /// True if the pieces of a strip are worth several threads.
-    fn strip_is_shared(&self, strip: &Strip) -> bool {
-        let products = self.plan.steps[strip.steps.clone()].iter().filter_map(|s| match &s.action {
-            Action::Product(p) => Some((gemm::Table::new(&p.axes, p.accumulate), p.dtype)),
-            _ => None,
-        });
-        share::is_worth(products.map(|(table, dtype)| table.time(dtype)).sum(), self.sharing)
+    fn is_shared(&self, strip: &Strip) -> bool {
+        let time = |action: &Action| match action {
+            Action::Kernel { kernel, .. } => self.kernels[kernel.index()].time,
+            Action::Product(p) => gemm::Table::new(&p.axes, p.accumulate).time(p.dtype),
+            Action::Routine(_) | Action::Loop(_) => 0.0,
+        };
+        share::is_worth(self.plan.steps[strip.steps.clone()].iter().map(|s| time(&s.action)).sum(), self.sharing)
     }
 }
 
@@ -258,7 +247,7 @@ impl<'a, 'f> Step<'a, 'f> {
 
     /// Calls a kernel: in a strip for the rows of the piece, else for all, on several threads if they are to share them.
     fn kernel(&mut self, cx: &mut Surroundings<'_>, id: KernelId, args: &[BufferId]) {
-        let Compiled { id: function, grain } = cx.kernels[id.index()];
+        let Compiled { id: function, grain, .. } = cx.kernels[id.index()];
         let function = self.import(cx, function);
         let kernel = self.plan.kernel(id);
         let own = |slot: usize| kernel.slots[slot].access == Access::Scratch;

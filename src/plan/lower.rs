@@ -21,6 +21,7 @@ use super::fuse::{Accumulate, Fused, Home, Kind, Scale};
 use super::group::{Coords, GroupId, Loops, address};
 use super::kernel::{Access, Affine, Choice, Index, Inst, Kernel, StoreMode, ValueId};
 use super::product;
+use super::strip::Strips;
 use super::{Action, BufferId, KernelId, Place, RoutineCall, Step};
 pub(super) use copies::{append_copies, copy_before_accumulation};
 
@@ -141,6 +142,8 @@ pub(super) struct Lowered {
 
 struct Lowerer<'a, 'g> {
     fused: &'a Fused<'g>,
+    /// The strips that the plans of loops are given.
+    strips: Strips,
     out: Lowered,
     buffer_of: FxHashMap<NodeId, BufferId>,
     /// Number of each input and parameter among those of its kind.
@@ -153,8 +156,8 @@ struct Lowerer<'a, 'g> {
     parts: FxHashMap<NodeId, SmallVec<[GroupId; 2]>>,
 }
 
-/// Lowers all groups.
-pub(super) fn lower(fused: &Fused<'_>) -> Lowered {
+/// Lowers all groups, the bodies of loops to plans with strips as asked for.
+pub(super) fn lower(fused: &Fused<'_>, strips: Strips) -> Lowered {
     let graph = fused.graph;
     let mut inputs = Vec::new();
     let mut params = Vec::new();
@@ -186,6 +189,7 @@ pub(super) fn lower(fused: &Fused<'_>) -> Lowered {
     };
     let mut lowerer = Lowerer {
         fused,
+        strips,
         out,
         buffer_of: FxHashMap::default(),
         number_of,

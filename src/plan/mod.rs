@@ -354,7 +354,7 @@ fn plan_and<T>(
     look: impl FnOnce(&fuse::Fused<'_>, &lower::Lowered, &[usize]) -> T,
 ) -> (Plan, T) {
     let fused = fuse::fuse(graph);
-    let mut lowered = lower::lower(&fused);
+    let mut lowered = lower::lower(&fused, strips);
     let order = schedule::schedule(&mut lowered);
     let order = lower::append_copies(&mut lowered, order);
     let strips = strip::find(&mut lowered, &order, strips);

@@ -16,8 +16,9 @@ use crate::graph::{Graph, NodeId, Operands, Origin};
 use crate::prim::{Barrier, Op};
 
 use super::expand::expand;
+use super::strip::Strips;
 use super::timeline::{Effort, Timeline};
-use super::{Plan, planned};
+use super::{Plan, plan_and, planned};
 
 /// How often the graph is rewritten.
 const ROUNDS: usize = 64;
@@ -47,13 +48,17 @@ pub struct OverBudget {
     pub least: usize,
 }
 
-/// Plans a run of the graph in an arena of at most `budget` bytes, and rewrites the graph for it if it must. The plan has no strips, which are not looked
-/// through for what waits in memory.
+/// Plans a run of the graph in an arena of at most `budget` bytes, and rewrites the graph for it if it must. A plan that fits as it is stays so; one that is
+/// made to fit has no strips, which are not looked through for what waits in memory.
 ///
 /// # Errors
 /// If no plan that is found fits.
 pub fn fit(graph: &Graph, budget: usize) -> Result<Fitted, OverBudget> {
     let graph = &*expand(graph);
+    let (plan, ()) = plan_and(graph, Strips::WherePaid, |_, _, _| ());
+    if plan.arena_bytes <= budget {
+        return Ok(Fitted { graph: None, plan, recomputed: 0 });
+    }
     // To give up no more than the budget asks for is best if it leads there. If it does not, the way to the least memory is gone, as far as it must be.
     let mut least = usize::MAX;
     for goal in [budget, 0] {
@@ -307,5 +312,44 @@ impl Rewrite<'_> {
     /// The late form of a node: computed again, behind a barrier, or its copy.
     fn made(&self, local: &FxHashMap<NodeId, NodeId>, id: NodeId) -> NodeId {
         local.get(&id).or_else(|| self.again.get(&id)).copied().unwrap_or_else(|| self.copy(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::plan;
+    use crate::prelude::*;
+
+    /// Attention in many heads, which is done as a strip.
+    fn attention<'g>(q: Tensor<'g>, k: Tensor<'g>) -> Tensor<'g> {
+        q.dot(k.transpose([0, 2, 1])).softmax(-1).dot(k)
+    }
+
+    fn strips(plan: &Plan) -> usize {
+        plan.all().iter().map(|p| p.strips.len()).sum()
+    }
+
+    #[test]
+    fn a_plan_that_fits_stays_as_it_is() {
+        let g = Builder::new();
+        let [q, k] = ["q", "k"].map(|name| g.input(name, f32([64, 64, 32])));
+        let graph = g.program(&[("o", attention(q, k))]).graph;
+        let free = plan(&graph);
+        // The scores of one head are in memory at a time.
+        assert!(strips(&free) == 1 && free.arena_bytes < planned(&expand(&graph)).0.arena_bytes);
+        let fitted = fit(&graph, free.arena_bytes).expect("the plan fits as it is");
+        assert!(fitted.graph.is_none() && fitted.recomputed == 0);
+        assert_eq!(fitted.plan.to_string(), free.to_string());
+    }
+
+    #[test]
+    fn a_plan_made_to_fit_has_no_strips_in_loops_either() {
+        let g = Builder::new();
+        let [q, k] = ["q", "k"].map(|name| g.input(name, f32([64, 64, 32])));
+        let xs = g.input("xs", f32([4, 64, 64, 32]));
+        let (last, _) = g.scan(q, xs, |q, x| (attention(q, k) + x, q.tanh()));
+        let graph = expand(&g.program(&[("last", last)]).graph).into_owned();
+        assert_eq!((strips(&plan(&graph)), strips(&planned(&graph).0)), (1, 0));
     }
 }

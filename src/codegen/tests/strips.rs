@@ -4,9 +4,10 @@ use crate::codegen::{Settings, Sharing};
 use crate::interp::Results;
 use crate::opt::{OptOptions, optimize};
 use crate::plan::strip::Strips;
-use crate::plan::{check, plan_with};
+use crate::plan::{Plan, check, plan_with};
+use crate::prelude::*;
 use crate::prim::Op;
-use crate::testing::{Case, generate};
+use crate::testing::{Case, Tolerance, compare, generate};
 use crate::{Array, Graph};
 
 use super::{all_settings, run};
@@ -44,4 +45,62 @@ fn programs_done_piece_by_piece_give_what_the_interpreter_gives() {
     }
     assert!(strips > 60, "{strips} strips");
     assert!(settings.iter().any(|s| s.sharing == Sharing::Always));
+}
+
+/// The scan of attention over its own results.
+fn scan() -> Graph {
+    let g = Builder::new();
+    let (first, xs) = (g.input("first", f32([6, 8, 4])), g.input("xs", f32([5, 6, 8, 4])));
+    let (last, all) = g.scan(first, xs, |h, x| {
+        let weights = h.dot(x.transpose([0, 2, 1])).softmax(-1);
+        let h = weights.dot(x).layer_norm(1e-5) + h;
+        (h, h.tanh())
+    });
+    let loss = last.square().sum() + all.sum();
+    let [by_first, by_xs] = g.grad(loss, [first, xs]);
+    g.program(&[("loss", loss), ("by_first", by_first), ("by_xs", by_xs)]).graph
+}
+
+#[test]
+fn bodies_of_loops_are_done_piece_by_piece() {
+    let graph = scan();
+    let (whole, pieces) = (plan_with(&graph, Strips::Never), plan_with(&graph, Strips::WhereverPossible));
+    let in_loops = |plan: &Plan| plan.all()[1..].iter().map(|p| p.strips.len()).sum::<usize>();
+    assert!(in_loops(&whole) == 0 && in_loops(&pieces) >= 2, "{pieces}");
+    assert_eq!(check::check(&pieces), Ok(()));
+    let inputs = [[6, 8, 4].to_vec(), [5, 6, 8, 4].to_vec()].map(|shape| init::normal(shape, 0.0, 1.0, 0).array());
+    for settings in all_settings() {
+        let [whole, pieces] = [&whole, &pieces].map(|plan| run(plan, &inputs, &[], settings));
+        for (w, p) in whole.compiled.iter().zip(&pieces.compiled) {
+            assert_eq!(w, p, "{settings:?}");
+        }
+        for (e, c) in pieces.evaluated.iter().zip(&pieces.compiled) {
+            let e = e.clone().reshaped(c.shape().clone()).expect("as many elements");
+            compare(&e, c, Tolerance::of(DType::F32).times(30.0)).unwrap_or_else(|e| panic!("{settings:?}: {e}"));
+        }
+    }
+}
+
+/// Whether the step function of a plan of one strip says that threads share its pieces.
+fn says_shared(plan: &Plan) -> bool {
+    assert_eq!((plan.strips.len(), plan.strips[0].steps.clone()), (1, 0..plan.steps.len()), "{plan}");
+    let text = crate::jit::clif_text(plan).expect("the plan compiles");
+    let step = text.split("function").find(|f| f.contains("func_addr")).expect("a call of the strip");
+    let call = step.lines().find(|line| line.contains(" call ")).expect("a call");
+    let arguments = call.split(['(', ')']).nth(1).expect("arguments");
+    let flag = arguments.rsplit(", ").next().expect("four of them");
+    let defined = step.lines().find_map(|line| line.trim().strip_prefix(&format!("{flag} = iconst.i64 ")));
+    defined.expect("a constant").split_whitespace().next() == Some("1")
+}
+
+#[test]
+fn kernels_too_short_to_be_shared_one_by_one_are_shared_together() {
+    let softmaxes = |count: usize| {
+        let g = Builder::new();
+        let x = g.input("x", f32([16, 4, 8]));
+        let y = (0..count).fold(x, |y, i| y.softmax(if i % 2 == 0 { 1 } else { 2 }));
+        plan_with(&g.program(&[("y", y)]).graph, Strips::WhereverPossible)
+    };
+    assert!(says_shared(&softmaxes(60)));
+    assert!(!says_shared(&softmaxes(2)));
 }

@@ -75,6 +75,10 @@ fn buffers(plan: &Plan, faults: &mut Vec<Fault>) {
     let mut first: FxHashMap<Space, BufferId> = FxHashMap::default();
     for (i, buffer) in plan.buffers.iter().enumerate() {
         let id = BufferId(i as u32);
+        if buffer.pieces == 0 || !buffer.len.is_multiple_of(buffer.pieces) {
+            faults.push(at_buffer(plan, id, FaultKind::Pieces(buffer.pieces)));
+            continue;
+        }
         let array: Option<(DType, usize)> = match buffer.place {
             Place::Arena(at) => {
                 let end = at.saturating_add(buffer.bytes());

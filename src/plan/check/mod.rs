@@ -258,6 +258,9 @@ pub enum FaultKind {
         /// Bytes of the arena.
         arena: usize,
     },
+    /// A buffer that is not of as many equal pieces as it says.
+    #[error("is not of {0} equal pieces")]
+    Pieces(usize),
     /// A buffer that does not begin at a multiple of the alignment.
     #[error("is not aligned")]
     Misaligned,

@@ -560,5 +560,7 @@ fn a_buffer_of_which_a_piece_is_in_memory_belongs_to_one_strip() {
     assert_eq!(by_pieces(0, 1, |_| {}), []);
     assert_eq!(by_pieces(0, 1, |p| p.strips.clear()), vec![FaultKind::OutsidePiece(B(1)); 2]);
     assert_eq!(by_pieces(0, 1, |p| p.buffers[1].pieces = 2), [FaultKind::OutsideArena { end: 16, arena: 8 }]);
+    assert_eq!(by_pieces(0, 1, |p| p.buffers[1].pieces = 0), [FaultKind::Pieces(0)]);
+    assert_eq!(by_pieces(0, 1, |p| p.buffers[1].pieces = 3), [FaultKind::Pieces(3)]);
     assert!(by_pieces(7, -1, |_| {}).contains(&FaultKind::OutsidePiece(B(1))));
 }

@@ -7,7 +7,7 @@ use crate::plan::fuse::LoopGroup;
 use crate::plan::group::Loops;
 use crate::plan::kernel::Inst;
 use crate::plan::nested::{Guard, LoopStep, Nested, Part};
-use crate::plan::{Action, BufferId, Place, Plan, plan};
+use crate::plan::{Action, BufferId, Place, Plan, plan_with};
 use crate::prim::{LoopResult, Strided, guard_graph};
 
 use super::{At, KernelBuilder, Lowerer, PendingStep, Want};
@@ -23,8 +23,8 @@ impl Lowerer<'_, '_> {
         };
         let stacks: Vec<(NodeId, NodeId)> = group.results.iter().filter_map(stacked).collect();
         let of: Vec<NodeId> = stacks.iter().map(|s| s.1).collect();
-        let body = Arc::new(plan(&spec.graph_of(&of)));
-        let guard = spec.guard.map(|guard| Arc::new(plan(&guard_graph(spec.body.graph(), guard))));
+        let body = Arc::new(plan_with(&spec.graph_of(&of), self.strips));
+        let guard = spec.guard.map(|guard| Arc::new(plan_with(&guard_graph(spec.body.graph(), guard), self.strips)));
 
         let used = |place: Place| {
             let plans = guard.iter().chain([&body]);
