@@ -396,3 +396,34 @@ fn a_batch_beyond_the_examples_holds_all_of_them() {
     let read = |file: &str| std::fs::read(folder.path(file)).unwrap();
     assert_eq!(read("all.onnx"), read("more.onnx"));
 }
+
+/// `y = w2 * max(w1 * x, 0) + b` with its rectifier dead for all `x`, and alive.
+#[test]
+fn a_layer_that_is_not_trained_any_more_is_told_once() {
+    let folder = Folder::new("dead");
+    folder.write(
+        "net.cot",
+        "%x = input {name=\"x\"} : f32[4, 2]\n%w1 = param {name=\"w1\", kind=trainable} : f32[2, 3]\n\
+         %w2 = param {name=\"w2\", kind=trainable} : f32[3]\n%b = param {name=\"b\", kind=trainable} : f32[1]\n\
+         %h = dot %x, %w1 {lhs_contract=[1], rhs_contract=[0]} : f32[4, 3]\n%c = const {value=[0.0]} : f32[]\n\
+         %z = broadcast %c {axes=[0, 1]} : f32[4, 3]\n%r = max %h, %z : f32[4, 3]\n\
+         %d = dot %r, %w2 {lhs_contract=[1], rhs_contract=[0]} : f32[4]\n%s = reshape %b : f32[]\n\
+         %bb = broadcast %s {axes=[0]} : f32[4]\n%y = add %d, %bb : f32[4]\noutput \"y\" = %y\n",
+    );
+    let rows: Vec<f32> = (0..40).map(|i| 0.5 + i as f32 / 40.0).collect();
+    folder.npy("x.npy", Array::new([20, 2], rows).unwrap()).npy("t.npy", vec![1.0f32; 20]);
+    folder.npy("dead.npy", [[-1.0f32; 3]; 2]).npy("alive.npy", [[0.5f32; 3]; 2]);
+    folder.npy("w2.npy", [1.0f32, -0.5, 0.5]).npy("b.npy", [0.0f32]);
+    let words = "train net.cot --loss-of y=mse --data x=x.npy --data t=t.npy --input w2=w2.npy --input b=b.npy";
+    let told = "epoch 1 has not changed w1, w2: the loss does not depend on them there";
+    let out = folder.cotangent(&format!("{words} --input w1=dead.npy --epochs 3 --quiet")).succeeds().out();
+    assert_eq!(out.matches("note\t").count(), 1, "{out}");
+    assert!(out.contains(&format!("note\t{told}")), "{out}");
+    let err = folder.cotangent(&format!("{words} --input w1=dead.npy --epochs 3")).err();
+    assert_eq!(err.matches("has not changed").count(), 1, "{err}");
+    assert!(err.contains(&format!("note: {told}")), "{err}");
+    for rest in ["--input w1=alive.npy --epochs 3", "--input w1=alive.npy --lr 0 --epochs 1"] {
+        let out = folder.cotangent(&format!("{words} {rest} --quiet")).succeeds().out();
+        assert!(!out.contains("has not changed"), "{rest}: {out}");
+    }
+}

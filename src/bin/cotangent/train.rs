@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::ControlFlow;
 
 use cotangent::build::Tensor;
 use cotangent::data::Examples;
@@ -9,8 +10,8 @@ use cotangent::io::expect_writable;
 use cotangent::io::model::{LearnError, Learner, LossKind, ModelError, Objective, Role};
 use cotangent::train::log::{CsvLog, Progress};
 use cotangent::train::{
-    Adagrad, Adam, AdamW, Checkpoint, EarlyStopping, Lion, Optimizer, RmsProp, Schedule, Sgd, Stop, TrainError,
-    TrainStep, Trainer,
+    Adagrad, Adam, AdamW, Checkpoint, EarlyStopping, EpochReport, Lion, Observer, Optimizer, RmsProp, Schedule, Sgd,
+    Stop, TrainError, TrainStep, Trainer,
 };
 use cotangent::{Array, Options};
 
@@ -109,7 +110,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         let log = log.map_err(|error| Failure::new(format_args!("--metrics {error}")))?;
         trainer = trainer.observe(log.schedule(schedule.clone()));
     }
-    if !args.quiet {
+    if args.quiet {
+        trainer = trainer.observe(FirstRemark::default());
+    } else {
         trainer = trainer.observe(Progress::new());
     }
     if let Some(checkpoint) = &checkpoint {
@@ -152,6 +155,23 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Notes on the standard output what is first to be said of an epoch, as [`Progress`] does on the standard error.
+#[derive(Default)]
+struct FirstRemark {
+    noted: bool,
+}
+
+impl Observer for FirstRemark {
+    fn on_epoch(&mut self, report: &EpochReport<'_>) -> Result<ControlFlow<()>, TrainError> {
+        if let Some(remark) = report.remark().filter(|_| !self.noted) {
+            // Whoever does not read notes any more does not stop the training.
+            let _ = writeln!(std::io::stdout(), "note\t{remark}");
+            self.noted = true;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
 }
 
 /// The error, with the way out where the output of --loss is no loss.

@@ -7,17 +7,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::train::{EpochReport, Observer, StepReport, TrainError};
 
 /// A bar for each epoch with the loss and steps a second, and a line for each epoch that has ended, on standard error. Where that is no terminal, only the lines.
+/// The first epoch with something [to be said](EpochReport::remark) has a note behind it.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
     epoch: Option<u64>,
+    noted: bool,
 }
 
 impl Progress {
     /// A bar on standard error.
     pub fn new() -> Progress {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        Progress { bar, epoch: None }
+        Progress { bar, epoch: None, noted: false }
     }
 }
 
@@ -47,6 +49,10 @@ impl Observer for Progress {
         let validation = report.validation.map_or_else(String::new, |v| format!("  validation: {v}"));
         let speed = report.steps_per_second;
         eprintln!("epoch {}: {}{validation}  ({speed:.0} steps/s)", report.epoch + 1, report.train);
+        if let Some(remark) = report.remark().filter(|_| !self.noted) {
+            eprintln!("note: {remark}");
+            self.noted = true;
+        }
         Ok(ControlFlow::Continue(()))
     }
 }

@@ -13,6 +13,7 @@ use crate::train::{Metrics, TrainStep};
 
 use super::checkpoint::Position;
 use super::programs::{folds_of, inputs_of, output_name};
+use super::unchanged::{prints, unchanged};
 use super::{EpochRecord, EpochReport, Fit, Observer, StepReport, Stop, Task, TrainError, Trainer};
 
 impl<M, O> Trainer<M, O>
@@ -44,6 +45,7 @@ where
         while self.position.epoch < self.epochs {
             let begin = Instant::now();
             let first = self.position.batch;
+            let before = (first == 0).then(|| prints(&self.params, &self.trained));
             for batch in loader.epoch_from(self.position.epoch, first) {
                 if self.step_with(&batch, loader.batches_per_epoch())?.is_break() {
                     fit.stop = Stop::Observer;
@@ -54,6 +56,7 @@ where
             }
             let steps = (self.position.batch - first) as f64;
             let stepping = begin.elapsed().as_secs_f64();
+            let unchanged = before.map_or_else(Vec::new, |before| unchanged(&self.params, &self.trained, &before));
             let train = self.position.sums.finish(&self.step_folds);
             let validation = validation.as_ref().map(|v| self.measure(v)).transpose()?;
             let epoch = self.position.epoch;
@@ -67,6 +70,7 @@ where
                 rate: self.params.get("learning_rate").ok().map(|rate| rate.get_f64(0)),
                 seconds: begin.elapsed().as_secs_f64(),
                 steps_per_second: steps / stepping.max(1e-9),
+                unchanged: &unchanged,
                 params: &self.params,
             };
             let watched = validation.as_ref().unwrap_or(&train);

@@ -15,6 +15,7 @@
 //! | `evaluate` | measures and predictions |
 //! | `resume`, `checkpoint` | runs that go on where they stopped |
 //! | `task`, `report` | what the model and observers are told |
+//! | `unchanged` | trained parameters that an epoch leaves as they were |
 //!
 //! It is made of parts that work without it: [`Loader`], [`metrics`](crate::train::metrics), [`EarlyStopping`], [`ReduceOnPlateau`], [`Schedule`](super::Schedule).
 
@@ -26,6 +27,7 @@ mod programs;
 mod report;
 mod resume;
 mod task;
+mod unchanged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -99,6 +101,8 @@ pub struct Trainer<M, O> {
     predictors: BTreeMap<(String, usize), Executable>,
     /// Names of the measures of steps and of evaluations, which a model may tell apart.
     step_folds: Vec<(String, Fold)>,
+    /// The parameters that the step trains.
+    trained: Vec<String>,
     evaluation_folds: Vec<(String, Fold)>,
     position: Position,
     /// Where checkpoints are written, and after how many steps beside those after epochs.
@@ -176,6 +180,7 @@ where
             evaluations: BTreeMap::new(),
             predictors: BTreeMap::new(),
             step_folds: Vec::new(),
+            trained: Vec::new(),
             evaluation_folds: Vec::new(),
             position: Position::default(),
             #[cfg(feature = "safetensors")]

@@ -8,6 +8,7 @@ use crate::runtime::Executable;
 use crate::train::TrainStep;
 use crate::train::metrics::Fold;
 
+use super::unchanged::trained;
 use super::{Task, TrainError, Trainer};
 
 impl<M, O> Trainer<M, O>
@@ -48,6 +49,7 @@ where
         for metric in &task.metrics {
             step = step.output(&output_name(&metric.name), metric.tensor);
         }
+        self.trained = trained(&g, &step);
         let step = step.compile_with(&self.options, &self.params)?;
         self.step_folds = folds_of(&task);
         self.steps.insert(batch, step);

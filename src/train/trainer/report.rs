@@ -41,8 +41,29 @@ pub struct EpochReport<'a> {
     pub seconds: f64,
     /// Training steps a second.
     pub steps_per_second: f64,
+    /// The trained parameters that the epoch has left as they were, bit for bit, while it has changed others.
+    pub unchanged: &'a [String],
     /// The parameters.
     pub params: &'a Params,
+}
+
+impl EpochReport<'_> {
+    /// What is to be said of [`unchanged`](EpochReport::unchanged) parameters, if there are any.
+    pub fn remark(&self) -> Option<String> {
+        const MOST: usize = 10;
+        let names = &self.unchanged[..self.unchanged.len().min(MOST)];
+        let more = match self.unchanged.len() - names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!names.is_empty()).then(|| {
+            format!(
+                "epoch {} has not changed {}{more}: the loss does not depend on them there, as where all units of a rectifier are dead, or steps are smaller than their rounding",
+                self.epoch + 1,
+                names.join(", ")
+            )
+        })
+    }
 }
 
 /// Somebody who is told how training goes, and may stop it: a log, a progress bar, a closure (see [`Trainer::on_epoch`](super::Trainer::on_epoch)).
