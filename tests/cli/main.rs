@@ -10,6 +10,7 @@ mod proto;
 mod resume;
 mod roles;
 mod run;
+mod statuses;
 mod train;
 mod usage;
 

@@ -22,7 +22,7 @@ pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
         return Err(Failure::usage("the stages plan, clif and asm are written as text only"));
     }
     if let Some(path) = &args.output {
-        expect_writable(path).map_err(|error| Failure::new(format_args!("--output {error}")))?;
+        expect_writable(path).map_err(|error| Failure::from(error).of("--output"))?;
     }
     let given = model::given(&args.model)?;
     let model = model::load(&args.model, &given)?;
@@ -45,7 +45,9 @@ pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
                 DumpFormat::Math => graph.to_math().to_string(),
                 DumpFormat::Latex => graph.to_math().latex().to_string(),
                 DumpFormat::Dot => graph.graphviz().to_string(),
-                DumpFormat::Svg => graph.svg().map_err(Failure::new)?,
+                DumpFormat::Svg => {
+                    graph.svg().map_err(|error| Failure::new(error).hint("--format dot writes it so"))?
+                }
                 DumpFormat::Json => format!("{:#}", graph.json()),
             }
         }

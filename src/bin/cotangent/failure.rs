@@ -1,4 +1,12 @@
 //! Errors, and the exit status of each.
+//!
+//! | status | whose fault | decided by |
+//! |---|---|---|
+//! | 2 | who asked: names that are not there, what is needed and not given, words that contradict each other | `is_usage` of the library's errors, [`Failure::usage`] for words that only the program knows |
+//! | 3 | nobody's: the model uses what is not supported | `is_unsupported` of the library's errors |
+//! | 1 | a file's, or anything else's | what is left |
+//!
+//! Conversions of errors decide; what a command adds to the text of one, by [`Failure::of`] and [`Failure::hint`], leaves the status as it is.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -7,6 +15,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use cotangent::io::FileError;
 use cotangent::io::model::{LearnError, LoadError, ModelError, OpenExtents};
+use cotangent::train::TrainError;
 
 use crate::args::Args;
 
@@ -30,6 +39,25 @@ impl Failure {
 
     pub(crate) fn usage(text: impl Display) -> Failure {
         Failure::Usage(text.to_string())
+    }
+
+    /// The same failure of what a flag names.
+    pub(crate) fn of(self, flag: &str) -> Failure {
+        self.map(|text| format!("{flag} {text}"))
+    }
+
+    /// The same failure with a way out.
+    pub(crate) fn hint(self, hint: impl Display) -> Failure {
+        self.map(|text| format!("{text}; {hint}"))
+    }
+
+    fn map(self, f: impl FnOnce(String) -> String) -> Failure {
+        match self {
+            Failure::Usage(text) => Failure::Usage(f(text)),
+            Failure::Unsupported(text) => Failure::Unsupported(f(text)),
+            Failure::Other(text) => Failure::Other(f(text)),
+            Failure::NobodyReads => Failure::NobodyReads,
+        }
     }
 
     /// Tells what failed on the standard error. `command` is the word that asked for it.
@@ -108,6 +136,15 @@ impl From<LearnError> for Failure {
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Failure {
         if error.is_usage() { Failure::usage(error) } else { Failure::new(error) }
+    }
+}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Failure {
+        match error {
+            TrainError::CheckpointFile(error) => error.into(),
+            error => Failure::new(error),
+        }
     }
 }
 

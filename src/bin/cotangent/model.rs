@@ -65,7 +65,7 @@ fn of_archive(file: &Path, error: LoadError) -> Failure {
     let names_arrays = file.extension().is_some_and(|e| e == "npz" || e == "safetensors");
     let is_unknown = matches!(&error, LoadError::Given(error) if matches!(**error, ModelError::Unknown { .. }));
     match is_unknown && !names_arrays {
-        true => Failure::usage(format_args!("{error}; --input NAME={} tells whose array it is", file.display())),
+        true => Failure::from(error).hint(format_args!("--input NAME={} tells whose array it is", file.display())),
         false => error.into(),
     }
 }

@@ -24,11 +24,11 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     let written = [("--output", &args.output), ("--metrics", &args.metrics), ("--checkpoint", &args.checkpoint)];
     for (flag, path) in written {
         if let Some(path) = path {
-            expect_writable(path).map_err(|error| Failure::new(format_args!("{flag} {error}")))?;
+            expect_writable(path).map_err(|error| Failure::from(error).of(flag))?;
         }
     }
     let checkpoint = match &args.resume {
-        Some(path) => Some(Checkpoint::read(path).map_err(|error| Failure::new(format_args!("--resume {error}")))?),
+        Some(path) => Some(Checkpoint::read(path).map_err(|error| Failure::from(error).of("--resume"))?),
         None => None,
     };
     for (flag, list) in [("--data", &args.data), ("--validate-data", &args.validate_data)] {
@@ -56,7 +56,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     let batch = args.batch.map(|b| b.get()).or(learner.fixed_batch()).unwrap_or(32);
     learner.expect_batch(batch)?;
     if let Some(path) = &args.output {
-        learner.expect_output(path).map_err(|error| Failure::usage(format_args!("--output {error}")))?;
+        learner.expect_output(path).map_err(|error| Failure::from(error).of("--output"))?;
     }
     let mut out = std::io::stdout().lock();
 
@@ -98,7 +98,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         trainer = trainer.early_stopping("loss", EarlyStopping::new(patience.get() as u64).restore_best());
     }
     let done = match &checkpoint {
-        Some(checkpoint) => checkpoint.epochs().map_err(Failure::new)?,
+        Some(checkpoint) => checkpoint.epochs()?,
         None => 0,
     };
     let is_done = checkpoint.is_some() && done >= args.epochs;
@@ -107,7 +107,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
             Some(_) => CsvLog::resume(path, done),
             None => CsvLog::create(path),
         };
-        let log = log.map_err(|error| Failure::new(format_args!("--metrics {error}")))?;
+        let log = log.map_err(|error| Failure::from(error).of("--metrics"))?;
         trainer = trainer.observe(log.schedule(schedule.clone()));
     }
     if args.quiet {
@@ -116,13 +116,13 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
         trainer = trainer.observe(Progress::new());
     }
     if let Some(checkpoint) = &checkpoint {
-        trainer.restore(checkpoint).map_err(Failure::new)?;
+        trainer.restore(checkpoint)?;
     }
     let fit = match &validation {
         Some(validation) => trainer.fit_validated(&train, validation),
         None => trainer.fit(&train),
     };
-    let fit = fit.map_err(|error| with_logits(args, &error))?;
+    let fit = fit.map_err(|error| with_logits(args, error))?;
     // The model comes first: what is printed may find its reader gone.
     if let Some(path) = &args.output {
         learner.write(trainer.params(), path)?;
@@ -140,7 +140,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
     for (name, examples) in [("training", Some(&train)), ("validation", validation.as_ref())] {
         if let Some(examples) = examples {
             let whole = whole(examples, learner.fixed_batch());
-            let metrics = trainer.evaluate(&whole).map_err(Failure::new)?;
+            let metrics = trainer.evaluate(&whole)?;
             writeln!(out, "{name}\t{} examples\t{metrics}", whole.len())?;
         }
     }
@@ -177,22 +177,21 @@ impl Observer for FirstRemark {
 /// The error, with the way out where the output of --loss is no loss.
 fn with_loss_of(args: &TrainArgs, error: LearnError) -> Failure {
     let is_no_loss = |error: &ModelError| matches!(error, ModelError::NotScalar { .. } | ModelError::Unknown { .. });
-    match error {
-        LearnError::Model(error) if args.loss.is_some() && is_no_loss(&error) => {
-            let text = format!("{error}; --loss-of OUTPUT=LOSS makes a loss of an output and a target");
-            if error.is_usage() { Failure::usage(text) } else { Failure::new(text) }
-        }
-        error => error.into(),
+    let is_of_loss = matches!(&error, LearnError::Model(error) if args.loss.is_some() && is_no_loss(error));
+    let failure = Failure::from(error);
+    match is_of_loss {
+        true => failure.hint("--loss-of OUTPUT=LOSS makes a loss of an output and a target"),
+        false => failure,
     }
 }
 
 /// The error, with what may have made the loss no number.
-fn with_logits(args: &TrainArgs, error: &TrainError) -> Failure {
-    match (error, &args.loss_of) {
-        (TrainError::Diverged { .. }, Some((output, LossKind::Bce))) => Failure::new(format_args!(
-            "{error}; bce takes probabilities, from 0 to 1: where `{output}` holds logits, the loss is --loss-of {output}=bce_with_logits"
+fn with_logits(args: &TrainArgs, error: TrainError) -> Failure {
+    match (&error, &args.loss_of) {
+        (TrainError::Diverged { .. }, Some((output, LossKind::Bce))) => Failure::from(error).hint(format_args!(
+            "bce takes probabilities, from 0 to 1: where `{output}` holds logits, the loss is --loss-of {output}=bce_with_logits"
         )),
-        _ => Failure::new(error),
+        _ => error.into(),
     }
 }
 
@@ -259,10 +258,12 @@ fn data(args: &TrainArgs, learner: &Learner, batch: usize, out: &mut impl Write)
         }
         (None, true) => (all, None),
     };
-    let share = args.validate.map_or_else(String::new, |share| format!("; --validate {share} is of {count} examples"));
+    let too_few = |text: String| match args.validate {
+        Some(share) => Failure::usage(text).hint(format_args!("--validate {share} is of {count} examples")),
+        None => Failure::new(text),
+    };
     if train.is_empty() {
-        let text = format!("there is less to train with than one example{share}");
-        return Err(if args.validate.is_some() { Failure::usage(text) } else { Failure::new(text) });
+        return Err(too_few("there is less to train with than one example".to_owned()));
     }
     if let Some(fixed) = learner.fixed_batch() {
         if train.len() < fixed {
@@ -283,8 +284,7 @@ fn data(args: &TrainArgs, learner: &Learner, batch: usize, out: &mut impl Write)
     if validation.as_ref().is_some_and(Examples::is_empty) {
         let kept =
             learner.fixed_batch().map_or("one example".to_owned(), |fixed| format!("a batch of {fixed} examples"));
-        let text = format!("there is less to validate with than {kept}{share}");
-        return Err(if args.validate.is_some() { Failure::usage(text) } else { Failure::new(text) });
+        return Err(too_few(format!("there is less to validate with than {kept}")));
     }
     Ok(Data { train, validation, fingerprint })
 }

@@ -60,7 +60,15 @@ pub enum LearnError {
         /// Parameters on which it depends and that are held, each with the reason.
         held: Vec<String>,
     },
-    /// The trained model cannot be written as asked.
+    /// A file that is not called like what is written to it.
+    #[error("{file}: {what}")]
+    Extension {
+        /// The file.
+        file: String,
+        /// What is written.
+        what: &'static str,
+    },
+    /// The trained model cannot be written.
     #[error("{0}")]
     Output(String),
 }
@@ -78,6 +86,7 @@ impl LearnError {
             LearnError::Missing(_)
             | LearnError::Target { .. }
             | LearnError::Batch { .. }
+            | LearnError::Extension { .. }
             | LearnError::NoParameters { .. } => true,
             LearnError::Data(_) | LearnError::Array { .. } | LearnError::Output(_) => false,
         }

@@ -321,7 +321,7 @@ impl Learner {
         };
         match path.extension() {
             Some(extension) if !extension.eq_ignore_ascii_case(expected) => {
-                Err(LearnError::Output(format!("{}: {what}", path.display())))
+                Err(LearnError::Extension { file: path.display().to_string(), what })
             }
             _ => Ok(()),
         }
