@@ -233,6 +233,11 @@ fn a_folder_in_mnists_layout_is_read_plain_or_gzipped() {
     assert_eq!(mnist.train, mnist.test);
     assert_eq!((mnist.train.features(), mnist.train.labels()), (&[1.0; 8][..], &[3, 7][..]));
 
+    // Some archives have a dot in the names.
+    std::fs::rename(folder.0.join("train-images-idx3-ubyte"), folder.0.join("train-images.idx3-ubyte")).unwrap();
+    std::fs::rename(folder.0.join("train-labels-idx1-ubyte.gz"), folder.0.join("train-labels.idx1-ubyte.gz")).unwrap();
+    assert_eq!(data::mnist(&folder.0).unwrap(), mnist);
+
     folder.write("t10k-images-idx3-ubyte.gz", &gzip(&file(8, &[2, 1, 2], &[255; 4])));
     let error = data::mnist(&folder.0).unwrap_err().to_string();
     assert!(error.contains("t10k-images-idx3-ubyte.gz: examples have shape [1, 2], those of "), "{error}");

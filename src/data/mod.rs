@@ -56,7 +56,7 @@ impl DataError {
 #[derive(Debug, thiserror::Error)]
 pub enum DataErrorKind {
     /// The file cannot be opened, read or decompressed.
-    #[error("cannot read: {0}")]
+    #[error("cannot read: {}", crate::io::unread(.0))]
     Read(#[source] std::io::Error),
     /// A file where a folder is needed.
     #[error("expected a folder, and this is a file")]
@@ -266,7 +266,7 @@ pub fn coriolanus() -> Text {
 }
 
 /// Reads a data set in MNIST's layout: the files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-/// `t10k-labels-idx1-ubyte` of one folder, each plain or gzipped with `.gz` behind its name. Images are bytes and are scaled by 1/255; labels are bytes from
+/// `t10k-labels-idx1-ubyte` of one folder, each plain or gzipped with `.gz` behind its name; a dot may be in the place of the hyphen before `idx`. Images are bytes and are scaled by 1/255; labels are bytes from
 /// 0 to 9.
 ///
 /// # Errors
@@ -297,15 +297,10 @@ pub fn mnist(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     Ok(Split { train, test })
 }
 
-/// The file of this name, plain or gzipped.
+/// The file of this name, plain or gzipped, or of the name that some archives give it: `train-images.idx3-ubyte`.
 fn find(dir: &Path, name: &str) -> Result<PathBuf, DataError> {
-    let plain = dir.join(name);
-    let gzipped = dir.join(format!("{name}.gz"));
-    if plain.is_file() {
-        Ok(plain)
-    } else if gzipped.is_file() {
-        Ok(gzipped)
-    } else {
-        Err(DataError::new(plain.display(), DataErrorKind::NotFound))
-    }
+    let dotted = name.replace("-idx", ".idx");
+    let names = [name, &dotted].into_iter().flat_map(|name| [name.to_owned(), format!("{name}.gz")]);
+    let found = names.map(|name| dir.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| DataError::new(dir.join(name).display(), DataErrorKind::NotFound))
 }

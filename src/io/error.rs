@@ -1,5 +1,6 @@
 //! What can be wrong with a file of arrays.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::data::DataErrorKind;
@@ -22,6 +23,11 @@ impl FileError {
         FileError { file: path.as_ref().display().to_string(), kind: kind.into() }
     }
 
+    /// The error of a file that cannot be read.
+    pub(crate) fn read(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> FileError {
+        move |error| FileError::new(path, FileErrorKind::Read(error))
+    }
+
     /// True if the file is sound, but what was asked of it is not there, or may be one of several.
     pub fn is_usage(&self) -> bool {
         matches!(self.kind, FileErrorKind::UnknownName { .. } | FileErrorKind::Several { .. })
@@ -32,10 +38,10 @@ impl FileError {
 #[derive(Debug, thiserror::Error)]
 pub enum FileErrorKind {
     /// The file cannot be opened or read.
-    #[error("cannot read: {0}")]
+    #[error("cannot read: {}", unread(.0))]
     Read(#[source] std::io::Error),
     /// The file cannot be written.
-    #[error("cannot write: {0}")]
+    #[error("cannot write: {}", unwritten(.0))]
     Write(#[source] std::io::Error),
     /// The bytes are not of this format.
     #[error("not a well-formed {format} file: {what}")]
@@ -80,7 +86,7 @@ pub enum FileErrorKind {
         shape: Vec<u64>,
     },
     /// A name that no array of the file has.
-    #[error("there is no array called `{name}`; there are: {}", .known.join(", "))]
+    #[error("there is no array called `{name}`; there are: {}", if .known.is_empty() { "none".to_owned() } else { .known.join(", ") })]
     UnknownName {
         /// The name given.
         name: String,
@@ -102,6 +108,23 @@ pub enum FileErrorKind {
     /// What is wrong with an IDX file.
     #[error(transparent)]
     Idx(#[from] DataErrorKind),
+}
+
+/// Why a file is not read, in words.
+pub(crate) fn unread(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        ErrorKind::IsADirectory => "it is a folder, and a file is needed".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Why a file or folder is not written, in words.
+fn unwritten(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "it is a file, and a folder is needed".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 impl FileErrorKind {

@@ -39,6 +39,18 @@ pub fn file_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     names.into_iter().map(&mut unique).collect()
 }
 
+/// Checks that there can be a folder at this place, before anything is computed that would be lost.
+///
+/// # Errors
+/// If there is a file.
+pub fn expect_folder(folder: impl AsRef<Path>) -> Result<(), FileError> {
+    let folder = folder.as_ref();
+    match folder.exists() && !folder.is_dir() {
+        true => Err(FileError::new(folder, FileErrorKind::Write(std::io::ErrorKind::NotADirectory.into()))),
+        false => Ok(()),
+    }
+}
+
 /// Writes each array as an npy file of the folder, which is made if it is not there, under the name that [`file_names`] gives. Returns the paths, in order.
 /// Files that are there are replaced.
 ///

@@ -47,6 +47,7 @@ use crate::array::Array;
 use crate::data::idx::Idx;
 
 pub use element::{ArrayType, ElementType, TypedView};
+pub(crate) use error::unread;
 pub use error::{FileError, FileErrorKind};
 pub use model::{LoadError, Model, ModelError};
 

@@ -28,8 +28,8 @@ pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header that is read, which is the longest that version 1 can write.
 const MAX_HEADER: usize = 1 << 16;
 
-/// The element types of npy files, as NumPy writes them. Types that it calls `V` are of the package ml_dtypes: one of two bytes is bfloat16, those of one byte do
-/// not tell which they are, so that they are written and not read.
+/// The element types of npy files, as NumPy writes them. `V2` is how it writes bfloat16 of the package ml_dtypes, which `.view(ml_dtypes.bfloat16)`
+/// makes of it again. It has no integers of fewer than eight bits: they are written, and read again, as those of eight.
 const TYPES: [(ElementType, &str); 17] = [
     (ElementType::Plain(DType::Bool), "|b1"),
     (ElementType::Plain(DType::U8), "|u1"),
@@ -44,10 +44,10 @@ const TYPES: [(ElementType, &str); 17] = [
     (ElementType::U16, "<u2"),
     (ElementType::U64, "<u8"),
     (ElementType::Plain(DType::BF16), "<V2"),
-    (ElementType::I2, "<V1"),
-    (ElementType::U2, "<V1"),
-    (ElementType::I4, "<V1"),
-    (ElementType::U4, "<V1"),
+    (ElementType::I2, "|i1"),
+    (ElementType::U2, "|i1"),
+    (ElementType::I4, "|i1"),
+    (ElementType::U4, "|i1"),
 ];
 
 /// Reads an npy file: any byte order, row-major or Fortran's order, any shape. Elements of `i8`, `i16` and `u16` become `i32`.
@@ -94,7 +94,8 @@ pub fn read_typed_from(mut source: impl Read) -> Result<(Array, ElementType), Fi
     Ok((if header.fortran_order { elements::from_fortran(array) } else { array }, header.element))
 }
 
-/// Writes an npy file, as `numpy.save` does: row-major, little-endian. A scalar is an array without axes. A [`TypedView`] is written with its own element type.
+/// Writes an npy file, as `numpy.save` does: row-major, little-endian. A scalar is an array without axes. A [`TypedView`] is written with its own element type,
+/// where NumPy has it: integers of two and four bits as `int8`.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -352,7 +353,6 @@ mod tests {
             (ElementType::I16, Array::from([-2i32, 258]), "<i2", &[0xfe, 0xff, 2, 1]),
             (ElementType::U16, Array::from([65535i32, 1]), "<u2", &[0xff, 0xff, 1, 0]),
             (ElementType::U64, Array::from([-2i64]), "<u8", &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
-            (ElementType::I4, Array::from([-8i32, 7]), "<V1", &[0xf8, 7]),
             (DType::BF16.into(), Array::new([1], vec![half::bf16::ONE]).unwrap(), "<V2", &[0x80, 0x3f]),
         ] {
             let mut file = Vec::new();
@@ -360,9 +360,21 @@ mod tests {
             let (header, elements) = file.split_at(file.len() - data.len());
             assert!(String::from_utf8_lossy(header).contains(&format!("'descr': '{descr}'")), "{element}");
             assert_eq!((elements, header.len() % 64), (data, 0), "{element}");
-            if descr != "<V1" {
-                assert_eq!(read_typed_from(&file[..]).unwrap(), (held, element));
-            }
+            assert_eq!(read_typed_from(&file[..]).unwrap(), (held, element));
+        }
+    }
+
+    #[test]
+    fn integers_that_numpy_lacks_are_those_of_eight_bits() {
+        for (element, held) in [
+            (ElementType::I2, Array::from([-2i32, 1])),
+            (ElementType::U2, Array::from([0i32, 3])),
+            (ElementType::I4, Array::from([-8i32, 7])),
+            (ElementType::U4, Array::from([0i32, 15])),
+        ] {
+            let mut file = Vec::new();
+            write_to(&mut file, TypedView::new(&held, element).unwrap()).unwrap();
+            assert_eq!(read_typed_from(&file[..]).unwrap(), (held, ElementType::I8), "{element}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! safetensors, a format of named arrays, and parameters in it.
 //!
 //! Names are kept as they are, so that what a PyTorch user calls `fc1.weight` is the parameter `fc1.weight`. Elements of `i8`, `i16` and `u16` are read as
-//! `i32`.
+//! `i32`; a [`TypedView`] is written with its own element type. Integers of two and four bits, which the format lacks, are written as `i8`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,11 +9,11 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 
-use crate::array::{Array, ArrayView};
+use crate::array::Array;
 use crate::graph::{DType, TensorType};
 use crate::runtime::Params;
 
-use super::element::{ElementType, plain};
+use super::element::{ElementType, TypedView, plain};
 use super::elements;
 use super::{FileError, FileErrorKind, read_file, write_file};
 
@@ -61,7 +61,7 @@ pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, FileErrorKind>
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write<'a, V: Into<ArrayView<'a>>>(
+pub fn write<'a, V: Into<TypedView<'a>>>(
     path: impl AsRef<Path>,
     arrays: impl IntoIterator<Item = (&'a str, V)>,
 ) -> Result<(), FileError> {
@@ -74,7 +74,7 @@ pub fn write<'a, V: Into<ArrayView<'a>>>(
 ///
 /// # Errors
 /// If the names are too long for the format.
-pub fn to_bytes<'a, V: Into<ArrayView<'a>>>(
+pub fn to_bytes<'a, V: Into<TypedView<'a>>>(
     arrays: impl IntoIterator<Item = (&'a str, V)>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, FileErrorKind> {
@@ -83,8 +83,8 @@ pub fn to_bytes<'a, V: Into<ArrayView<'a>>>(
         .map(|(name, view)| {
             let view = view.into();
             let mut bytes = Vec::new();
-            elements::write(&mut bytes, view.storage()).expect("memory takes all that is written");
-            (name, dtype(view.dtype()), view.shape().to_vec(), bytes)
+            elements::write_typed(&mut bytes, &view).expect("memory takes all that is written");
+            (name, dtype(view.ty().element), view.view().shape().to_vec(), bytes)
         })
         .collect();
     let views = encoded.iter().map(|(name, dtype, shape, bytes)| {
@@ -214,7 +214,14 @@ fn array(tensor: &TensorView<'_>) -> Result<(Array, ElementType), FileErrorKind>
     Ok((elements::read(&mut tensor.data(), element, false, &shape)?, element))
 }
 
-const fn dtype(dtype: DType) -> Dtype {
+const fn dtype(element: ElementType) -> Dtype {
+    let dtype = match element {
+        ElementType::Plain(dtype) => dtype,
+        ElementType::I16 => return Dtype::I16,
+        ElementType::U16 => return Dtype::U16,
+        ElementType::U64 => return Dtype::U64,
+        ElementType::I2 | ElementType::U2 | ElementType::I4 | ElementType::U4 | ElementType::I8 => return Dtype::I8,
+    };
     match dtype {
         DType::Bool => Dtype::BOOL,
         DType::U8 => Dtype::U8,
@@ -251,6 +258,30 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(parse(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
         }
+    }
+
+    #[test]
+    fn integers_held_in_wider_types_are_written_as_what_they_are() {
+        let arrays = [
+            ("i8", Array::from([-128i32, 127]), ElementType::I8),
+            ("i16", Array::from([-2i32, 258]), ElementType::I16),
+            ("u16", Array::from([65535i32, 1]), ElementType::U16),
+            ("u64", Array::from([-2i64]), ElementType::U64),
+            ("plain", Array::from([-2i32]), DType::I32.into()),
+        ];
+        let views = arrays.iter().map(|(name, held, element)| (*name, TypedView::new(held, *element).unwrap()));
+        let bytes = to_bytes(views, &BTreeMap::new()).unwrap();
+        let header = String::from_utf8_lossy(&bytes);
+        for dtype in ["I8", "I16", "U16", "U64", "I32"] {
+            assert!(header.contains(&format!(r#""dtype":"{dtype}""#)), "{dtype}: {header}");
+        }
+        let read = parse_typed(&bytes).unwrap();
+        assert!(arrays.into_iter().all(|(name, held, element)| read[name] == (held, element)));
+        let (small, large) = (Array::from([-8i32, 7]), Array::from([15i32]));
+        let views = [("i4", &small, ElementType::I4), ("u4", &large, ElementType::U4)];
+        let views = views.map(|(name, held, element)| (name, TypedView::new(held, element).unwrap()));
+        let read = parse_typed(&to_bytes(views, &BTreeMap::new()).unwrap()).unwrap();
+        assert_eq!((&read["i4"], &read["u4"]), (&(small, ElementType::I8), &(large, ElementType::I8)));
     }
 
     #[test]

@@ -103,7 +103,8 @@ Examples:
   cotangent grad mlp.onnx --loss loss --wrt x --input x=x.npy --input y=y.npy";
 
 const INFO: &str = "\
-What is not supported is listed, and the exit status is 3 then. The memory that a run takes is known once all shapes are: bind symbolic extents by --dim, or \
+Constants are initializers of an ONNX model that are no floats; they are part of the model, and no --input or --params sets them. What is not supported is \
+listed, and the exit status is 3 then. The memory that a run takes is known once all shapes are: bind symbolic extents by --dim, or \
 give the inputs. None is taken.
 
 Examples:
@@ -124,6 +125,8 @@ says, where PyTorch divides by one less. Dropout in training mode is random in s
 where the model is measured and written.
 
 The last batch of an epoch holds what is left. A model that is made for batches of one size is trained with that, and what is left is left out.
+
+Parameters that are trained and do not change in an epoch, while others do, are told once: layers behind which all units of a rectifier are dead learn nothing.
 
 --metrics has a line for each epoch, from 1 on: steps so far, the rate of the last of them, steps a second, and measures.
 

@@ -34,7 +34,9 @@ fn text(out: &mut impl Write, d: &Description) -> std::io::Result<()> {
         d.opsets.iter().map(|(domain, version)| format!("{domain} {version}").trim().to_owned()).collect();
     let sets = if sets.is_empty() { String::new() } else { format!(", operator sets {}", sets.join(", ")) };
     writeln!(out, "format      {}{by}{sets}", d.format.name())?;
-    for (title, list) in [("inputs", &d.inputs), ("outputs", &d.outputs), ("parameters", &d.params)] {
+    let lists =
+        [("inputs", &d.inputs), ("outputs", &d.outputs), ("parameters", &d.params), ("constants", &d.constants)];
+    for (title, list) in lists.into_iter().filter(|(title, list)| *title != "constants" || !list.is_empty()) {
         writeln!(out, "{title:<11} {}", if list.is_empty() { "none".to_owned() } else { list.len().to_string() })?;
         for Declaration { name, ty } in list {
             match d.roles.iter().find(|(n, _)| title == "parameters" && n == name) {
@@ -88,6 +90,7 @@ fn json(d: &Description) -> Value {
         "inputs": list(&d.inputs),
         "outputs": list(&d.outputs),
         "parameters": list(&d.params),
+        "constants": list(&d.constants),
         "training": roles,
         "parameter_elements": d.param_elements,
         "operations": d.operations,

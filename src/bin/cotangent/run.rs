@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::model;
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    expect_folder(args)?;
     let given = model::given(&args.model)?;
     let model = model::load_to_run(&args.model, &given)?;
     let outputs = model.run(&model::options(&args.engine), &given.known.arrays)?;
@@ -17,6 +18,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn grad(args: &GradArgs) -> Result<(), Failure> {
+    expect_folder(&args.run)?;
     let given = model::given(&args.run.model)?;
     let model = model::load_to_run(&args.run.model, &given)?;
     let wrt = model::names(&model, &args.wrt);
@@ -27,6 +29,12 @@ pub(crate) fn grad(args: &GradArgs) -> Result<(), Failure> {
         gradients.iter().zip(&results.gradients).map(|(name, (_, array))| (&**name, array.into())).collect();
     arrays.extend(model.typed(&results.outputs));
     write(args.run.output_dir.as_deref(), arrays)
+}
+
+/// Checks that results can be written, before there are any.
+fn expect_folder(args: &RunArgs) -> Result<(), Failure> {
+    let Some(folder) = &args.output_dir else { return Ok(()) };
+    folder::expect_folder(folder).map_err(|error| Failure::from(error).of("--output-dir"))
 }
 
 /// Writes arrays to the folder and lists the files, or prints the arrays if there is none.

@@ -33,8 +33,10 @@ pub struct Description {
     pub inputs: Vec<Declaration>,
     /// The outputs.
     pub outputs: Vec<Declaration>,
-    /// Parameters, and initializers of an ONNX model.
+    /// The parameters, of an ONNX model the floating-point initializers.
     pub params: Vec<Declaration>,
+    /// The other initializers of an ONNX model, such as integers, whose values are part of the model.
+    pub constants: Vec<Declaration>,
     /// What training does with each of the floating-point parameters if nothing else is asked for.
     pub roles: Vec<(String, Role)>,
     /// Count of all elements of the parameters whose shapes are known.
@@ -102,6 +104,7 @@ impl Model {
             outputs: declarations(self.outputs()),
             param_elements: self.params().iter().map(|(_, ty)| ty.shape.numel() as u64).fold(0, u64::saturating_add),
             params: declarations(self.params()),
+            constants: Vec::new(),
             roles: roles_of(self),
             operations: count.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
             unsupported: Vec::new(),

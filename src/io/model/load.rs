@@ -9,7 +9,7 @@ use crate::build::Program;
 use crate::graph::{Graph, Name, ParseError, Shape, TensorType, parse_file};
 use crate::prim::Op;
 
-use super::super::{ElementType, FileError, FileErrorKind, read_typed_arrays};
+use super::super::{ElementType, FileError, read_typed_arrays};
 use super::convert::{convert, expect_held};
 use super::{LoadError, Model, ModelError};
 
@@ -261,19 +261,35 @@ fn read_text(path: &Path, bytes: &[u8]) -> Result<Model, LoadError> {
 
 /// The bytes of a file that is not empty, and does not begin like one of another kind.
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let bytes = std::fs::read(path).map_err(|e| FileError::new(path, FileErrorKind::Read(e)))?;
+    let bytes = std::fs::read(path).map_err(FileError::read(path))?;
     let file = || path.display().to_string();
     if bytes.is_empty() {
         return Err(LoadError::Empty { file: file() });
     }
     if let [_, _, _, _, _, _, 0, 0, b'{', ..] = bytes[..] {
-        let found = "arrays, safetensors: with a model they are taken by --params or --inputs";
+        let found = match is_checkpoint(&bytes) {
+            true => {
+                "a checkpoint of a training run: with the model that was trained, `cotangent train --resume` goes on from it, and --params takes its parameters"
+            }
+            false => "arrays, safetensors: with a model they are taken by --params or --inputs",
+        };
         return Err(LoadError::NoModel { file: file(), found });
     }
     match OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
         Some((_, found)) => Err(LoadError::NoModel { file: file(), found }),
         None => Ok(bytes),
     }
+}
+
+/// True if these bytes of a safetensors file are those of a checkpoint.
+#[cfg(feature = "safetensors")]
+fn is_checkpoint(bytes: &[u8]) -> bool {
+    super::super::safetensors::metadata(bytes).is_ok_and(|texts| crate::train::Checkpoint::is_one(&texts))
+}
+
+#[cfg(not(feature = "safetensors"))]
+fn is_checkpoint(_: &[u8]) -> bool {
+    false
 }
 
 /// How files begin that are given in the place of models. No model begins so: 0x93, 0x50 and 0x89 are no fields of one, nor do they begin a line of text that is a graph.

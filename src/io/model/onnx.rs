@@ -96,8 +96,11 @@ pub(super) fn leaves(path: &Path) -> Result<Vec<Leaf>, LoadError> {
 }
 
 fn float_initializers(source: &onnx::Model) -> impl Iterator<Item = onnx::Declared> {
-    let is_float = |d: &onnx::Declared| d.element.and_then(|e| e.dtype()).is_some_and(DType::is_float);
     source.initializers().into_iter().filter(is_float)
+}
+
+fn is_float(declared: &onnx::Declared) -> bool {
+    declared.element.and_then(|e| e.dtype()).is_some_and(DType::is_float)
 }
 
 /// Checks that all that is known is called like something in the model.
@@ -315,8 +318,9 @@ pub(super) fn describe(path: &Path, known: &Known) -> Result<Description, LoadEr
     let declarations = |list: Vec<onnx::Declared>| -> Vec<Declaration> {
         list.into_iter().map(|d| Declaration { ty: d.type_text(), name: d.name }).collect()
     };
-    let elements = source.initializers().into_iter().map(|declared| {
-        let extents = declared.dims.unwrap_or_default().into_iter().map(|dim| match dim {
+    let (params, constants): (Vec<_>, Vec<_>) = source.initializers().into_iter().partition(is_float);
+    let elements = params.iter().map(|declared| {
+        let extents = declared.dims.clone().unwrap_or_default().into_iter().map(|dim| match dim {
             onnx::Dim::Extent(n) => n as u64,
             _ => 0,
         });
@@ -343,8 +347,9 @@ pub(super) fn describe(path: &Path, known: &Known) -> Result<Description, LoadEr
         opsets: source.opsets(),
         inputs: declarations(source.inputs()),
         outputs: declarations(source.outputs()),
-        params: declarations(source.initializers()),
         param_elements: elements.fold(0, u64::saturating_add),
+        params: declarations(params),
+        constants: declarations(constants),
         operations: source.operators(),
         roles: roles(&source),
         unsupported,

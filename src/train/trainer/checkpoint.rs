@@ -122,8 +122,7 @@ impl Checkpoint {
     #[cfg(feature = "safetensors")]
     pub fn read(path: impl AsRef<std::path::Path>) -> Result<Checkpoint, TrainError> {
         let path = path.as_ref();
-        let bytes =
-            std::fs::read(path).map_err(|error| TrainError::File { path: path.display().to_string(), error })?;
+        let bytes = std::fs::read(path).map_err(crate::io::FileError::read(path))?;
         Checkpoint::parse(path, &bytes)
     }
 
