@@ -11,7 +11,7 @@
 //! thread. And threads share the pieces, so that steps too short to be shared one by one are shared together.
 //!
 //! A piece of a kernel is one turn of its outermost loop; a piece of a product is one index of an axis of its result. Pieces do not depend on each
-//! other: where one step of the strip writes what another touches, each piece stays within its own part of that buffer. [`find`] cuts kernels and
+//! other: where one step of the strip writes what another touches, each piece stays within its own part of that buffer. `find` cuts kernels and
 //! products so, and the [checker](super::check) proves it.
 
 mod find;
