@@ -13,7 +13,9 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::graph::{Graph, Name, NodeId, OpError, OpErrorKind, Operands, Origin, Source};
+#[cfg(feature = "onnx")]
+use crate::graph::Source;
+use crate::graph::{Graph, Name, NodeId, OpError, OpErrorKind, Operands, Origin};
 
 use super::{Builder, Tensor, describe_node};
 
