@@ -248,7 +248,7 @@ impl Candidate {
     }
 }
 
-/// The loops of a step that can be cut, with their extents, outermost first.
+/// The loops of a step that can be cut, with their extents, which are not 0, outermost first.
 fn loops(lowered: &Lowered, step: &PendingStep) -> SmallVec<[(Loop, usize); 4]> {
     match &step.action {
         Action::Kernel { kernel, .. } => {
@@ -260,7 +260,7 @@ fn loops(lowered: &Lowered, step: &PendingStep) -> SmallVec<[(Loop, usize); 4]> 
             let of_family = |f: Family| (0..f.of(&p.axes).len()).map(move |i| (Loop::Axis(f, i), f.of(&p.axes)[i]));
             let mut axes: SmallVec<[(Loop, Axis); 4]> = Family::ALL.into_iter().flat_map(of_family).collect();
             axes.sort_by_key(|(_, axis)| std::cmp::Reverse(axis.c.unsigned_abs()));
-            axes.into_iter().map(|(at, axis)| (at, axis.extent)).collect()
+            axes.into_iter().map(|(at, axis)| (at, axis.extent)).filter(|&(_, extent)| extent > 0).collect()
         }
         Action::Routine(_) | Action::Loop(_) => SmallVec::new(),
     }
