@@ -28,8 +28,9 @@ use crate::plan::{self, Plan};
 use crate::prim::{Body, Cast, Const, Input, Iota, Loop, LoopSpec, Op, Param};
 use crate::runtime::Shortage;
 use crate::runtime::room::{self, Needs};
-use crate::testing::{Draw, Tolerance, compare};
+use crate::testing::Draw;
 
+use super::agreement::{Agreement, agreement, noise_of};
 use super::{Model, ModelError, inputs_of};
 
 /// What one check found.
@@ -90,10 +91,6 @@ impl fmt::Display for Check {
         write!(f, "{}  {}: {}", self.verdict, self.name, self.detail)
     }
 }
-
-/// How far results of two engines may lie apart, as a multiple of [`Tolerance::of`], or of what the results move by when all arrays move by a rounding: sums of
-/// many terms in another order.
-const ROUNDINGS: f64 = 32.0;
 
 impl Model {
     /// The same model with a value for each parameter and an array for each input: those given, and random ones where none is.
@@ -206,15 +203,13 @@ fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Ch
     let agree = |name: &str, outputs: &[Array]| {
         let mut noisy = Vec::new();
         for (i, (expected, actual)) in expected.outputs.iter().zip(outputs).enumerate() {
-            let tolerance = Tolerance::of(expected.dtype()).times(ROUNDINGS);
-            if compare(expected, actual, tolerance).is_ok() {
-                continue;
+            match agreement(expected, actual, || noise()[i]) {
+                Ok(Agreement::Near) => {}
+                Ok(Agreement::Cancelled) => noisy.push(format!("`{}`", names[i])),
+                Err(mismatch) => {
+                    return Check::new(name, Verdict::Fail, format!("output `{}`: {mismatch}", names[i]));
+                }
             }
-            let absolute = tolerance.absolute.max(ROUNDINGS * noise()[i]);
-            if let Err(mismatch) = compare(expected, actual, Tolerance { absolute, ..tolerance }) {
-                return Check::new(name, Verdict::Fail, format!("output `{}`: {mismatch}", names[i]));
-            }
-            noisy.push(format!("`{}`", names[i]));
         }
         let plural = if outputs.len() == 1 { "" } else { "s" };
         if expected.outputs.iter().all(|output| output.shape().numel() == 0) {
@@ -253,40 +248,6 @@ fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Ch
         checks.push(agree(name, &outputs));
     }
     Ok(checks)
-}
-
-/// How far the elements of each output move, at most, when each element of the leaves is moved by a rounding up or down: what results are worth whose terms
-/// cancel.
-fn noise_of<'a>(graph: &Graph, leaves: &[&Name], leaf: impl Fn(&Name) -> &'a Array, outputs: &[Array]) -> Vec<f64> {
-    let mut draw = Draw::new(2);
-    let mut noise = vec![0.0f64; outputs.len()];
-    for _ in 0..2 {
-        let moved: BTreeMap<&Name, Array> = leaves.iter().map(|&name| (name, rounded(leaf(name), &mut draw))).collect();
-        let results = interp::run(graph, |_, name| &moved[name]).outputs;
-        for ((noise, expected), actual) in noise.iter_mut().zip(outputs).zip(&results) {
-            let distances = expected.to_f64_vec().into_iter().zip(actual.to_f64_vec()).map(|(a, b)| (a - b).abs());
-            *noise = distances.filter(|d| d.is_finite()).fold(*noise, f64::max);
-        }
-    }
-    noise
-}
-
-/// The array with each element of a float moved by a rounding, up or down.
-fn rounded(array: &Array, draw: &mut Draw) -> Array {
-    let epsilon = match array.dtype() {
-        DType::F64 => f64::EPSILON,
-        DType::F32 => f64::from(f32::EPSILON),
-        _ => return array.clone(),
-    };
-    let moved = array
-        .to_f64_vec()
-        .into_iter()
-        .map(|v| if draw.chance(0.5) { v * (1.0 + epsilon) } else { v * (1.0 - epsilon) });
-    let array = match array.dtype() {
-        DType::F64 => Array::new(array.shape(), moved.collect::<Vec<f64>>()),
-        _ => Array::new(array.shape(), moved.map(|v| v as f32).collect()),
-    };
-    array.expect("as many elements as before")
 }
 
 /// True if there are elements and none of them is a number.

@@ -10,6 +10,7 @@
 //! Everything is given and returned by name, and every name that is not there, array that does not fit and number that is missing is an error that tells
 //! which names, types and numbers there are.
 
+mod agreement;
 mod bench;
 mod check;
 mod convert;
