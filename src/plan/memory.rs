@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::build::may_alias;
 use super::kernel::{Access, SlotId};
-use super::lower::{Lowered, PendingStep, Want};
+use super::pending::{Lowered, PendingStep, Want};
 use super::strip::Found;
 use super::{ARENA_ALIGN, Action, Buffer, BufferId, Place};
 

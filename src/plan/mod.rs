@@ -19,6 +19,7 @@ mod lower;
 mod memory;
 pub mod nested;
 mod overlap;
+mod pending;
 mod pieces;
 mod print;
 mod product;
@@ -351,7 +352,7 @@ fn planned(graph: &Graph) -> (Plan, Timeline) {
 fn plan_and<T>(
     graph: &Graph,
     strips: Strips,
-    look: impl FnOnce(&fuse::Fused<'_>, &lower::Lowered, &[usize]) -> T,
+    look: impl FnOnce(&fuse::Fused<'_>, &pending::Lowered, &[usize]) -> T,
 ) -> (Plan, T) {
     let fused = fuse::fuse(graph);
     let mut lowered = lower::lower(&fused, strips);

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashSet;
 
 use super::BufferId;
-use super::lower::{self, CopyBack, Lowered, PendingBuffer, PendingStep, Want};
+use super::lower;
+use super::pending::{CopyBack, Lowered, PendingBuffer, PendingStep, Want};
 
 /// How many ready steps are compared.
 const WINDOW: usize = 16;

@@ -11,7 +11,7 @@ use super::ARENA_ALIGN;
 use super::expr::ExprId;
 use super::fuse::{Fused, Kind};
 use super::group::{GroupId, Role};
-use super::lower::{Lowered, Want};
+use super::pending::{Lowered, Want};
 
 /// How dear it is to compute a value again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -30,7 +30,7 @@ use crate::runtime::Shortage;
 use crate::runtime::room::{self, Needs};
 use crate::testing::Draw;
 
-use super::agreement::{Agreement, agreement, noise_of};
+use super::agreement::{Agreement, agreement, noise_of, of_type};
 use super::{Model, ModelError, inputs_of};
 
 /// What one check found.
@@ -203,7 +203,7 @@ fn engines(program: &Program, arrays: &BTreeMap<String, Array>) -> Result<Vec<Ch
     let agree = |name: &str, outputs: &[Array]| {
         let mut noisy = Vec::new();
         for (i, (expected, actual)) in expected.outputs.iter().zip(outputs).enumerate() {
-            match agreement(expected, actual, || noise()[i]) {
+            match agreement(expected, actual, || &noise()[i]) {
                 Ok(Agreement::Near) => {}
                 Ok(Agreement::Cancelled) => noisy.push(format!("`{}`", names[i])),
                 Err(mismatch) => {
@@ -387,12 +387,7 @@ fn gradients(
 /// The value moved by `t` along a direction.
 fn shifted(value: &Array, direction: &[f64], t: f64) -> Array {
     let moved = value.to_f64_vec().into_iter().zip(direction).map(|(v, d)| v + t * d);
-    let array = if value.dtype() == DType::F64 {
-        Array::new(value.shape(), moved.collect::<Vec<f64>>())
-    } else {
-        Array::new(value.shape(), moved.map(|v| v as f32).collect())
-    };
-    array.expect("as many elements as before")
+    of_type(value, moved)
 }
 
 fn doubled(array: &Array) -> Array {

@@ -6,9 +6,8 @@ use smallvec::SmallVec;
 use crate::plan::build::{At, KernelBuilder};
 use crate::plan::group::{Loops, address};
 use crate::plan::kernel::{Access, Affine, Index, StoreMode};
+use crate::plan::pending::{CopyBack, Lowered, PendingBuffer, PendingStep, Want};
 use crate::plan::{Action, BufferId, Place};
-
-use super::{CopyBack, Lowered, PendingBuffer, PendingStep, Want};
 
 /// Lets the buffers of these updates, which are not their parameters' memory any more, begin as copies where a product is added to the old value.
 pub(in crate::plan) fn copy_before_accumulation(lowered: &mut Lowered, updates: &[CopyBack]) {

@@ -7,10 +7,11 @@ use crate::plan::fuse::LoopGroup;
 use crate::plan::group::Loops;
 use crate::plan::kernel::Inst;
 use crate::plan::nested::{Guard, LoopStep, Nested, Part};
+use crate::plan::pending::{PendingStep, Want};
 use crate::plan::{Action, BufferId, Place, Plan, plan_with};
 use crate::prim::{LoopResult, Strided, guard_graph};
 
-use super::{At, KernelBuilder, Lowerer, PendingStep, Want};
+use super::{At, KernelBuilder, Lowerer};
 
 impl Lowerer<'_, '_> {
     /// Lowers a loop: the carries get their first values, then a step runs all trips.

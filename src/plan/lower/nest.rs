@@ -10,7 +10,9 @@ use crate::plan::fuse::Fused;
 use crate::plan::group::{GroupId, Loops, Member, Reach, Role, address};
 use crate::plan::kernel::{Access, Affine, Index, Inst, SCRATCH_ROWS, SlotId, StoreMode, ValueId};
 
-use super::{CopyBack, Lowerer, Want};
+use crate::plan::pending::{CopyBack, Want};
+
+use super::Lowerer;
 
 /// A row of a kernel's scratch memory is at most this many bytes, so that it stays in the first-level cache. Longer rows are kept in full buffers.
 const MAX_SCRATCH_ROW: usize = 16 << 10;

@@ -9,9 +9,10 @@ use super::super::build::{At, KernelBuilder};
 use super::super::fuse::ProductGroup;
 use super::super::group::{Loops, address};
 use super::super::kernel::{Affine, Inst};
+use super::super::pending::{PendingStep, Want};
 use super::super::product::{self, Factor};
 use super::super::{Action, BufferId};
-use super::{Lowerer, PendingStep, Want};
+use super::Lowerer;
 
 impl Lowerer<'_, '_> {
     /// Zeros, and for each tap a product that is added to them. A factor that has the taps is laid out tap by tap first: it is the small one, and each tap

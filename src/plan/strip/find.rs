@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::plan::kernel::{Access, Affine, Index, Inst, Kernel};
-use crate::plan::lower::{Lowered, PendingBuffer, PendingStep, Want};
+use crate::plan::pending::{Lowered, PendingBuffer, PendingStep, Want};
 use crate::plan::{Action, Axis, BufferId, Matrix, Place, Product};
 use crate::runtime::gemm::workspace_len;
 
