@@ -17,6 +17,7 @@ use std::ops::Range;
 use super::isa::{Hosted, Isa};
 use super::pack::{Panel, TOGETHER};
 use super::panel::{self, Block, Left, Panels, Target};
+use super::path::NEAR;
 use super::shape::{Axis, Offsets, Side, extent};
 use super::tile::Scatter;
 use super::vector::{Dots, Rows};
@@ -129,14 +130,15 @@ unsafe fn tiles<T: Hosted>(
         kept: if rows.len() <= block_height { TOGETHER * wide } else { NC },
         by_tiles: b_columns.is_run() && b_steps.line.single,
     };
+    let far = k * extent(p.columns) > NEAR;
     let mut row_memory = Scratch::<isize, MC>::new();
     let (mut a_memory, mut a_runs) = (Scratch::<isize, KC>::new(), Scratch::<u16, KC>::new());
     let (mut b_memory, mut b_runs) = (Scratch::<isize, KC>::new(), Scratch::<u16, KC>::new());
 
     for first_column in columns.clone().step_by(NC) {
         let block_columns = NC.min(columns.end - first_column);
-        // Columns whose panels are packed together.
-        let joint = match pack_b && b_columns.is_run() {
+        // Columns whose panels are packed together, which pays where they come from afar.
+        let joint = match pack_b && b_columns.is_run() && far {
             true => block_columns / (TOGETHER * wide) * TOGETHER * wide,
             false => 0,
         };

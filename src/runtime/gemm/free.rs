@@ -40,6 +40,8 @@ pub(super) unsafe fn compute<T: Hosted>(
     columns: Range<usize>,
     pack_b: bool,
 ) {
+    let run = p.columns.last().map_or(0, |x| x.extent);
+    let isa = isa.narrower.filter(|narrower| !pack_b && run <= narrower.lanes).unwrap_or(isa);
     let k = extent(p.contracted);
     let (a_rows, c_rows) = (Offsets::new(p.rows, Side::A), Offsets::new(p.rows, Side::C));
     let (a_steps, b_steps) = (Offsets::new(p.contracted, Side::A), Offsets::new(p.contracted, Side::B));

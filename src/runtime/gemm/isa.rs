@@ -23,7 +23,8 @@ pub(super) type FreeRow<T> = &'static [(usize, Free<T>)];
 pub(super) struct Isa<T: 'static> {
     pub(super) name: &'static str,
     pub(super) lanes: usize,
-    pub(super) free_masks: bool,
+    /// The next narrower instruction set with the same rounding, for runs that leave half of a vector empty.
+    pub(super) narrower: Option<&'static Isa<T>>,
     /// From the largest count of rows down to 1.
     pub(super) tiles: &'static [ByVectors<T>],
     /// The same, for tiles that pack what they read of the right factor.
@@ -62,7 +63,7 @@ pub(super) trait Hosted: Element {
 }
 
 macro_rules! isa {
-    ($name:ident, $text:literal, $simd:ident, $t:ident, $(#[$attribute:meta])? rows $($rows:literal)*) => {
+    ($name:ident, $text:literal, $simd:ident, $t:ident, $narrower:expr, $(#[$attribute:meta])? rows $($rows:literal)*) => {
         static $name: Isa<$t> = {
             type S = $simd<$t>;
             $(#[$attribute])?
@@ -101,7 +102,7 @@ macro_rules! isa {
             Isa {
                 name: $text,
                 lanes: S::LANES,
-                free_masks: S::FREE_MASKS,
+                narrower: $narrower,
                 tiles: &[$([compute::<$rows, 1, false>, compute::<$rows, 2, false>]),*],
                 packing: &[$([compute::<$rows, 1, true>, compute::<$rows, 2, true>]),*],
                 free: &[
@@ -128,13 +129,13 @@ macro_rules! isa {
 macro_rules! hosted {
     ($t:ident, $avx512:ident, $avx2:ident, $portable:ident) => {
         #[cfg(target_arch = "x86_64")]
-        isa!($avx512, "avx512", Avx512, $t, #[target_feature(enable = "avx512f,avx2,fma")] rows 12 11 10 9 8 7 6 5 4 3 2 1);
+        isa!($avx512, "avx512", Avx512, $t, Some(&$avx2), #[target_feature(enable = "avx512f,avx2,fma")] rows 12 11 10 9 8 7 6 5 4 3 2 1);
         #[cfg(target_arch = "x86_64")]
-        isa!($avx2, "avx2", Avx2, $t, #[target_feature(enable = "avx2,fma")] rows 6 5 4 3 2 1);
+        isa!($avx2, "avx2", Avx2, $t, None, #[target_feature(enable = "avx2,fma")] rows 6 5 4 3 2 1);
         #[cfg(target_arch = "aarch64")]
-        isa!($portable, "portable", Portable, $t, rows 8 7 6 5 4 3 2 1);
+        isa!($portable, "portable", Portable, $t, None, rows 8 7 6 5 4 3 2 1);
         #[cfg(not(target_arch = "aarch64"))]
-        isa!($portable, "portable", Portable, $t, rows 4 3 2 1);
+        isa!($portable, "portable", Portable, $t, None, rows 4 3 2 1);
 
         impl Hosted for $t {
             fn isas() -> impl Iterator<Item = &'static Isa<$t>> {

@@ -18,6 +18,9 @@ pub(super) struct Panel<'a, T> {
     pub(super) width: usize,
 }
 
+/// Bytes of a copy that take most of a first-level cache.
+const LARGE: usize = 24 * 1024;
+
 /// Lanes, or steps, side by side that are worth vectors.
 const RUN: usize = 4;
 
@@ -29,6 +32,28 @@ const RUN: usize = 4;
 #[inline(always)]
 pub(super) unsafe fn pack<S: Simd>(panel: &Panel<'_, S::T>) {
     let Panel { from, lanes, steps, runs, to, width } = *panel;
+    // Where steps run on, a line of each lane is moved before the next if the copy is large, so that its lines are written while they are near.
+    let large = steps.len() * width * size_of::<S::T>() > LARGE;
+    let block = if large && has_runs(runs) { line::<S::T>() } else { steps.len().max(1) };
+    for start in (0..steps.len()).step_by(block) {
+        let end = steps.len().min(start + block);
+        let part = Panel {
+            from,
+            lanes,
+            steps: &steps[start..end],
+            runs: &runs[start..end],
+            to: to.wrapping_add(start * width),
+            width,
+        };
+        // SAFETY: these steps are the panel's.
+        unsafe { pack_steps::<S>(&part) };
+    }
+}
+
+/// Packs some steps of a panel.
+#[inline(always)]
+unsafe fn pack_steps<S: Simd>(panel: &Panel<'_, S::T>) {
+    let Panel { from, lanes, steps, runs, to, width } = *panel;
     let mut lane = 0;
     while lane < lanes.len() {
         let run = 1 + lanes[lane..].windows(2).take_while(|w| w[1] == w[0] + 1).count();
@@ -36,9 +61,11 @@ pub(super) unsafe fn pack<S: Simd>(panel: &Panel<'_, S::T>) {
         if run >= RUN {
             unsafe { copy::<S>(from.offset(lanes[lane]), steps, run, to.add(lane), width) };
             lane += run;
+        } else if lane + 8 <= lanes.len() && has_runs(runs) {
+            unsafe { transpose::<S, 8>(from, &lanes[lane..], steps, runs, to.add(lane), width) };
+            lane += 8;
         } else if lane + 4 <= lanes.len() && has_runs(runs) {
-            let four = std::array::from_fn(|i| from.wrapping_offset(lanes[lane + i]));
-            unsafe { transpose::<S>(four, steps, runs, to.add(lane), width) };
+            unsafe { transpose::<S, 4>(from, &lanes[lane..], steps, runs, to.add(lane), width) };
             lane += 4;
         } else {
             unsafe { copy::<S>(from.offset(lanes[lane]), steps, run, to.add(lane), width) };
@@ -126,16 +153,35 @@ unsafe fn copy<S: Simd>(from: *const S::T, steps: &[isize], n: usize, to: *mut S
     }
 }
 
-/// Copies four lanes, by blocks where steps run on.
+/// Copies `N` lanes, four or eight, by blocks where steps run on.
 #[inline(always)]
-unsafe fn transpose<S: Simd>(lanes: [*const S::T; 4], steps: &[isize], runs: &[u16], to: *mut S::T, width: usize) {
+unsafe fn transpose<S: Simd, const N: usize>(
+    from: *const S::T,
+    lanes: &[isize],
+    steps: &[isize],
+    runs: &[u16],
+    to: *mut S::T,
+    width: usize,
+) {
     let mut p = 0;
     while p < steps.len() {
-        let run = (runs[p] as usize + 1).min(S::STEP);
+        let run = (runs[p] as usize + 1).min(S::STEP).min(steps.len() - p);
+        let lane = |i: usize| from.wrapping_offset(lanes[i] + steps[p]);
         // SAFETY: `pack`'s; a block reads steps that run on from this one, all of which are the panel's. Whole blocks have code of their own.
         unsafe {
-            let (lanes, to) = (lanes.map(|lane| lane.offset(steps[p])), to.add(p * width));
-            if run == S::STEP { S::transpose(lanes, S::STEP, to, width) } else { S::transpose(lanes, run, to, width) }
+            let to = to.add(p * width);
+            if N == 8 && run == S::STEP {
+                S::transpose_eight(std::array::from_fn(lane), to, width);
+            } else {
+                for i in (0..N).step_by(4) {
+                    let (four, to) = (std::array::from_fn(|j| lane(i + j)), to.add(i));
+                    if run == S::STEP {
+                        S::transpose(four, S::STEP, to, width)
+                    } else {
+                        S::transpose(four, run, to, width)
+                    }
+                }
+            }
         }
         p += run;
     }

@@ -52,7 +52,7 @@ impl<T: Element> Panels<'_, T> {
             packed: if stay { packed.wrapping_add(column % kept * block.steps) } else { packed },
             pack: false,
         };
-        if !stay && (count.is_multiple_of(isa.lanes) || isa.free_masks) {
+        if !stay && count.is_multiple_of(isa.lanes) {
             return right;
         }
         let width = count.next_multiple_of(isa.lanes);
@@ -117,7 +117,8 @@ pub(super) struct Target<'a, T> {
 /// Computes the tiles of a panel of columns, those of so many rows each.
 ///
 /// # Safety
-/// `left` can be read at `k` steps of all rows, and `right` at those of all columns of `to`, to whole vectors if it is packed or if the tiles have no masks. If the
+/// `left` can be read at `k` steps of all rows, and `right` at those of all columns of `to`, to whole vectors unless the first
+/// tile packs. If the
 /// first tile packs, the panel has room in whole vectors. The rows and columns of `to`, which are distinct, can be read and written and are nobody else's.
 pub(super) unsafe fn compute<T: Element>(
     isa: &Isa<T>,

@@ -47,15 +47,16 @@ impl Path {
     }
 }
 
-/// From so many columns on, `a` is packed if its rows are not read straight on.
+/// From so many rows and columns on, `a` is packed if its rows are not read straight on.
+const PACK_A_ROWS: usize = 8;
 const PACK_A_COLUMNS: usize = 256;
 /// From so many columns on, `a` is packed if it does not step by one stride.
 const GATHER_A_COLUMNS: usize = 128;
-/// Distance of rows, in elements, whose tiles compete for one set of the cache.
-const CACHE_CONFLICT: isize = 1024;
 /// From so many rows on, `b` is packed, unless it is as narrow as this.
-const PACK_B_ROWS: usize = 48;
+const PACK_B_ROWS: usize = 36;
 const NARROW: usize = 64;
+/// Elements of a factor that a second-level cache may hold.
+pub(super) const NEAR: usize = 1 << 19;
 /// The shortest run of columns that is read where it lies.
 pub(super) const MIN_RUN: usize = 4;
 
@@ -120,8 +121,9 @@ fn path(axes: &Axes) -> (f64, Path) {
     if !single(&a) && n < GATHER_A_COLUMNS && pack_b {
         return if time < best.0 { (time, Path::Free { pack_b: true }) } else { best };
     }
-    let scattered = !a[1].is_run() || a[0].line.stride % CACHE_CONFLICT == 0;
-    let pack_a = !single(&a) || (m >= 8 && n >= PACK_A_COLUMNS && scattered);
+    // Rows of `b` that come from afar, each from a page of its own, leave no room for pages of `a`.
+    let scattered = !a[1].is_run() || (!pack_b && n * k > NEAR);
+    let pack_a = !single(&a) || (m >= PACK_A_ROWS && n >= PACK_A_COLUMNS && scattered);
     let packed_a = if pack_a { rows * steps * pack(&axes.rows, Side::A) } else { 0.0 };
     if time + packed_a < best.0 { (time + packed_a, Path::Tiles { pack_a, pack_b }) } else { best }
 }

@@ -56,8 +56,6 @@ pub(super) trait Simd: Copy {
     type V: Copy;
     /// Elements of a vector.
     const LANES: usize;
-    /// Whether loads of some lanes cost what whole loads cost.
-    const FREE_MASKS: bool;
     /// Most neighbours that [`Simd::transpose`] moves.
     const STEP: usize;
 
@@ -75,6 +73,15 @@ pub(super) trait Simd: Copy {
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// Moves the first `n <= STEP` elements of each of four rows: element `p` of row `i` goes to `to[p * width + i]`.
     unsafe fn transpose(rows: [*const Self::T; 4], n: usize, to: *mut Self::T, width: usize);
+    /// Moves the first `STEP` elements of each of eight rows.
+    #[inline(always)]
+    unsafe fn transpose_eight([a, b, c, d, e, f, g, h]: [*const Self::T; 8], to: *mut Self::T, width: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self::transpose([a, b, c, d], Self::STEP, to, width);
+            Self::transpose([e, f, g, h], Self::STEP, to.add(4), width);
+        }
+    }
     /// Asks for the cache line of a place, which need not be readable.
     fn prefetch(at: *const Self::T);
 }
@@ -89,7 +96,6 @@ macro_rules! portable {
             type T = $t;
             type V = [$t; $lanes];
             const LANES: usize = $lanes;
-            const FREE_MASKS: bool = false;
             const STEP: usize = 4;
 
             #[inline(always)]

@@ -3,13 +3,15 @@
 //! Every element has one accumulator, to which the products are added in the order of the contraction. So its value does not depend on the tile in which it
 //! is computed, nor on the width of the vectors.
 
+use std::mem::MaybeUninit;
+
 use super::simd::{Element, Simd};
 use super::{MAX_COLUMNS, MAX_ROWS};
 
 /// What tiles of the same columns and of the same count of rows are computed of. Steps are distances in elements.
 ///
 /// Functions that take tiles of `R` rows need, for `t < tiles`, `i < R` and `p < k`: `a[i / 3][t * a_tile + i % 3 * a_row + p * a_step]` can be read; so can the
-/// `columns` elements from `b[p * b_step]` on, and all lanes of the last vector, unless loads are masked for free or the function packs; the `columns` elements
+/// `columns` elements from `b[p * b_step]` on, and all lanes of the last vector, unless the function packs; the `columns` elements
 /// from `c[c_rows[t * R + i]]` on can be written, and read if `add`, and nobody else touches them. For functions that pack, `k` times the lanes of all vectors
 /// can be written from `packed` on.
 pub(super) struct Tiles<T> {
@@ -47,16 +49,18 @@ pub(super) unsafe fn compute<S: Simd, const R: usize, const V: usize, const PACK
             let mut acc = [[S::zero(); V]; R];
             let mut a = t.a.map(|a| a.wrapping_offset(tile as isize * t.a_tile));
             let (mut b, mut packed) = (t.b, t.packed);
-            for i in 0..R {
-                let c = t.c.wrapping_offset(*c_rows.add(i));
-                S::prefetch(c);
-                S::prefetch(c.wrapping_add(t.columns - 1));
+            if t.add {
+                for i in 0..R {
+                    let c = t.c.wrapping_offset(*c_rows.add(i));
+                    S::prefetch(c);
+                    S::prefetch(c.wrapping_add(t.columns - 1));
+                }
             }
             for _ in 0..t.k {
                 let mut row = [S::zero(); V];
                 for (v, row) in row.iter_mut().enumerate() {
                     let from = b.add(v * S::LANES);
-                    let masked = v + 1 == V && (S::FREE_MASKS || PACK);
+                    let masked = v + 1 == V && PACK;
                     *row = if masked { S::load_first(from, last) } else { S::load(from) };
                     if PACK {
                         S::store(packed.add(v * S::LANES), *row);
@@ -141,13 +145,18 @@ pub(super) unsafe fn compute_free<S: Simd, const R: usize, const V: usize>(t: &F
         let alpha = S::splat(t.alpha);
         for (i, acc) in acc.iter().enumerate() {
             let c = t.c.wrapping_offset(*t.c_rows.add(i));
-            for (v, &sum) in acc.iter().enumerate() {
-                let (to, lanes) = (c.wrapping_offset(*t.c_vectors.add(v)), *t.lanes.add(v));
-                let new = match (t.add, lanes == S::LANES) {
-                    (false, _) => S::mul(alpha, sum),
-                    (true, true) => S::fma(alpha, sum, S::load(to)),
-                    (true, false) => S::fma(alpha, sum, S::load_first(to, lanes)),
-                };
+            let vector = |v: usize| (c.wrapping_offset(*t.c_vectors.add(v)), *t.lanes.add(v));
+            // All of a row is read before any of it is written: a load behind a store with a mask waits until memory has it, even if they do not meet.
+            let new: [S::V; V] = std::array::from_fn(|v| {
+                let (to, lanes) = vector(v);
+                match (t.add, lanes == S::LANES) {
+                    (false, _) => S::mul(alpha, acc[v]),
+                    (true, true) => S::fma(alpha, acc[v], S::load(to)),
+                    (true, false) => S::fma(alpha, acc[v], S::load_first(to, lanes)),
+                }
+            });
+            for (v, new) in new.into_iter().enumerate() {
+                let (to, lanes) = vector(v);
                 if lanes == S::LANES { S::store(to, new) } else { S::store_first(to, lanes, new) }
             }
         }
@@ -181,19 +190,63 @@ pub(super) unsafe fn spin<S: Simd>(turns: usize, [x, y]: [S::T; 2]) -> S::T {
 /// `c[c_rows[i] + c_columns[j]]`, or adds it there, with the rounding of [`compute`].
 ///
 /// # Safety
-/// Those elements of `sums` and the offsets can be read, those of `c` read and written, and the processor has the instructions of `S`.
+/// Those elements of `sums` and the offsets can be read, those of `c` read and written, there are at most [`MAX_ROWS`] rows and [`MAX_COLUMNS`] columns, or one
+/// row, and the processor has the instructions of `S`.
 #[inline(always)]
 pub(super) unsafe fn scatter<S: Simd>(s: &Scatter<'_, S::T>) {
+    let rows = s.c_rows.len();
+    // SAFETY (both): the caller's promise.
+    if rows >= 4 && s.c_rows.windows(2).all(|w| w[1] == w[0] + 1) {
+        return unsafe { scatter_columns::<S>(s) };
+    }
     for (i, row) in s.c_rows.iter().enumerate() {
         for (j, column) in s.c_columns.iter().enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let (to, sum) = (s.c.offset(row + column), S::splat(*s.sums.add(i * s.width + j)));
-                let alpha = S::splat(s.alpha);
-                let new = if s.add { S::fma(alpha, sum, S::splat(*to)) } else { S::mul(alpha, sum) };
-                S::store_first(to, 1, new);
+            unsafe { finish::<S>(s, s.c.offset(row + column), 1, S::splat(*s.sums.add(i * s.width + j))) };
+        }
+    }
+}
+
+/// [`scatter`] if the rows lie side by side: the tile is transposed first.
+#[inline(always)]
+unsafe fn scatter_columns<S: Simd>(s: &Scatter<'_, S::T>) {
+    let (rows, columns) = (s.c_rows.len(), s.c_columns.len());
+    let mut turned = [MaybeUninit::<S::T>::uninit(); MAX_COLUMNS * MAX_ROWS];
+    let turned: *mut S::T = turned.as_mut_ptr().cast();
+    // SAFETY: the caller's promise. Rows below `rows` are read only, and of each column the elements of these rows are written before they are read.
+    unsafe {
+        for i in (0..rows / 4 * 4).step_by(4) {
+            let four = |j: usize| std::array::from_fn(|n| s.sums.add((i + n) * s.width + j));
+            for j in (0..columns).step_by(S::STEP) {
+                let to = turned.add(j * MAX_ROWS + i);
+                match columns - j {
+                    whole if whole >= S::STEP => S::transpose(four(j), S::STEP, to, MAX_ROWS),
+                    n => S::transpose(four(j), n, to, MAX_ROWS),
+                }
             }
         }
+        for i in rows / 4 * 4..rows {
+            for j in 0..columns {
+                *turned.add(j * MAX_ROWS + i) = *s.sums.add(i * s.width + j);
+            }
+        }
+        for (j, &column) in s.c_columns.iter().enumerate() {
+            for i in (0..rows).step_by(S::LANES) {
+                let n = S::LANES.min(rows - i);
+                let sum = S::load_first(turned.add(j * MAX_ROWS + i), n);
+                finish::<S>(s, s.c.offset(s.c_rows[i] + column), n, sum);
+            }
+        }
+    }
+}
+
+/// Puts `alpha` times the first `n` sums to `to`, or adds it there.
+#[inline(always)]
+unsafe fn finish<S: Simd>(s: &Scatter<'_, S::T>, to: *mut S::T, n: usize, sum: S::V) {
+    // SAFETY: the elements can be read and written.
+    unsafe {
+        let alpha = S::splat(s.alpha);
+        let new = if s.add { S::fma(alpha, sum, S::load_first(to, n)) } else { S::mul(alpha, sum) };
+        S::store_first(to, n, new);
     }
 }
 

@@ -76,18 +76,10 @@ unsafe fn store_first_f64(mut to: *mut f64, n: usize, v: __m256d) {
 unsafe fn transpose_f32(rows: [*const f32; 4], n: usize, to: *mut f32, width: usize) {
     // SAFETY: the caller's promise for `Simd::transpose`.
     unsafe {
-        let [a, b, c, d] = match n {
+        let columns = transpose_lanes(match n {
             8 => rows.map(|r| _mm256_loadu_ps(r)),
             _ => rows.map(|r| _mm256_maskload_ps(r, mask_32(n))),
-        };
-        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
-        let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
-        let columns = [
-            _mm256_shuffle_ps::<0x44>(ab, cd),
-            _mm256_shuffle_ps::<0xee>(ab, cd),
-            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
-            _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
-        ];
+        });
         for (p, column) in columns.into_iter().enumerate() {
             if p < n {
                 _mm_storeu_ps(to.add(p * width), _mm256_castps256_ps128(column));
@@ -96,6 +88,40 @@ unsafe fn transpose_f32(rows: [*const f32; 4], n: usize, to: *mut f32, width: us
                 _mm_storeu_ps(to.add((p + 4) * width), _mm256_extractf128_ps::<1>(column));
             }
         }
+    }
+}
+
+/// Moves eight neighbours of each of eight rows. Rows four apart share a vector, which is made while it is loaded.
+#[inline(always)]
+unsafe fn transpose_eight_f32(rows: [*const f32; 8], to: *mut f32, width: usize) {
+    // SAFETY: the caller's promise for `Simd::transpose_eight`.
+    unsafe {
+        for half in [0, 4] {
+            let [a, b, c, d] = std::array::from_fn(|i| {
+                let low = _mm256_castps128_ps256(_mm_loadu_ps(rows[i].add(half)));
+                _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(rows[i + 4].add(half)))
+            });
+            let columns = transpose_lanes([a, b, c, d]);
+            for (p, column) in columns.into_iter().enumerate() {
+                _mm256_storeu_ps(to.add((half + p) * width), column);
+            }
+        }
+    }
+}
+
+/// Transposes the four by four elements in each half of four vectors.
+#[inline(always)]
+unsafe fn transpose_lanes([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+    // SAFETY: the processor has the instructions.
+    unsafe {
+        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+        let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+        [
+            _mm256_shuffle_ps::<0x44>(ab, cd),
+            _mm256_shuffle_ps::<0xee>(ab, cd),
+            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+        ]
     }
 }
 
@@ -124,8 +150,8 @@ unsafe fn transpose_f64(rows: [*const f64; 4], n: usize, to: *mut f64, width: us
 
 macro_rules! simd {
     (
-        $name:ident, $t:ident, $v:ident, lanes $lanes:literal, free_masks $free:literal, step $step:literal,
-        $zero:ident, $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident, $add:ident, $transpose:ident,
+        $name:ident, $t:ident, $v:ident, lanes $lanes:literal, step $step:literal,
+        $zero:ident, $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident, $add:ident, $transpose:ident, $(eight $eight:ident,)?
         |$from:ident, $n:ident| $load_first:expr,
         |$to:ident, $count:ident, $value:ident| $store_first:expr
     ) => {
@@ -134,7 +160,6 @@ macro_rules! simd {
             type T = $t;
             type V = $v;
             const LANES: usize = $lanes;
-            const FREE_MASKS: bool = $free;
             const STEP: usize = $step;
 
             #[inline(always)]
@@ -202,30 +227,38 @@ macro_rules! simd {
                 // SAFETY: the caller's promise.
                 unsafe { $transpose(rows, n, to, width) }
             }
+
+            $(
+                #[inline(always)]
+                unsafe fn transpose_eight(rows: [*const $t; 8], to: *mut $t, width: usize) {
+                    // SAFETY: the caller's promise.
+                    unsafe { $eight(rows, to, width) }
+                }
+            )?
         }
     };
 }
 
 simd!(
-    Avx512, f32, __m512, lanes 16, free_masks true, step 8,
-    _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps, _mm512_add_ps, transpose_f32,
+    Avx512, f32, __m512, lanes 16, step 8,
+    _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps, _mm512_add_ps, transpose_f32, eight transpose_eight_f32,
     |from, n| _mm512_maskz_loadu_ps(((1u32 << n) - 1) as __mmask16, from),
     |to, n, v| _mm512_mask_storeu_ps(to, ((1u32 << n) - 1) as __mmask16, v)
 );
 simd!(
-    Avx512, f64, __m512d, lanes 8, free_masks true, step 4,
+    Avx512, f64, __m512d, lanes 8, step 4,
     _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_mul_pd, _mm512_add_pd, transpose_f64,
     |from, n| _mm512_maskz_loadu_pd(((1u32 << n) - 1) as __mmask8, from),
     |to, n, v| _mm512_mask_storeu_pd(to, ((1u32 << n) - 1) as __mmask8, v)
 );
 simd!(
-    Avx2, f32, __m256, lanes 8, free_masks false, step 8,
-    _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps, _mm256_add_ps, transpose_f32,
+    Avx2, f32, __m256, lanes 8, step 8,
+    _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps, _mm256_add_ps, transpose_f32, eight transpose_eight_f32,
     |from, n| _mm256_maskload_ps(from, mask_32(n)),
     |to, n, v| store_first_f32(to, n, v)
 );
 simd!(
-    Avx2, f64, __m256d, lanes 4, free_masks false, step 4,
+    Avx2, f64, __m256d, lanes 4, step 4,
     _mm256_setzero_pd, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_mul_pd, _mm256_add_pd, transpose_f64,
     |from, n| _mm256_maskload_pd(from, mask_64(n)),
     |to, n, v| store_first_f64(to, n, v)
