@@ -71,8 +71,9 @@ fn bodies_of_loops_are_done_piece_by_piece() {
     let inputs = [[6, 8, 4].to_vec(), [5, 6, 8, 4].to_vec()].map(|shape| init::normal(shape, 0.0, 1.0, 0).array());
     for settings in all_settings() {
         let [whole, pieces] = [&whole, &pieces].map(|plan| run(plan, &inputs, &[], settings));
+        // A kernel of a piece may run another loop by vectors than the whole one, and then adds in another order.
         for (w, p) in whole.compiled.iter().zip(&pieces.compiled) {
-            assert_eq!(w, p, "{settings:?}");
+            compare(w, p, Tolerance::of(DType::F32).times(30.0)).unwrap_or_else(|e| panic!("{settings:?}: {e}"));
         }
         for (e, c) in pieces.evaluated.iter().zip(&pieces.compiled) {
             let e = e.clone().reshaped(c.shape().clone()).expect("as many elements");
