@@ -47,12 +47,31 @@ impl Loops {
     }
 }
 
+/// What a loop is for who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Scan,
+    While,
+    /// A loop of one trip with a guard.
+    Branch,
+}
+
+impl Kind {
+    fn of(spec: &LoopSpec) -> Kind {
+        match (spec.guard, spec.trips) {
+            (None, _) => Kind::Scan,
+            (Some(_), 1) => Kind::Branch,
+            (Some(_), _) => Kind::While,
+        }
+    }
+}
+
 /// `scan1`, `while2`, `if3`.
 fn name(spec: &LoopSpec, at: usize) -> String {
-    let word = match (spec.guard, spec.trips) {
-        (None, _) => "scan",
-        (Some(_), 1) => "if",
-        (Some(_), _) => "while",
+    let word = match Kind::of(spec) {
+        Kind::Scan => "scan",
+        Kind::While => "while",
+        Kind::Branch => "if",
     };
     format!("{word}{}", at + 1)
 }
@@ -71,8 +90,7 @@ pub(super) struct Told {
     slices: std::ops::Range<usize>,
     trips: usize,
     order: Order,
-    /// True for a branch, which is a loop of one trip.
-    is_branch: bool,
+    kind: Kind,
     body: Math,
 }
 
@@ -80,8 +98,9 @@ impl Told {
     fn of(spec: &LoopSpec, at: usize, stacks: &[NodeId]) -> Told {
         let (graph, carries) = (spec.body.graph(), spec.body.carries());
         let leaves = carries.iter().map(|c| c.0).chain(spec.body.inputs().iter().copied());
-        let is_branch = spec.guard.is_some() && spec.trips == 1;
-        let guard = spec.guard.map(|guard| (Left::Condition(if is_branch { "if" } else { "as long as" }), guard));
+        let kind = Kind::of(spec);
+        let word = if kind == Kind::Branch { "if" } else { "as long as" };
+        let guard = spec.guard.map(|guard| (Left::Condition(word), guard));
         let next = carries.iter().map(|&(carry, next)| (Left::Update(leaf(graph, carry)), next));
         let stacked = stacks.iter().enumerate().map(|(i, &node)| (Left::Name(format!("y{i}")), node));
         Told {
@@ -90,7 +109,7 @@ impl Told {
             slices: carries.len()..carries.len() + spec.sequences,
             trips: spec.trips,
             order: spec.order,
-            is_branch,
+            kind,
             body: Math::of(graph, guard.into_iter().chain(next).chain(stacked)),
         }
     }
@@ -98,23 +117,28 @@ impl Told {
     /// A line for the loop, and those of a trip.
     pub(super) fn lines(&self, writer: &Writer<'_>) -> Vec<String> {
         let named = |names: &[String]| names.iter().map(|n| writer.name(n)).collect::<Vec<_>>().join(", ");
-        let trips = match (self.is_branch, self.trips) {
-            (true, _) => String::new(),
-            (false, 1) => ": 1 trip".to_owned(),
-            (false, trips) => format!(": {trips} trips"),
+        let trips = match (self.kind, self.trips) {
+            (Kind::Branch, _) => String::new(),
+            (Kind::Scan, 1) => ": 1 trip".to_owned(),
+            (Kind::Scan, trips) => format!(": {trips} trips"),
+            (Kind::While, trips) => format!(": at most {trips} trips"),
         };
-        let (each, from) = match (self.slices.is_empty(), self.order) {
-            (true, _) => ("", ""),
-            (false, Order::Forward) => (", each with the next ", ""),
-            (false, Order::Reverse) => (", each with the next ", ", from the last on"),
+        let plain = |text: &str| match (writer.style, text) {
+            (_, "") => String::new(),
+            (Style::Text, text) => text.to_owned(),
+            (Style::Latex, text) => format!(r"\text{{{text}}}"),
+        };
+        let slices = match (&self.arguments[self.slices.clone()], self.order) {
+            ([], _) => String::new(),
+            (slices, Order::Forward) => format!("{}{}", plain(", each with the next "), named(slices)),
+            (slices, Order::Reverse) => {
+                format!("{}{}{}", plain(", each with the next "), named(slices), plain(", from the last on"))
+            }
         };
         let (name, arguments) = (writer.name(&self.name), named(&self.arguments));
-        let slices = named(&self.arguments[self.slices.clone()]);
         let mut lines = vec![match writer.style {
-            Style::Text => format!("{name}({arguments}){trips}{each}{slices}{from}"),
-            Style::Latex => {
-                format!(r"& {name}\left({arguments}\right)\text{{{trips}{each}}}{slices}\text{{{from}}}")
-            }
+            Style::Text => format!("{name}({arguments}){trips}{slices}"),
+            Style::Latex => format!(r"& {name}\left({arguments}\right){}{slices}", plain(&trips)),
         }];
         let body = Math { extents: writer.extents.to_vec(), ..self.body.clone() };
         let indent = if writer.style == Style::Text { "  " } else { r"\quad " };
