@@ -166,7 +166,7 @@ fn loops_are_called_by_names_and_their_trips_told_below() {
     assert_eq!(
         h.to_math().to_string(),
         "\
-scan₁.carry₀(h0, xs, W)
+scan₁.carry₀(h₀, xs, W)
 scan₁(carry₀, slice₀, W): 12 trips, each with the next slice₀
   carry₀ ← tanh(carry₀ W + slice₀)
 "
@@ -175,8 +175,8 @@ scan₁(carry₀, slice₀, W): 12 trips, each with the next slice₀
     let gradient = loss.gradients_to_math(&[w]).to_string();
     for line in [
         "  y₀ = carry₀",
-        "scan₂(d_carry₀, sum_d_W, carry₀, kept₇, W): 12 trips, each with the next carry₀, kept₇, from the last on",
-        "  sum_d_W ← sum_d_W + carry₀ᵀ (d_carry₀ ∘ (1 − kept₇²))",
+        "scan₂(d_carry₀, sum_d_W, carry₀, kept₅, W): 12 trips, each with the next carry₀, kept₅, from the last on",
+        "  sum_d_W ← sum_d_W + carry₀ᵀ (d_carry₀ ∘ (1 − kept₅²))",
     ] {
         assert!(gradient.lines().any(|l| l == line), "{line} is not in\n{gradient}");
     }
