@@ -5,8 +5,6 @@
 mod convert;
 mod display;
 
-use std::fmt;
-
 use crate::graph::{DType, Element, Shape, TensorType};
 use crate::scalar::math;
 
@@ -367,29 +365,6 @@ impl std::hash::Hash for Array {
             Storage::BF16(v) => v.iter().for_each(|x| x.to_bits().hash(state)),
             Storage::F32(v) => v.iter().for_each(|x| x.to_bits().hash(state)),
             Storage::F64(v) => v.iter().for_each(|x| x.to_bits().hash(state)),
-        }
-    }
-}
-
-impl fmt::Debug for Array {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.view(), f)
-    }
-}
-
-impl fmt::Debug for ArrayView<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.ty())?;
-        match self.data {
-            StorageRef::Bool(v) => f.debug_list().entries(v).finish(),
-            StorageRef::U8(v) => f.debug_list().entries(v).finish(),
-            StorageRef::I32(v) => f.debug_list().entries(v).finish(),
-            StorageRef::U32(v) => f.debug_list().entries(v).finish(),
-            StorageRef::I64(v) => f.debug_list().entries(v).finish(),
-            StorageRef::F16(v) => f.debug_list().entries(v).finish(),
-            StorageRef::BF16(v) => f.debug_list().entries(v).finish(),
-            StorageRef::F32(v) => f.debug_list().entries(v).finish(),
-            StorageRef::F64(v) => f.debug_list().entries(v).finish(),
         }
     }
 }

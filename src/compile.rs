@@ -63,6 +63,11 @@ impl Options {
 /// Why a program cannot be compiled.
 #[derive(thiserror::Error)]
 pub enum CompileError {
+    /// The program computes nothing.
+    #[error(
+        "the program has neither outputs nor updates, so a run would compute nothing; results are named by `program(&[(\"name\", tensor)])`"
+    )]
+    Nothing,
     /// A parameter's initial or shared value does not fit.
     #[error(transparent)]
     Param(#[from] ParamError),
@@ -86,10 +91,10 @@ pub enum CompileError {
 crate::error::debug_as_display!(CompileError);
 
 impl Program {
-    /// Compiles the program, with parameters of its own.
+    /// Compiles the program, with parameters of its own. A program without outputs is one whose runs only update parameters.
     ///
     /// # Errors
-    /// If an initial value is typed unlike its parameter, a run needs more memory than the machine has, or code generation fails.
+    /// If there are neither outputs nor updates, an initial value is typed unlike its parameter, a run needs more memory than the machine has, or code generation fails.
     pub fn compile(&self, options: &Options) -> Result<Executable, CompileError> {
         self.compile_with(options, &Params::new())
     }
@@ -98,9 +103,10 @@ impl Program {
     /// their initial values.
     ///
     /// # Errors
-    /// If a parameter is typed unlike the one that is there, a run needs more memory than the machine has, or code generation fails. Nothing is added to
+    /// If there are neither outputs nor updates, a parameter is typed unlike the one that is there, a run needs more memory than the machine has, or code generation fails. Nothing is added to
     /// `params` then.
     pub fn compile_with(&self, options: &Options, params: &Params) -> Result<Executable, CompileError> {
+        self.expect_results()?;
         let declared = self.declarations();
         params.check(&declared)?;
         dump::by_environment(&self.graph, options)?;
@@ -138,8 +144,9 @@ impl Program {
     /// for this machine too.
     ///
     /// # Errors
-    /// If code generation fails.
+    /// If there are neither outputs nor updates, or code generation fails.
     pub fn report(&self, options: &Options) -> Result<Report, CompileError> {
+        self.expect_results()?;
         let (mut report, mut stages) = (Report::default(), Stages::default());
         let (optimized, plan) = self.planned(options, &mut report, &mut stages)?;
         let (settings, threads) = (jit::settings_by_environment()?, threads(options)?);
@@ -147,6 +154,12 @@ impl Program {
         fill(&mut report, &self.graph, &optimized, (&plan, code_bytes));
         report.stages = stages.into_times();
         Ok(report)
+    }
+
+    /// Checks that a run would compute something. A step may have updates alone.
+    fn expect_results(&self) -> Result<(), CompileError> {
+        let nothing = self.graph.outputs().is_empty() && self.graph.updates().is_empty();
+        if nothing { Err(CompileError::Nothing) } else { Ok(()) }
     }
 
     /// The optimized graph and its plan.

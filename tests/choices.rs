@@ -1,6 +1,10 @@
 //! The table of choices where systems differ (`src/choices.md`): each row on every engine, at every level of optimization.
 
 mod engines;
+#[cfg(feature = "onnx")]
+#[allow(dead_code, reason = "models of other tests take more")]
+#[path = "cli/proto.rs"]
+mod proto;
 
 use std::panic::catch_unwind;
 
@@ -192,6 +196,51 @@ fn std_of_equal_elements() {
 fn variance_of_too_few() {
     point(&[7.0], |x| x.variance(1), &[NAN], &[NAN]);
     point(&[7.0], |x| x.variance(0), &[0.0], &[0.0]);
+}
+
+#[test]
+fn running_variances() {
+    // The mean is 3, the squares of the distances are 14 together.
+    let batch = [1.0f32, 2.0, 3.0, 6.0];
+    let check = |program: Program, name: &str, squares: f64| {
+        for engine in engines() {
+            for level in [Level::O0, Level::O1, Level::O2] {
+                let mut step = program.compile(&Options { engine, level, ..Options::default() }).unwrap();
+                let x = Array::new([4, 1], batch.to_vec()).unwrap();
+                let result = step.run(&[("x", &x)]).unwrap().get(name).cloned();
+                let running = result.unwrap_or_else(|_| step.params().get(name).unwrap());
+                let expected = 0.9 * 2.0 + 0.1 * squares;
+                assert!((running.get_f64(0) - expected).abs() < 1e-6, "{engine:?} {level:?}: {running}, {expected}");
+            }
+        }
+    };
+    let g = Builder::new();
+    let vectors = ["gain", "bias", "mean"].map(|name| g.state(name, init::zeros([1])));
+    let variance = g.state("variance", init::full([1], 2.0));
+    let norm = BatchNorm::of([vectors[0], vectors[1]], [vectors[2], variance], 1);
+    let (y, updates) = norm.train(g.input("x", f32([4, 1])));
+    check(g.program_with_updates(&[("y", y)], &updates), "variance", 14.0 / 3.0);
+
+    #[cfg(feature = "onnx")]
+    {
+        use cotangent::io::onnx::{Bindings, Model};
+        use proto::{batched, initializer, model, node_with};
+
+        let operands = ["x", "gain", "bias", "mean", "variance"];
+        let results = ["y", "mean_after", "variance_after"];
+        let mut graph = vec![
+            (1, node_with("BatchNormalization", &operands, &results, &[("training_mode", 1)])),
+            (2, b"norm".to_vec()),
+            (11, batched("x", &[1])),
+            (12, batched("variance_after", &[])),
+        ];
+        graph.extend(
+            [("gain", 1.0), ("bias", 0.0), ("mean", 0.0), ("variance", 2.0)]
+                .map(|(name, value)| (5, initializer(name, &[value]))),
+        );
+        let imported = Model::from_bytes(model(&graph)).unwrap().import(&Bindings::new().dim("n", 4)).unwrap();
+        check(imported.program(), "variance_after", 14.0 / 4.0);
+    }
 }
 
 #[test]

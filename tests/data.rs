@@ -63,6 +63,9 @@ fn the_shipped_digits_are_read() {
     let scaled: Vec<f32> = pixels[4 * 64..5 * 64].iter().map(|&p| f32::from(p) / 16.0).collect();
     assert_eq!(digits.test.features()[..64], scaled);
     assert!(digits.train.features().iter().all(|f| (0.0..=1.0).contains(f)));
+    let told = format!("Dataset({} examples of f32[8, 8], 10 classes)", digits.test.len());
+    assert_eq!(format!("{:?}", digits.test), told);
+    assert_eq!(format!("{:?}", data::Text::new("to be")), "Text(5 characters, 5 different)");
 }
 
 #[test]

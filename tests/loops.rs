@@ -339,7 +339,7 @@ fn mistakes_are_told() {
         ("scan: carry 0 is f32[4], but the body gives f32[3]\n  slice : f32[3], built at loops.rs:", |g| {
             g.scan(g.zeros(f32([4])), g.zeros(f32([5, 4])), |c, x| ((c + x).slice(0, 0..3), ()));
         }),
-        ("scan: sequence 1 has 6 slices, but that of sequence 0 is 5\n", |g| {
+        ("scan: sequence 1 has 6 slices, but sequence 0 has 5\n  sequence 0: ", |g| {
             g.scan(g.zeros(f32([4])), (g.zeros(f32([5])), g.zeros(f32([6]))), |c, _| (c, ()));
         }),
         ("scan: sequence 0 is a scalar, which has no slices\n", |g| {
@@ -357,7 +357,7 @@ fn mistakes_are_told() {
         ("while_loop: the condition is f32[], not bool[]\n", |g| {
             g.while_loop(g.zeros(f32([])), 3, |c| c, |c| c);
         }),
-        ("cond: result 0 is f32[2] in one branch and f32[3] in the other", |g| {
+        ("cond: result 0 is f32[2] in the branch for true and f32[3] in that for false\n  true: ", |g| {
             g.cond(g.zeros(bool([])), || g.zeros(f32([2])), || g.zeros(f32([3])));
         }),
         ("a tensor of the body of a loop is used outside of it: return it from the closure", |g| {

@@ -4,6 +4,8 @@
 //! [[  1.0    -2.5 ]
 //!  [100.0     0.25]]
 //! ```
+//!
+//! Debugging prints the type and the elements in row-major order, each with all its digits: `f32[2, 2] [1.0, -2.5, 100.0, 0.25]`.
 
 use std::fmt;
 
@@ -23,6 +25,41 @@ impl fmt::Display for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.view().print(f, false)
     }
+}
+
+impl fmt::Debug for Array {
+    /// As [`ArrayView`]'s.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.view(), f)
+    }
+}
+
+impl fmt::Debug for ArrayView<'_> {
+    /// Prints the type and the elements in row-major order; of more than 1,000 elements, the first three and the last three:
+    /// `i32[2000] [0, 1, 2, ..., 1997, 1998, 1999]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.ty())?;
+        match self.data {
+            StorageRef::Bool(v) => debug_elements(f, v),
+            StorageRef::U8(v) => debug_elements(f, v),
+            StorageRef::I32(v) => debug_elements(f, v),
+            StorageRef::U32(v) => debug_elements(f, v),
+            StorageRef::I64(v) => debug_elements(f, v),
+            StorageRef::F16(v) => debug_elements(f, v),
+            StorageRef::BF16(v) => debug_elements(f, v),
+            StorageRef::F32(v) => debug_elements(f, v),
+            StorageRef::F64(v) => debug_elements(f, v),
+        }
+    }
+}
+
+fn debug_elements(f: &mut fmt::Formatter<'_>, elements: &[impl fmt::Debug]) -> fmt::Result {
+    let mut list = f.debug_list();
+    if elements.len() <= WHOLE {
+        return list.entries(elements).finish();
+    }
+    let (first, last) = (&elements[..EDGE], &elements[elements.len() - EDGE..]);
+    list.entries(first).entry(&format_args!("...")).entries(last).finish()
 }
 
 impl ArrayView<'_> {
@@ -171,6 +208,7 @@ impl Printer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{DType, TensorType};
 
     #[track_caller]
     fn check(array: impl Into<Array>, expected: &str) {
@@ -197,6 +235,22 @@ mod tests {
         check([[0.0f32; 0]; 2], "[[]\n []]");
         assert_eq!(format!("{:.2}", Array::from([1.0f64 / 3.0, 2.0])), "[0.33 2.0 ]");
         assert_eq!(format!("{:.0}", Array::from([1.6f64, 2.0])), "[2 2]");
+    }
+
+    #[test]
+    fn debugging_tells_the_type_and_cuts_large_arrays() {
+        let debug = |array: Array| format!("{array:?}");
+        assert_eq!(debug([[1.0f32, 0.1], [f32::NAN, -0.0]].into()), "f32[2, 2] [1.0, 0.1, NaN, -0.0]");
+        assert_eq!(debug(Array::scalar(true)), "bool[] [true]");
+        assert_eq!(debug(Vec::<u8>::new().into()), "u8[0] []");
+        // The last that is shown whole, and the first that is not.
+        let counted = |n: i32| debug((0..n).collect::<Vec<i32>>().into());
+        let all: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
+        assert_eq!(counted(1000), format!("i32[1000] [{}]", all.join(", ")));
+        assert_eq!(counted(1001), "i32[1001] [0, 1, 2, ..., 998, 999, 1000]");
+        // However many axes there are.
+        let deep = Array::zeros(&TensorType::new(DType::F32, [2; 16]));
+        assert!(format!("{:?}", deep.view()).ends_with("2] [0.0, 0.0, 0.0, ..., 0.0, 0.0, 0.0]"), "{deep:?}");
     }
 
     #[test]

@@ -111,7 +111,21 @@ impl Conv {
             return Err(OpErrorKind::DType { position: 1, expected: x.dtype.name().to_owned(), actual: w.dtype });
         }
         if w.shape.rank() != rank {
-            return other(format!("the weight has {} axes, the operand {rank}", w.shape.rank()));
+            let axes = w.shape.rank();
+            let missing = match (axes.checked_sub(3), self.layout) {
+                (None, _) => String::new(),
+                (Some(more), Layout::ChannelsFirst) => {
+                    format!("; the operand is expected as [examples, channels, {}]", spatial_names(more + 1))
+                }
+                (Some(more), Layout::ChannelsLast) => {
+                    format!("; the operand is expected as [examples, {}, channels]", spatial_names(more + 1))
+                }
+            };
+            let single = match rank + 1 == axes && axes >= 3 {
+                true => ": a single example gets the first axis by `expand(0)`",
+                false => "",
+            };
+            return other(format!("the weight has {axes} axes, the operand {rank}{missing}{single}"));
         }
         let spatial = self.layout.spatial(rank);
         let kernel = match self.layout {
@@ -158,6 +172,16 @@ impl Conv {
             channels: channels / groups,
             filters,
         })
+    }
+}
+
+/// Names for so many spatial axes.
+fn spatial_names(count: usize) -> String {
+    match count {
+        1 => "length".to_owned(),
+        2 => "height, width".to_owned(),
+        3 => "depth, height, width".to_owned(),
+        _ => format!("{count} spatial axes"),
     }
 }
 

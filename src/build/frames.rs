@@ -11,7 +11,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::graph::{Graph, Name, NodeId};
+use crate::graph::{Graph, Name, NodeId, OpErrorKind};
 use crate::prim::{Input, Op, free_name};
 
 use super::{Builder, Tensor, describe_node};
@@ -123,14 +123,23 @@ impl Builder {
     #[track_caller]
     pub(super) fn push_outermost(&self, op: impl Into<Op>) -> Tensor<'_> {
         let mut frames = self.frames.borrow_mut();
-        let Some((outermost, _)) = frames.around.first_mut() else {
-            drop(frames);
-            return self.push(op, &[]);
+        let result = match frames.around.first_mut() {
+            Some((outermost, _)) => outermost.push(op, &[], self.origin()),
+            None => self.graph.borrow_mut().push(op, &[], self.origin()),
         };
-        let result = outermost.push(op, &[], self.origin());
         drop(frames);
-        let id = self.check(result, &[]);
-        Tensor { builder: self, id, frame: OUTERMOST }
+        match result {
+            Ok(id) => Tensor { builder: self, id, frame: OUTERMOST },
+            Err(error) => {
+                let first = match &*error.kind {
+                    OpErrorKind::DuplicateName { name } => self.with_graph(OUTERMOST, |graph| {
+                        graph.find(name).map(|id| format!("\n  the first: {}", describe_node(graph, id)))
+                    }),
+                    _ => None,
+                };
+                panic!("{}{}", self.describe(&error, &[]), first.flatten().unwrap_or_default())
+            }
+        }
     }
 
     /// Calls `f` with the graph of an open frame; `None` if the frame has been closed.

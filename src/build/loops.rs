@@ -53,6 +53,11 @@ impl Scan {
     }
 }
 
+/// Lines that tell what a branch gives.
+fn listed(branch: &str, texts: impl IntoIterator<Item = String>) -> String {
+    texts.into_iter().map(|text| format!("\n  {branch}: {text}")).collect()
+}
+
 /// What a closure has made of a frame.
 struct Written {
     body: Arc<Body>,
@@ -219,6 +224,7 @@ impl Builder {
             }
             let guard = self.own(guard);
             let types: Vec<TensorType> = given.iter().map(|y| y.ty()).collect();
+            let texts: Vec<String> = given.iter().map(|y| y.describe()).collect();
             let written = self.body(frame.close(), "cond");
             let inits = match inits {
                 Some(inits) => inits.to_vec(),
@@ -232,44 +238,59 @@ impl Builder {
                 guard: Some(guard),
                 keep: Keep::All,
             };
-            (ys, self.results("cond", spec, &inits, &written, &[]))
+            (ys, texts, self.results("cond", spec, &inits, &written, &[]))
         };
         let frame = self.enter();
-        let (_, first) = branch(true, frame, then(), None);
+        let (_, texts, first) = branch(true, frame, then(), None);
         let frame = self.enter();
         let ys = otherwise();
         let (given, expected) = (ys.list(), &first);
         if given.len() != expected.len() {
-            panic!("cond: one branch gives {} tensors, the other {}", expected.len(), given.len());
+            panic!(
+                "cond: the branch for true gives {} tensors, that for false {}{}{}",
+                expected.len(),
+                given.len(),
+                listed("true", texts),
+                listed("false", given.iter().map(|y| y.describe()))
+            );
         }
         for (i, (y, expected)) in given.iter().zip(expected).enumerate() {
             if y.ty() != expected.ty() {
-                panic!("cond: result {i} is {} in one branch and {} in the other", expected.ty(), y.ty());
+                panic!(
+                    "cond: result {i} is {} in the branch for true and {} in that for false\n  true: {}\n  false: {}",
+                    expected.ty(),
+                    y.ty(),
+                    texts[i],
+                    y.describe()
+                );
             }
         }
-        let (ys, results) = branch(false, frame, ys, Some(&first));
+        let (ys, _, results) = branch(false, frame, ys, Some(&first));
         ys.rearrange(&mut results.into_iter())
     }
 
     /// The count of trips: the extent of all sequences along axis 0.
     #[track_caller]
     fn trips_of(&self, given: Option<usize>, sequences: &[Tensor<'_>]) -> usize {
-        let mut trips = given.map(|n| (n, "the count of trips".to_owned()));
+        let mut trips = given.map(|n| (n, format!("the count of trips is {n}"), String::new()));
         for (i, x) in sequences.iter().enumerate() {
             let shape = x.shape();
             let Some(&n) = shape.first() else {
                 panic!("scan: sequence {i} is a scalar, which has no slices\n  {}", x.describe());
             };
             match &trips {
-                Some((trips, what)) if *trips != n => {
-                    panic!("scan: sequence {i} has {n} slices, but {what} is {trips}\n  {}", x.describe())
+                Some((trips, what, other)) if *trips != n => {
+                    panic!("scan: sequence {i} has {n} slices, but {what}{other}\n  sequence {i}: {}", x.describe())
                 }
                 Some(_) => {}
-                None => trips = Some((n, format!("that of sequence {i}"))),
+                None => {
+                    let text = format!("\n  sequence {i}: {}", x.describe());
+                    trips = Some((n, format!("sequence {i} has {n}"), text));
+                }
             }
         }
         match trips {
-            Some((trips, _)) => trips,
+            Some((trips, ..)) => trips,
             None => panic!("scan: without sequences, the options say how many trips there are: Scan::new().trips(n)"),
         }
     }

@@ -78,10 +78,8 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn diagonal(self, diagonal: isize, rows: isize, columns: isize) -> Tensor<'g> {
         let _scope = self.builder.scope("diagonal", &[self]);
-        let (r, c) = (self.axis("diagonal", rows), self.axis("diagonal", columns));
-        if r == c {
-            self.refuse("diagonal", &[], OpErrorKind::AxisOrder { axes: Dims::from_slice(&[r, c]) })
-        }
+        let axes = self.axes("diagonal", [rows, columns]);
+        let (r, c) = (axes[0], axes[1]);
         let order: Dims = (0..self.rank()).filter(|&a| a != r && a != c).chain([r, c]).collect();
         let matrices = self.permuted(order);
         let shape = matrices.shape();

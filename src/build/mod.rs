@@ -313,7 +313,11 @@ impl Builder {
             expect(graph.add_output(name, self.own(tensor)));
         }
         for &(param, value) in updates {
-            expect(graph.add_update(self.own(param), self.own(value)));
+            let (node, value) = (self.own(param), self.own(value));
+            if !matches!(graph.op(node), Op::Param(_)) {
+                panic!("{}, is not a parameter or state and cannot be updated", param.describe());
+            }
+            expect(graph.add_update(node, value));
         }
         Program { graph, initial: self.initial.borrow().clone(), builder: self.token }
     }

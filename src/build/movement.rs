@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::graph::{Dims, OpError, OpErrorKind, Shape};
 use crate::prim::{Dot, Reshape, Transpose};
 
+use super::reduce::distinct;
 use super::slicing::resolve_range;
 use super::tensor::join;
 use super::{IntoAxes, Tensor};
@@ -161,10 +162,11 @@ impl<'g> Tensor<'g> {
                 None => self.refuse(op, &[], OpErrorKind::Axis { axis, rank }),
             }
         }
+        let mut places = match distinct(axes, places, rank) {
+            Ok(places) => places,
+            Err(kind) => self.refuse(op, &[], kind),
+        };
         places.sort_unstable();
-        if places.windows(2).any(|pair| pair[0] == pair[1]) {
-            self.refuse(op, &[], OpErrorKind::AxisOrder { axes: places })
-        }
         let mut shape: Dims = self.shape().iter().copied().collect();
         places.into_iter().for_each(|at| shape.insert(at, 1));
         self.reshape(&shape[..])
@@ -173,7 +175,7 @@ impl<'g> Tensor<'g> {
     /// The tensor without the given axes, which must have extent 1.
     ///
     /// # Panics
-    /// If there is no such axis or its extent is not 1.
+    /// If there is no such axis, an axis is given twice, or its extent is not 1.
     #[track_caller]
     pub fn squeeze(self, axes: impl IntoAxes) -> Tensor<'g> {
         let _scope = self.builder.scope("squeeze", &[self]);

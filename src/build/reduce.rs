@@ -32,16 +32,28 @@ impl IntoAxes for &[isize] {
     }
 }
 
+/// The axes, which stand for these numbers of a tensor of this rank, if none is there twice.
+pub(super) fn distinct(given: &[isize], axes: Dims, rank: usize) -> Result<Dims, OpErrorKind> {
+    match (1..axes.len()).find(|&i| axes[..i].contains(&axes[i])) {
+        Some(i) => {
+            let text = format!("axes {given:?} of rank {rank} are not distinct: axis {} is given twice", axes[i]);
+            Err(OpErrorKind::Other(text))
+        }
+        None => Ok(axes),
+    }
+}
+
 impl<'g> Tensor<'g> {
-    /// Axis numbers from 0, in the order given.
+    /// Axis numbers from 0, in the order given. They are distinct.
     #[track_caller]
     pub(super) fn axes(self, op: &'static str, axes: impl IntoAxes) -> Dims {
-        let rank = self.rank();
-        let resolve = |axis: isize| {
+        let (rank, given) = (self.rank(), axes.into_axes());
+        let resolve = |&axis: &isize| {
             let from_front = if axis < 0 { axis + rank as isize } else { axis };
             usize::try_from(from_front).ok().filter(|&a| a < rank).ok_or(OpErrorKind::Axis { axis, rank })
         };
-        let resolved: Result<Dims, OpErrorKind> = axes.into_axes().into_iter().map(resolve).collect();
+        let resolved = given.iter().map(resolve).collect::<Result<Dims, OpErrorKind>>();
+        let resolved = resolved.and_then(|axes| distinct(&given, axes, rank));
         self.builder.check(resolved.map_err(|kind| OpError::new(op, &[&self.ty()], kind)), &[self])
     }
 
@@ -74,16 +86,11 @@ impl<'g> Tensor<'g> {
         (0..self.rank() as isize).collect()
     }
 
-    /// Count of elements along the axes, which are distinct.
+    /// Count of elements along the axes.
     #[track_caller]
     fn count(self, op: &'static str, axes: &[isize]) -> usize {
         let shape = self.shape();
-        let mut axes = self.axes(op, axes);
-        axes.sort_unstable();
-        if axes.windows(2).any(|pair| pair[0] == pair[1]) {
-            self.refuse(op, &[], OpErrorKind::AxisOrder { axes })
-        }
-        axes.iter().map(|&a| shape[a]).product()
+        self.axes(op, axes).iter().map(|&a| shape[a]).product()
     }
 
     /// `value` in the shape that is left without the axes.

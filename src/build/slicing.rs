@@ -123,7 +123,7 @@ impl<'g> Tensor<'g> {
     /// The elements along the given axes in reverse order.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If there is no such axis, or an axis is given twice.
     #[doc(alias = "reverse")]
     #[track_caller]
     pub fn flip(self, axes: impl IntoAxes) -> Tensor<'g> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::graph::{DType, Graph, NodeId, OpError, OpErrorKind, Shape, TensorType};
+use crate::graph::{DType, Graph, Name, NodeId, OpError, OpErrorKind, Shape, TensorType};
 use crate::prim::{Broadcast, Map, Reshape};
 use crate::scalar::ScalarFn;
 
@@ -44,6 +44,24 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn rank(self) -> usize {
         self.in_graph(|graph| graph.shape(self.id).rank())
+    }
+
+    /// The name of an input or parameter; `None` for what is computed.
+    ///
+    /// ```
+    /// use cotangent::prelude::*;
+    ///
+    /// let g = Builder::new();
+    /// let (x, w, b) = (g.input("x", f32([2])), g.param("gen.w", f32([2])), g.param("disc.b", f32([])));
+    /// assert_eq!(x.name().as_deref(), Some("x"));
+    /// assert_eq!((x * w + b).name(), None);
+    /// let named = |p: &Tensor<'_>| p.name().is_some_and(|name| name.starts_with("gen."));
+    /// let generator: Vec<Tensor<'_>> = g.params().into_iter().filter(named).collect(); // for `minimize_wrt`
+    /// assert_eq!(generator.len(), 1);
+    /// ```
+    #[track_caller]
+    pub fn name(self) -> Option<Name> {
+        self.in_graph(|graph| graph.op(self.id).leaf_name().cloned())
     }
 
     /// The node's number in the builder's graph, or in the body of a loop if it is a tensor of its closure.

@@ -1,17 +1,26 @@
 //! Labelled examples in memory.
 
+use std::fmt;
+
 use crate::array::{ArrayError, ArrayView};
 use crate::graph::Shape;
 
 use super::{Batches, DataError, DataErrorKind, Idx, Shuffled};
 
 /// Labelled examples: `f32` features of one shape, and for each example the number of its class.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Dataset {
     features: Vec<f32>,
     labels: Vec<i32>,
     example: Shape,
     classes: usize,
+}
+
+impl fmt::Debug for Dataset {
+    /// `Dataset(1500 examples of f32[8, 8], 10 classes)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dataset({} examples of f32{}, {} classes)", self.labels.len(), self.example, self.classes)
+    }
 }
 
 /// A data set in two parts.

@@ -4,6 +4,7 @@
 //!   "to be" --Text::new--> codes [4, 3, 0, 1, 2] of the vocabulary " beot" --windows--> (codes of a window, codes one further) in batches
 //! ```
 
+use std::fmt;
 use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
@@ -12,10 +13,17 @@ use rand_chacha::ChaCha8Rng;
 use crate::array::ArrayView;
 
 /// A text as numbers of its characters in a vocabulary.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Text {
     codes: Vec<i32>,
     vocabulary: Arc<[char]>,
+}
+
+impl fmt::Debug for Text {
+    /// `Text(1115394 characters, 65 different)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} characters, {} different)", self.codes.len(), self.vocabulary.len())
+    }
 }
 
 impl Text {

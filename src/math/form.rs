@@ -45,6 +45,13 @@ pub(super) enum Function {
     Scalar(ScalarFn),
     /// `max(x, 0)`.
     Relu,
+    /// A result of a loop.
+    Loop {
+        /// The loop, as it is called below the formulas.
+        name: String,
+        /// The carry, or what is stacked.
+        result: String,
+    },
     /// Any other, by name and attributes.
     Named(String),
 }

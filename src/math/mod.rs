@@ -36,6 +36,7 @@
 //! | `I_y` | the labels as rows that are 1 at the label and else 0 |
 //! | `Z[i, y]`, `E[y]`, `A[0:5, 1:3]` | elements chosen by an index; rows; a part |
 //! | `where(c, a, b)` | `a` where the condition holds, else `b` |
+//! | `scan₁.carry₀(h, xs, W)`, `while₁...`, `if₁...` | what a loop leaves in its first carry; `scan₁.y₀(...)`: what each trip gives, in rows. Below the formulas, `scan₁(carry₀, slice₀, W)` tells by which names a trip calls these arguments, and what it does |
 //! | `⟨a b⟩` | a leaf whose name would be read as something else |
 //!
 //! All other operations are written as functions, by their names and attributes in the text form. Formulas are about real numbers: what computes the
@@ -45,6 +46,7 @@
 
 mod derivation;
 mod form;
+mod loops;
 mod naming;
 mod notation;
 mod read;
@@ -59,6 +61,7 @@ use crate::opt::{OptOptions, optimize};
 use crate::prim::Op;
 
 use form::{FormId, Forms};
+use loops::Loops;
 use read::Reader;
 use write::{Style, Writer};
 
@@ -75,6 +78,8 @@ enum Left {
     Gradient(String),
     /// The new value of a parameter.
     Update(String),
+    /// A condition, after this word.
+    Condition(&'static str),
 }
 
 /// Formulas with the definitions that they share. Prints as text.
@@ -85,11 +90,14 @@ pub struct Math {
     extents: Vec<(String, usize)>,
     counts: Vec<usize>,
     single: bool,
+    /// What the trips of loops do.
+    loops: Vec<loops::Told>,
 }
 
 impl Math {
     fn of(graph: &Graph, equations: impl IntoIterator<Item = (Left, NodeId)>) -> Math {
         let mut reader = Reader::new(graph);
+        reader.loops = Some(Loops::default());
         let equations = equations.into_iter().map(|(left, node)| (left, reader.form(node))).collect();
         // How many examples there are.
         let inputs = graph.ids().filter(|&id| matches!(graph.op(id), Op::Input(_)));
@@ -98,7 +106,8 @@ impl Math {
         counts.sort_unstable();
         counts.dedup();
         let single = graph.ids().all(|id| graph.ty(id).dtype != DType::F64);
-        Math { forms: reader.forms, equations, extents: Vec::new(), counts, single }
+        let loops = reader.loops.map_or_else(Vec::new, Loops::told);
+        Math { forms: reader.forms, equations, extents: Vec::new(), counts, single, loops }
     }
 
     /// Calls a count by a name: `1/m` instead of `1/50`. The name is defined below the formulas where it occurs.
@@ -142,6 +151,8 @@ impl Math {
                 Left::Gradient(by) => format!(r"\frac{{\partial}}{{\partial {}}}{equals}{right}", writer.name(by)),
                 Left::Update(name) if style == Style::Text => format!("{} ← {right}", writer.name(name)),
                 Left::Update(name) => format!(r"{} &\leftarrow {right}", writer.name(name)),
+                Left::Condition(word) if style == Style::Text => format!("{word} {right}"),
+                Left::Condition(word) => format!(r"& \text{{{word} }}{right}"),
             });
         }
         let mut definitions: Vec<String> = Vec::new();
@@ -159,6 +170,7 @@ impl Math {
                 Style::Latex => format!("{}{line}", if i == first { r"\text{where } " } else { "" }),
             };
         }
+        lines.extend(self.loops.iter().flat_map(|told| told.lines(&writer)));
         lines
     }
 }

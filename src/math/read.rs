@@ -9,6 +9,7 @@ use crate::prim::{Combine, Dot, Extremum, Lowering, Op, Reduction, Slice};
 use crate::scalar::ScalarFn;
 
 use super::form::{Fold, Form, FormId, Forms, Function};
+use super::loops::Loops;
 
 /// Constants of more elements are called by their node.
 const WRITTEN_OUT: usize = 9;
@@ -18,11 +19,13 @@ pub(super) struct Reader<'g> {
     graph: &'g Graph,
     pub(super) forms: Forms,
     of: Vec<Option<FormId>>,
+    /// The loops, if they are to be told below the formulas.
+    pub(super) loops: Option<Loops>,
 }
 
 impl<'g> Reader<'g> {
     pub(super) fn new(graph: &'g Graph) -> Reader<'g> {
-        Reader { graph, forms: Forms::default(), of: vec![None; graph.len()] }
+        Reader { graph, forms: Forms::default(), of: vec![None; graph.len()], loops: None }
     }
 
     /// The form of a node with all its elements, after those that it depends on.
@@ -132,6 +135,11 @@ impl<'g> Reader<'g> {
                 let rows = self.forms.intern(Form::OneHot(index), shape.clone());
                 let updates = self.forms.repeat(&Dims::from_slice(&[s.batch]), updates, &shape);
                 self.forms.product(1.0, &[(updates, 1), (rows, 1)])
+            }
+            Op::Loop(result) if self.loops.is_some() => {
+                let args = operands.iter().map(|&o| self.whole(o)).collect();
+                let function = self.loops.get_or_insert_default().function(result);
+                self.forms.intern(Form::Apply(function, args), shape)
             }
             op => {
                 let types: Vec<_> = operands.iter().map(|&o| graph.ty(o)).collect();

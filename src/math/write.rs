@@ -152,12 +152,16 @@ impl Writer<'_> {
         let known = match f {
             Function::Scalar(f) => notation::scalar(*f),
             Function::Relu => Some(Notation::Call("relu", r"\operatorname{relu}")),
+            Function::Loop { name, result } => {
+                let name = format!("{}.{}", self.name(name), self.name(result));
+                return (self.call(&name, args), Binding::Atom);
+            }
             Function::Named(_) => None,
         };
         let Some(known) = known else {
             let name = match f {
                 Function::Scalar(f) => f.name(),
-                Function::Named(name) => name,
+                Function::Named(name) | Function::Loop { name, .. } => name,
                 Function::Relu => "relu",
             };
             let name = if self.style == Style::Text {

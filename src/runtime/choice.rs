@@ -13,6 +13,7 @@
 //! numbers are let through, so a run refuses nothing that is in range.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use smallvec::SmallVec;
 
@@ -96,6 +97,8 @@ fn of_loop(graph: &Graph, first: NodeId, spec: &LoopSpec, results: &[NodeId]) ->
     }
     let nodes: Vec<NodeId> = body.ids().filter(|id| needed[id.index()]).collect();
     let mut found = Vec::new();
+    // What the last trip computes for a carry that nobody asks for is checked with the rest, though its value is not used: all trips are one body, which makes
+    // the choice, and to tell the last trip's numbers from the others' would excuse only mistakes.
     // A part of what a trip is given is not followed.
     for (input, choice) in choices(body, &nodes).into_iter().filter(|(_, choice)| choice.part.is_none()) {
         let position = spec.body.inputs().iter().position(|&i| i == input).expect("an input of the body");
@@ -389,6 +392,25 @@ impl Set {
     }
 }
 
+impl fmt::Display for Set {
+    /// `0 to 9`, `-100 or 0 to 9`, `up to -1`, `10 and above`, `none`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (i, &(low, high)) in self.0.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { " or " })?;
+            match (low, high) {
+                (i64::MIN, _) => write!(f, "up to {high}")?,
+                (_, i64::MAX) => write!(f, "{low} and above")?,
+                _ if low == high => write!(f, "{low}")?,
+                _ => write!(f, "{low} to {high}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -506,6 +528,14 @@ mod tests {
                 assert_eq!(a.or(b).complement(), a.complement().and(&b.complement()));
             }
         }
+    }
+
+    #[test]
+    fn sets_as_people_read_them() {
+        let set = Set::range(-100, -100).or(&Set::range(0, 9));
+        assert_eq!(set.to_string(), "-100 or 0 to 9");
+        assert_eq!(set.complement().to_string(), "up to -101 or -99 to -1 or 10 and above");
+        assert_eq!(Set::none().to_string(), "none");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::graph::{DType, Graph, Name, NodeId, TensorType};
 use crate::interp;
 use crate::jit::Compiled;
 use crate::prim::Op;
+use crate::spelling::hint;
 
 use super::choice::{self, Choice};
 use super::profile::{self, Profile};
@@ -30,7 +31,7 @@ pub enum RunError {
         ty: TensorType,
     },
     /// A name that no input has on which a result or an update depends.
-    #[error("there is no input called `{name}` that what is computed depends on; the inputs are: {}", .known.join(", "))]
+    #[error("there is no input called `{name}` that what is computed depends on; the inputs are: {}{}", .known.join(", "), hint(.name, .known))]
     Unknown {
         /// The name given.
         name: String,
@@ -54,7 +55,9 @@ pub enum RunError {
         given: TensorType,
     },
     /// An input that chooses elements holds a number that chooses none.
-    #[error("input `{name}` holds {value} at position {position}, but it chooses among {extent} elements ({user})")]
+    #[error(
+        "input `{name}` holds {value} at position {position}, but it chooses among {extent} elements; in range: {allowed} ({user})"
+    )]
     Index {
         /// The input's name.
         name: Name,
@@ -64,11 +67,13 @@ pub enum RunError {
         position: usize,
         /// Extent of the axis chosen from.
         extent: usize,
+        /// The numbers that choose: `0 to 9`, `-100 or 0 to 9`.
+        allowed: String,
         /// Where the choice was built.
         user: String,
     },
     /// There is no result of this name.
-    #[error("there is no output called `{name}`; the outputs are: {}", .known.join(", "))]
+    #[error("there is no output called `{name}`; the outputs are: {}{}", .known.join(", "), hint(.name, .known))]
     UnknownOutput {
         /// The name given.
         name: String,
@@ -581,6 +586,7 @@ fn check_choice(spec: &InputSpec, choice: &Choice, view: &ArrayView<'_>) -> Resu
             value,
             position,
             extent: choice.extent,
+            allowed: choice.allowed.to_string(),
             user: choice.origin.source.to_string(),
         }),
     }

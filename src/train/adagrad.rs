@@ -2,6 +2,7 @@
 
 use crate::build::Tensor;
 
+use super::rate::expect_from_zero;
 use super::{Optimizer, Rate, StepBuilder};
 
 /// Adagrad (Duchi, Hazan and Singer 2011), in PyTorch's form.
@@ -27,33 +28,52 @@ pub struct Adagrad<'g> {
 
 impl<'g> Adagrad<'g> {
     /// Adagrad with this learning rate, usually 0.01.
+    ///
+    /// # Panics
+    /// If it is a number that is negative or not finite.
+    #[track_caller]
     pub fn new(rate: impl Into<Rate<'g>>) -> Adagrad<'g> {
-        let rate = rate.into();
+        let rate = rate.into().checked("Adagrad");
         Adagrad { rate, rate_decay: 0.0, eps: 1e-10, initial: 0.0, weight_decay: 0.0, prefix: String::new() }
     }
 
     /// How fast the rate falls with the count of steps; 0 unless set.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn rate_decay(self, rate_decay: f64) -> Adagrad<'g> {
+        expect_from_zero("Adagrad: the decay of the rate", rate_decay);
         Adagrad { rate_decay, ..self }
     }
 
     /// What keeps the denominator from 0; 1e-10 unless set.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn eps(self, eps: f64) -> Adagrad<'g> {
+        expect_from_zero("Adagrad: eps", eps);
         Adagrad { eps, ..self }
     }
 
     /// The sum of squares before the first step; 0 unless set.
     ///
     /// # Panics
-    /// If it is negative or NaN.
+    /// If it is negative or not finite.
     #[track_caller]
     pub fn initial_sum(self, initial: f64) -> Adagrad<'g> {
-        assert!(initial >= 0.0, "Adagrad: a sum of squares is a number from 0 up, not {initial}");
+        expect_from_zero("Adagrad: the first sum of squares", initial);
         Adagrad { initial, ..self }
     }
 
     /// Weight decay as a term of the gradient; 0 unless set.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn weight_decay(self, weight_decay: f64) -> Adagrad<'g> {
+        expect_from_zero("Adagrad: the weight decay", weight_decay);
         Adagrad { weight_decay, ..self }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::build::Tensor;
 
-use super::rate::Resolved;
+use super::rate::{Resolved, expect_from_zero, expect_share};
 use super::{Optimizer, Rate, StepBuilder};
 
 /// Adam (Kingma and Ba 2015, algorithm 1).
@@ -35,6 +35,8 @@ pub struct AdamW<'g>(Settings<'g>);
 
 #[derive(Clone, Debug)]
 struct Settings<'g> {
+    /// The optimizer, for messages.
+    name: &'static str,
     rate: Rate<'g>,
     beta1: Rate<'g>,
     beta2: f64,
@@ -48,9 +50,11 @@ struct Settings<'g> {
 }
 
 impl<'g> Settings<'g> {
-    fn new(rate: Rate<'g>, decay: f64) -> Settings<'g> {
+    #[track_caller]
+    fn new(name: &'static str, rate: impl Into<Rate<'g>>, decay: f64) -> Settings<'g> {
         Settings {
-            rate,
+            name,
+            rate: rate.into().checked(name),
             beta1: 0.9.into(),
             beta2: 0.999,
             eps: 1e-8,
@@ -63,9 +67,17 @@ impl<'g> Settings<'g> {
 
     #[track_caller]
     fn betas(self, beta1: f64, beta2: f64) -> Settings<'g> {
-        let valid = |b| (0.0..1.0).contains(&b);
-        assert!(valid(beta1) && valid(beta2), "Adam: betas are in 0 <= beta < 1, not {beta1} and {beta2}");
+        let optimizer = self.name;
+        expect_share(&format!("{optimizer}: the first beta"), beta1);
+        expect_share(&format!("{optimizer}: the second beta"), beta2);
         Settings { beta1: beta1.into(), beta2, ..self }
+    }
+
+    /// A number of the optimizer that is not negative.
+    #[track_caller]
+    fn expect(&self, what: &str, number: f64) -> f64 {
+        expect_from_zero(&format!("{}: {what}", self.name), number);
+        number
     }
 
     #[track_caller]
@@ -126,13 +138,22 @@ macro_rules! adam {
 
             /// The decay rate of the first moment, as the first of the betas, or a schedule of it, such as
             /// [`OneCycle::momentum`](super::OneCycle::momentum), whose count of steps is the state `beta1.t`.
+            ///
+            /// # Panics
+            /// If it is a number that is not in `0 <= beta < 1`.
+            #[track_caller]
             pub fn beta1(self, beta1: impl Into<Rate<'g>>) -> $name<'g> {
-                $name(Settings { beta1: beta1.into(), ..self.0 })
+                let beta1 = beta1.into().checked_share(self.0.name, "first beta");
+                $name(Settings { beta1, ..self.0 })
             }
 
             /// What keeps the denominator from 0; 1e-8 unless set.
+            ///
+            /// # Panics
+            /// If it is negative or not finite.
+            #[track_caller]
             pub fn eps(self, eps: f64) -> $name<'g> {
-                $name(Settings { eps, ..self.0 })
+                $name(Settings { eps: self.0.expect("eps", eps), ..self.0 })
             }
 
             /// Divides by the largest second moment so far in place of the running one (Reddi, Kale and Kumar 2018, algorithm 2, with bias correction as
@@ -160,24 +181,40 @@ adam!(AdamW);
 
 impl<'g> Adam<'g> {
     /// Adam with this learning rate, usually 0.001.
+    ///
+    /// # Panics
+    /// If it is a number that is negative or not finite.
+    #[track_caller]
     pub fn new(rate: impl Into<Rate<'g>>) -> Adam<'g> {
-        Adam(Settings::new(rate.into(), 0.0))
+        Adam(Settings::new("Adam", rate, 0.0))
     }
 
     /// Weight decay as a term of the gradient, `g + d p` (L2 regularization); 0 unless set. [`AdamW`] decays apart from the gradient.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn weight_decay(self, weight_decay: f64) -> Adam<'g> {
-        Adam(Settings { penalty: weight_decay, ..self.0 })
+        Adam(Settings { penalty: self.0.expect("the weight decay", weight_decay), ..self.0 })
     }
 }
 
 impl<'g> AdamW<'g> {
     /// AdamW with this learning rate and a weight decay of 0.01.
+    ///
+    /// # Panics
+    /// If it is a number that is negative or not finite.
+    #[track_caller]
     pub fn new(rate: impl Into<Rate<'g>>) -> AdamW<'g> {
-        AdamW(Settings::new(rate.into(), 0.01))
+        AdamW(Settings::new("AdamW", rate, 0.01))
     }
 
     /// The weight decay; 0.01 unless set.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn weight_decay(self, weight_decay: f64) -> AdamW<'g> {
-        AdamW(Settings { decay: weight_decay, ..self.0 })
+        AdamW(Settings { decay: self.0.expect("the weight decay", weight_decay), ..self.0 })
     }
 }

@@ -5,6 +5,7 @@ mod search;
 use crate::build::{Init, Scan, Tensor, init};
 use crate::graph::TensorType;
 
+use super::rate::expect_from_zero;
 use super::{Optimizer, Rate, StepBuilder, TrainStep, minimize_wrt};
 use search::LineSearch;
 
@@ -44,8 +45,13 @@ const DESCENT: f64 = 1e-9;
 
 impl<'g> Lbfgs<'g> {
     /// L-BFGS with this learning rate, usually 1, and a history of 100.
+    ///
+    /// # Panics
+    /// If it is a number that is negative or not finite.
+    #[track_caller]
     pub fn new(rate: impl Into<Rate<'g>>) -> Lbfgs<'g> {
-        Lbfgs { rate: rate.into(), history: 100, tolerance: 1e-7, search: false, loss: None, prefix: String::new() }
+        let rate = rate.into().checked("Lbfgs");
+        Lbfgs { rate, history: 100, tolerance: 1e-7, search: false, loss: None, prefix: String::new() }
     }
 
     /// How many pairs are kept; 100 unless set.
@@ -59,7 +65,12 @@ impl<'g> Lbfgs<'g> {
     }
 
     /// Where no element of the gradient is larger in magnitude, nothing moves; 1e-7 unless set.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn tolerance(self, tolerance: f64) -> Lbfgs<'g> {
+        expect_from_zero("Lbfgs: the tolerance", tolerance);
         Lbfgs { tolerance, ..self }
     }
 

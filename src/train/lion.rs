@@ -2,6 +2,7 @@
 
 use crate::build::Tensor;
 
+use super::rate::{expect_from_zero, expect_share};
 use super::{Optimizer, Rate, StepBuilder};
 
 /// Lion (Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", algorithm 2).
@@ -27,8 +28,13 @@ pub struct Lion<'g> {
 
 impl<'g> Lion<'g> {
     /// Lion with this learning rate, usually 1e-4.
+    ///
+    /// # Panics
+    /// If it is a number that is negative or not finite.
+    #[track_caller]
     pub fn new(rate: impl Into<Rate<'g>>) -> Lion<'g> {
-        Lion { rate: rate.into(), beta1: 0.9, beta2: 0.99, weight_decay: 0.0, prefix: String::new() }
+        let rate = rate.into().checked("Lion");
+        Lion { rate, beta1: 0.9, beta2: 0.99, weight_decay: 0.0, prefix: String::new() }
     }
 
     /// The share of the momentum in the direction, and the share that a step keeps of it; 0.9 and 0.99 unless set.
@@ -37,13 +43,18 @@ impl<'g> Lion<'g> {
     /// If one of them is not in `0 <= beta < 1`.
     #[track_caller]
     pub fn betas(self, beta1: f64, beta2: f64) -> Lion<'g> {
-        let valid = |b| (0.0..1.0).contains(&b);
-        assert!(valid(beta1) && valid(beta2), "Lion: betas are in 0 <= beta < 1, not {beta1} and {beta2}");
+        expect_share("Lion: the first beta", beta1);
+        expect_share("Lion: the second beta", beta2);
         Lion { beta1, beta2, ..self }
     }
 
     /// Weight decay, apart from the gradient and multiplied by the rate; 0 unless set.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn weight_decay(self, weight_decay: f64) -> Lion<'g> {
+        expect_from_zero("Lion: the weight decay", weight_decay);
         Lion { weight_decay, ..self }
     }
 

@@ -189,10 +189,10 @@ fn trainable(loss: Tensor<'_>) -> Vec<Tensor<'_>> {
 
 /// The name of a parameter, `None` if the tensor is none.
 fn param_name(tensor: Tensor<'_>) -> Option<Name> {
-    match tensor.builder().graph().op(tensor.id()) {
+    tensor.in_graph(|graph| match graph.op(tensor.id()) {
         Op::Param(p) => Some(p.name.clone()),
         _ => None,
-    }
+    })
 }
 
 /// What an [`Optimizer`] writes its update with.
@@ -244,6 +244,41 @@ impl<'g> StepBuilder<'g> {
         let taken = self.own_state(name, TensorType::new(DType::I64, []).into());
         self.update(taken, taken + 1);
         taken
+    }
+
+    /// The learning rate of this step, a float scalar, for a rule of one's own: `rate.cast(param.dtype())` fits a parameter. What a rate that changes needs to
+    /// know from step to step are the states `<prefix>learning_rate` and `<prefix>schedule.t`; so this is called once in an update.
+    ///
+    /// ```
+    /// use cotangent::prelude::*;
+    /// use cotangent::train::StepBuilder;
+    ///
+    /// /// Every element moves by the rate.
+    /// struct SignDescent<'g>(Rate<'g>);
+    ///
+    /// impl<'g> Optimizer<'g> for SignDescent<'g> {
+    ///     fn update(self, step: &mut StepBuilder<'g>, gradients: &[(Tensor<'g>, Tensor<'g>)]) {
+    ///         let rate = step.rate(self.0, "");
+    ///         for &(param, gradient) in gradients {
+    ///             step.update(param, param - rate.cast(param.dtype()) * gradient.sign());
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let g = Builder::new();
+    /// let w = g.param("w", [1.0f32, -2.0]);
+    /// let mut step = SignDescent(Rate::decay(0.5, 0.5, 1)).minimize(w.square().sum()).compile(&Options::default())?;
+    /// step.run(&[])?;
+    /// step.run(&[])?;
+    /// assert_eq!(step.params().get("w")?, Array::from([0.25f32, -1.25]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the rate is a number that is negative or not finite, a tensor that is no float scalar, or the name of a state is taken.
+    #[track_caller]
+    pub fn rate(&mut self, rate: impl Into<Rate<'g>>, prefix: &str) -> Tensor<'g> {
+        rate.into().checked("the optimizer").resolve(self, prefix).scalar(self)
     }
 
     /// A scalar state called `name`.

@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::build::Tensor;
 
-use super::schedule::expect_finite;
 use super::{OneCycle, Schedule, StepBuilder};
 
 /// A learning rate, or a momentum.
@@ -43,10 +42,10 @@ impl<'g> Rate<'g> {
     /// A rate in the `f32` state `learning_rate`, to be changed between steps through [`Params::set`](crate::Params::set).
     ///
     /// # Panics
-    /// If `initial` is not finite.
+    /// If `initial` is not a finite number from 0 up.
     #[track_caller]
     pub fn adjustable(initial: f64) -> Rate<'g> {
-        expect_finite(initial);
+        expect_from_zero("a learning rate", initial);
         Rate(Kind::Adjustable(initial as f32))
     }
 
@@ -64,7 +63,7 @@ impl<'g> Rate<'g> {
     /// [`Schedule::cosine`] from `initial` to 0.
     ///
     /// # Panics
-    /// If `initial` is not finite or `steps` is 0.
+    /// If `initial` is not a finite number from 0 up or `steps` is 0.
     #[track_caller]
     pub fn cosine(initial: f64, steps: u64) -> Rate<'g> {
         Schedule::cosine(initial, 0.0, steps).into()
@@ -73,18 +72,42 @@ impl<'g> Rate<'g> {
     /// [`Schedule::step`]: `initial` times `factor` for every `every` steps taken.
     ///
     /// # Panics
-    /// If `initial` is not finite, the factor is not positive, or `every` is 0.
+    /// If `initial` is not a finite number from 0 up, the factor is not positive, or `every` is 0.
     #[track_caller]
     pub fn decay(initial: f64, factor: f64, every: u64) -> Rate<'g> {
         Schedule::step(initial, factor, every).into()
     }
 
+    /// The number of which this is known to be one; that of an adjustable rate is its first.
+    fn number(&self) -> Option<f64> {
+        match self.0 {
+            Kind::Number(number) => Some(number),
+            Kind::Adjustable(initial) => Some(initial.into()),
+            Kind::Tensor(_) | Kind::Function(_) => None,
+        }
+    }
+
+    /// This learning rate of an optimizer. Panics at the caller's line if it is a number that is none.
+    #[track_caller]
+    pub(super) fn checked(self, optimizer: &str) -> Rate<'g> {
+        if let Some(number) = self.number() {
+            expect_from_zero(&format!("{optimizer}: the learning rate"), number);
+        }
+        self
+    }
+
+    /// This momentum, or other share that a step keeps, of an optimizer. Panics at the caller's line if it is a number that is none.
+    #[track_caller]
+    pub(super) fn checked_share(self, optimizer: &str, name: &str) -> Rate<'g> {
+        if let Some(number) = self.number() {
+            expect_share(&format!("{optimizer}: the {name}"), number);
+        }
+        self
+    }
+
     /// The scalar tensor that holds the rate of this step.
     #[track_caller]
     pub(super) fn resolve(self, step: &mut StepBuilder<'g>, prefix: &str) -> Resolved<'g> {
-        if let Kind::Number(number) = self.0 {
-            expect_finite(number);
-        }
         self.resolve_as(step, "a learning rate", &format!("{prefix}learning_rate"), &format!("{prefix}schedule.t"))
     }
 
@@ -114,6 +137,18 @@ impl<'g> Rate<'g> {
     }
 }
 
+/// Panics at the caller's line unless the number is finite and not negative.
+#[track_caller]
+pub(super) fn expect_from_zero(what: &str, number: f64) {
+    assert!(number.is_finite() && number >= 0.0, "{what} is a finite number from 0 up, not {number}");
+}
+
+/// Panics at the caller's line unless the number is in `0 <= number < 1`.
+#[track_caller]
+pub(super) fn expect_share(what: &str, number: f64) {
+    assert!((0.0..1.0).contains(&number), "{what} is a number from 0 up and below 1, not {number}");
+}
+
 /// A learning rate as the nodes of an update use it.
 #[derive(Clone, Copy)]
 pub(super) enum Resolved<'g> {
@@ -128,6 +163,15 @@ impl<'g> Resolved<'g> {
         match self {
             Resolved::Number(number) => step.number(like.dtype(), number),
             Resolved::Tensor(tensor) => tensor.cast(like.dtype()),
+        }
+    }
+
+    /// The rate as a scalar of the element type that it has; numbers are `f64`.
+    #[track_caller]
+    pub(super) fn scalar(self, step: &StepBuilder<'g>) -> Tensor<'g> {
+        match self {
+            Resolved::Number(number) => step.number(crate::DType::F64, number),
+            Resolved::Tensor(tensor) => tensor,
         }
     }
 
@@ -151,7 +195,7 @@ impl<'g> Resolved<'g> {
 }
 
 impl From<f64> for Rate<'_> {
-    /// A number that never changes.
+    /// A number that never changes. Optimizers refuse one that is negative or not finite.
     fn from(rate: f64) -> Self {
         Rate(Kind::Number(rate))
     }

@@ -2,6 +2,7 @@
 
 use crate::build::Tensor;
 
+use super::rate::{expect_from_zero, expect_share};
 use super::{Optimizer, Rate, StepBuilder};
 
 /// RMSProp (Tieleman and Hinton 2012, lecture 6.5), in PyTorch's form.
@@ -31,9 +32,13 @@ pub struct RmsProp<'g> {
 
 impl<'g> RmsProp<'g> {
     /// RMSProp with this learning rate, usually 0.01.
+    ///
+    /// # Panics
+    /// If it is a number that is negative or not finite.
+    #[track_caller]
     pub fn new(rate: impl Into<Rate<'g>>) -> RmsProp<'g> {
         RmsProp {
-            rate: rate.into(),
+            rate: rate.into().checked("RmsProp"),
             smoothing: 0.99,
             eps: 1e-8,
             momentum: None,
@@ -49,18 +54,27 @@ impl<'g> RmsProp<'g> {
     /// If it is not in `0 <= smoothing < 1`.
     #[track_caller]
     pub fn smoothing(self, smoothing: f64) -> RmsProp<'g> {
-        assert!((0.0..1.0).contains(&smoothing), "RmsProp: the smoothing is in 0 <= smoothing < 1, not {smoothing}");
+        expect_share("RmsProp: the smoothing", smoothing);
         RmsProp { smoothing, ..self }
     }
 
     /// What keeps the denominator from 0; 1e-8 unless set.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn eps(self, eps: f64) -> RmsProp<'g> {
+        expect_from_zero("RmsProp: eps", eps);
         RmsProp { eps, ..self }
     }
 
     /// Momentum; none unless set. A schedule of it counts steps in the state `momentum.t`.
+    ///
+    /// # Panics
+    /// If it is a number that is not in `0 <= momentum < 1`.
+    #[track_caller]
     pub fn momentum(self, momentum: impl Into<Rate<'g>>) -> RmsProp<'g> {
-        RmsProp { momentum: Some(momentum.into()), ..self }
+        RmsProp { momentum: Some(momentum.into().checked_share("RmsProp", "momentum")), ..self }
     }
 
     /// Divides by the running variance in place of the running mean square.
@@ -69,7 +83,12 @@ impl<'g> RmsProp<'g> {
     }
 
     /// Weight decay as a term of the gradient; 0 unless set.
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn weight_decay(self, weight_decay: f64) -> RmsProp<'g> {
+        expect_from_zero("RmsProp: the weight decay", weight_decay);
         RmsProp { weight_decay, ..self }
     }
 

@@ -7,6 +7,8 @@ use std::ops::{Add, Mul};
 
 use crate::build::Tensor;
 
+use super::rate::expect_from_zero;
+
 /// A learning rate, or a momentum, as a function of the count `t` of steps taken before, which is 0 in the first.
 ///
 /// ```
@@ -54,10 +56,10 @@ impl OneCycle {
     /// The cycle of `steps` steps with the largest rate `max`: it rises for 0.3 of them from `max / 25` and falls to `max / 250,000`.
     ///
     /// # Panics
-    /// If `max` is not finite, or there are fewer than 4 steps.
+    /// If `max` is not a finite number from 0 up, or there are fewer than 4 steps.
     #[track_caller]
     pub fn new(max: f64, steps: u64) -> OneCycle {
-        expect_finite(max);
+        expect_rate(max);
         assert!(steps >= 4, "OneCycle: a rise and a fall take at least 4 steps, not {steps}");
         OneCycle { max, steps, rise: 0.3, divisor: 25.0, last_divisor: 1e4, linear: false }
     }
@@ -146,20 +148,20 @@ impl Schedule {
     /// One rate.
     ///
     /// # Panics
-    /// If it is not finite.
+    /// If it is not a finite number from 0 up.
     #[track_caller]
     pub fn constant(rate: f64) -> Schedule {
-        expect_finite(rate);
+        expect_rate(rate);
         Schedule(Curve::Constant(rate))
     }
 
     /// `initial` times `factor` for every `every` steps taken: `initial factor^floor(t / every)`.
     ///
     /// # Panics
-    /// If `initial` is not finite, the factor is not positive, or `every` is 0.
+    /// If `initial` is not a finite number from 0 up, the factor is not positive, or `every` is 0.
     #[track_caller]
     pub fn step(initial: f64, factor: f64, every: u64) -> Schedule {
-        expect_finite(initial);
+        expect_rate(initial);
         expect_factor(factor);
         assert!(every > 0, "Schedule::step: the rate falls after at least one step, not 0");
         Schedule(Curve::Step { initial, factor, every })
@@ -168,10 +170,10 @@ impl Schedule {
     /// `initial` times `factor` for each of these counts of steps that is reached.
     ///
     /// # Panics
-    /// If `initial` is not finite or the factor is not positive.
+    /// If `initial` is not a finite number from 0 up or the factor is not positive.
     #[track_caller]
     pub fn milestones(initial: f64, factor: f64, milestones: impl Into<Vec<u64>>) -> Schedule {
-        expect_finite(initial);
+        expect_rate(initial);
         expect_factor(factor);
         Schedule(Curve::Milestones { initial, factor, milestones: milestones.into() })
     }
@@ -179,10 +181,10 @@ impl Schedule {
     /// `initial factor^t`.
     ///
     /// # Panics
-    /// If `initial` is not finite or the factor is not positive.
+    /// If `initial` is not a finite number from 0 up or the factor is not positive.
     #[track_caller]
     pub fn exponential(initial: f64, factor: f64) -> Schedule {
-        expect_finite(initial);
+        expect_rate(initial);
         expect_factor(factor);
         Schedule(Curve::Exponential { initial, factor })
     }
@@ -191,11 +193,11 @@ impl Schedule {
     /// and Hutter 2017, SGDR, equation 5).
     ///
     /// # Panics
-    /// If a rate is not finite or `steps` is 0.
+    /// If a rate is not a finite number from 0 up or `steps` is 0.
     #[track_caller]
     pub fn cosine(initial: f64, last: f64, steps: u64) -> Schedule {
-        expect_finite(initial);
-        expect_finite(last);
+        expect_rate(initial);
+        expect_rate(last);
         assert!(steps > 0, "Schedule::cosine: the rate falls in at least one step, not 0");
         Schedule(Curve::Cosine { initial, last, steps, restarts: false })
     }
@@ -203,7 +205,7 @@ impl Schedule {
     /// [`Schedule::cosine`], begun anew after every `steps` steps.
     ///
     /// # Panics
-    /// If a rate is not finite or `steps` is 0.
+    /// If a rate is not a finite number from 0 up or `steps` is 0.
     #[track_caller]
     pub fn cosine_restarts(initial: f64, last: f64, steps: u64) -> Schedule {
         let Schedule(curve) = Schedule::cosine(initial, last, steps);
@@ -214,7 +216,7 @@ impl Schedule {
     /// A straight line from `initial` to `last` in `steps` steps, `last` from then on.
     ///
     /// # Panics
-    /// If a rate is not finite or `steps` is 0.
+    /// If a rate is not a finite number from 0 up or `steps` is 0.
     #[track_caller]
     pub fn linear(initial: f64, last: f64, steps: u64) -> Schedule {
         Schedule::polynomial(initial, last, steps, 1.0)
@@ -223,11 +225,11 @@ impl Schedule {
     /// `last + (initial - last) (1 - t / steps)^power`, `last` after `steps` steps.
     ///
     /// # Panics
-    /// If a rate is not finite, the power is not positive or `steps` is 0.
+    /// If a rate is not a finite number from 0 up, the power is not positive or `steps` is 0.
     #[track_caller]
     pub fn polynomial(initial: f64, last: f64, steps: u64, power: f64) -> Schedule {
-        expect_finite(initial);
-        expect_finite(last);
+        expect_rate(initial);
+        expect_rate(last);
         assert!(power > 0.0, "Schedule::polynomial: the power is positive, not {power}");
         assert!(steps > 0, "Schedule::polynomial: the rate falls in at least one step, not 0");
         Schedule(Curve::Polynomial { initial, last, steps, power })
@@ -236,10 +238,10 @@ impl Schedule {
     /// `steps` steps on a straight line from `from` times this schedule's first rate to it, then this schedule from its beginning.
     ///
     /// # Panics
-    /// If `from` is not finite or `steps` is 0.
+    /// If `from` is not a finite number from 0 up or `steps` is 0.
     #[track_caller]
     pub fn warm_up(self, steps: u64, from: f64) -> Schedule {
-        expect_finite(from);
+        expect_rate(from);
         assert!(steps > 0, "Schedule::warm_up: it takes at least one step, not 0");
         Schedule(Curve::WarmUp { steps, from, then: Box::new(self.0) })
     }
@@ -381,10 +383,10 @@ impl Real for Tensor<'_> {
     }
 }
 
-/// Panics unless the rate is a finite number. A negative one climbs, which a program may want.
+/// Panics unless a rate of a schedule is a finite number from 0 up.
 #[track_caller]
-pub(super) fn expect_finite(rate: f64) {
-    assert!(rate.is_finite(), "a learning rate is a finite number, not {rate}");
+fn expect_rate(rate: f64) {
+    expect_from_zero("a learning rate", rate);
 }
 
 #[track_caller]

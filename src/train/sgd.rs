@@ -2,6 +2,7 @@
 
 use crate::build::Tensor;
 
+use super::rate::expect_from_zero;
 use super::{Optimizer, Rate, StepBuilder};
 
 /// Stochastic gradient descent, plain, with momentum, or with Nesterov's momentum.
@@ -29,13 +30,22 @@ pub struct Sgd<'g> {
 
 impl<'g> Sgd<'g> {
     /// Plain descent with this learning rate.
+    ///
+    /// # Panics
+    /// If it is a number that is negative or not finite.
+    #[track_caller]
     pub fn new(rate: impl Into<Rate<'g>>) -> Sgd<'g> {
-        Sgd { rate: rate.into(), momentum: None, nesterov: false, weight_decay: 0.0, prefix: String::new() }
+        let rate = rate.into().checked("Sgd");
+        Sgd { rate, momentum: None, nesterov: false, weight_decay: 0.0, prefix: String::new() }
     }
 
     /// Momentum, usually 0.9; or a schedule of it, whose count of steps is the state `momentum.t`.
+    ///
+    /// # Panics
+    /// If it is a number that is not in `0 <= momentum < 1`.
+    #[track_caller]
     pub fn momentum(self, momentum: impl Into<Rate<'g>>) -> Sgd<'g> {
-        Sgd { momentum: Some(momentum.into()), ..self }
+        Sgd { momentum: Some(momentum.into().checked_share("Sgd", "momentum")), ..self }
     }
 
     /// Nesterov's form of momentum.
@@ -47,7 +57,12 @@ impl<'g> Sgd<'g> {
     }
 
     /// Weight decay as a term of the gradient (L2 regularization).
+    ///
+    /// # Panics
+    /// If it is negative or not finite.
+    #[track_caller]
     pub fn weight_decay(self, weight_decay: f64) -> Sgd<'g> {
+        expect_from_zero("Sgd: the weight decay", weight_decay);
         Sgd { weight_decay, ..self }
     }
 

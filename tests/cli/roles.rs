@@ -196,12 +196,14 @@ fn call(operands: &[&str], result: &str) -> Vec<u8> {
     [node("f", operands, result), message(&[(7, b"own".to_vec())])].concat()
 }
 
-#[test]
-fn dropout_of_a_function_is_random_in_steps_only() {
-    let folder = Folder::new("function_dropout");
+/// `y` is `d w`, where `drop` makes `d` of `x`, a ratio of a half and a flag that is true; `t` is what `x` is.
+fn dropped(folder: &Folder, drop: Vec<u8>) -> Vec<(u64, Vec<u8>)> {
+    let x: Vec<[f32; 2]> = (0..64).map(|i| [1.0 + i as f32 / 64.0, 1.0]).collect();
+    let rows = Array::new([64, 2], x.concat()).unwrap();
+    folder.npy("x.npy", rows.clone()).npy("t.npy", rows);
     let flag = [number(2, 9), message(&[(8, b"flag".to_vec()), (9, vec![1])])].concat();
-    let graph = [
-        (1, call(&["x", "ratio", "flag"], "d")),
+    vec![
+        (1, drop),
         (1, node("Mul", &["d", "w"], "y")),
         (2, b"dropped".to_vec()),
         (5, scalar("ratio", 0.5)),
@@ -209,16 +211,20 @@ fn dropout_of_a_function_is_random_in_steps_only() {
         (5, initializer("w", &[1.0, 1.0])),
         (11, batched("x", &[2])),
         (12, batched("y", &[2])),
-    ];
+    ]
+}
+
+const DROPPED: &str = "train model.onnx --loss-of y=mse --data x=x.npy --data t=t.npy --quiet --metrics m.csv";
+
+#[test]
+fn dropout_of_a_function_is_random_in_steps_only() {
+    let folder = Folder::new("function_dropout");
+    let graph = dropped(&folder, call(&["x", "ratio", "flag"], "d"));
     let name = |field: u64, name: &str| (field, name.as_bytes().to_vec());
     let function =
         [(7, node("Dropout", &["a", "b", "c"], "r")), name(4, "a"), name(4, "b"), name(4, "c"), name(5, "r")];
     folder.write("model.onnx", with_function(&graph, &function));
-    let x: Vec<[f32; 2]> = (0..64).map(|i| [1.0 + i as f32 / 64.0, 1.0]).collect();
-    let rows = Array::new([64, 2], x.concat()).unwrap();
-    folder.npy("x.npy", rows.clone()).npy("t.npy", rows);
-    let words = "train model.onnx --loss-of y=mse --data x=x.npy --data t=t.npy --quiet --metrics m.csv";
-    let out = folder.cotangent(&format!("{words} --lr 0 --epochs 1 --output out.onnx")).succeeds().out();
+    let out = folder.cotangent(&format!("{DROPPED} --lr 0 --epochs 1 --output out.onnx")).succeeds().out();
     assert!(out.contains("training\t64 examples\tloss 0.0000\n"), "measured without it: {out}");
     let table = std::fs::read_to_string(folder.path("m.csv")).unwrap();
     let loss: f64 = table.lines().nth(1).unwrap().split(',').nth(4).unwrap().parse().unwrap();
@@ -254,23 +260,9 @@ fn batch_normalizations_in_functions_are_told() {
 #[test]
 fn dropout_in_training_mode_is_random_in_steps_only() {
     let folder = Folder::new("dropout");
-    let flag = [number(2, 9), message(&[(8, b"flag".to_vec()), (9, vec![1])])].concat();
-    let graph = [
-        (1, node_with("Dropout", &["x", "ratio", "flag"], &["d", "mask"], &[])),
-        (1, node("Mul", &["d", "w"], "y")),
-        (2, b"dropped".to_vec()),
-        (5, scalar("ratio", 0.5)),
-        (5, flag),
-        (5, initializer("w", &[1.0, 1.0])),
-        (11, batched("x", &[2])),
-        (12, batched("y", &[2])),
-    ];
-    folder.write("model.onnx", model(&graph));
-    let x: Vec<[f32; 2]> = (0..64).map(|i| [1.0 + i as f32 / 64.0, 1.0]).collect();
-    let rows = Array::new([64, 2], x.concat()).unwrap();
-    folder.npy("x.npy", rows.clone()).npy("t.npy", rows);
-    let words = "train model.onnx --loss-of y=mse --data x=x.npy --data t=t.npy --quiet --metrics m.csv";
-    let out = folder.cotangent(&format!("{words} --lr 0 --epochs 2 --output out.onnx")).succeeds().out();
+    let drop = node_with("Dropout", &["x", "ratio", "flag"], &["d", "mask"], &[]);
+    folder.write("model.onnx", model(&dropped(&folder, drop)));
+    let out = folder.cotangent(&format!("{DROPPED} --lr 0 --epochs 2 --output out.onnx")).succeeds().out();
     assert!(out.contains("training\t64 examples\tloss 0.0000\n"), "measured without it: {out}");
     let table = std::fs::read_to_string(folder.path("m.csv")).unwrap();
     let losses: Vec<f64> = table.lines().skip(1).map(|line| line.split(',').nth(4).unwrap().parse().unwrap()).collect();
@@ -280,7 +272,7 @@ fn dropout_in_training_mode_is_random_in_steps_only() {
     assert_eq!(folder.read("out/y.npy"), folder.read("x.npy"), "the model that is written drops nothing");
 
     // The random numbers go on where a run goes on, and are others in each step and for each seed.
-    let train = |more: &str| folder.cotangent(&format!("{words} --batch 16 {more}")).succeeds();
+    let train = |more: &str| folder.cotangent(&format!("{DROPPED} --batch 16 {more}")).succeeds();
     train("--epochs 3 --output whole.onnx");
     train("--epochs 1 --checkpoint run.safetensors");
     train("--epochs 3 --resume run.safetensors --output parts.onnx");
@@ -290,4 +282,28 @@ fn dropout_in_training_mode_is_random_in_steps_only() {
     assert_ne!(read("whole.onnx"), read("other.onnx"));
     // What is no training takes no random numbers.
     folder.cotangent("run model.onnx --input x=x.npy").fails(3, &["training mode, with random numbers"]);
+}
+
+#[test]
+fn dropout_that_drops_nothing_is_told() {
+    let folder = Folder::new("idle_dropout");
+    for (operands, idle) in [(&["x", "ratio"][..], true), (&["x", "", ""], true), (&["x", "ratio", "flag"], false)] {
+        let drop = node_with("Dropout", operands, &["d"], &[]);
+        folder.write("model.onnx", model(&dropped(&folder, drop)));
+        let out = folder.cotangent(&format!("{DROPPED} --lr 0 --epochs 1")).succeeds().out();
+        let told = "note\ta dropout is in inference mode: it drops nothing, in training neither\n";
+        assert_eq!(out.contains(told), idle, "{operands:?}: {out}");
+        // Steps are on all elements then.
+        let table = std::fs::read_to_string(folder.path("m.csv")).unwrap();
+        let loss: f64 = table.lines().nth(1).unwrap().split(',').nth(4).unwrap().parse().unwrap();
+        assert_eq!(loss == 0.0, idle, "{operands:?}: {table}");
+    }
+    let drop = node_with("Dropout", &["x", "ratio"], &["d"], &[]);
+    let mut graph = dropped(&folder, drop);
+    graph.push((1, node_with("Dropout", &["y"], &["z"], &[])));
+    graph.push((12, batched("z", &[2])));
+    folder.write("model.onnx", model(&graph));
+    let words = DROPPED.replace("y=mse", "z=mse");
+    let out = folder.cotangent(&format!("{words} --lr 0 --epochs 1")).succeeds().out();
+    assert!(out.contains("note\t2 dropouts are in inference mode: they drop nothing, in training neither\n"), "{out}");
 }

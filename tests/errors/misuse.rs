@@ -4,7 +4,7 @@ use cotangent::build::TriangularOptions;
 use cotangent::data::Examples;
 use cotangent::prelude::*;
 use cotangent::prim::Cast;
-use cotangent::train::{Task, Trainer};
+use cotangent::train::{Adagrad, Lbfgs, Lion, OneCycle, RmsProp, Task, Trainer};
 
 #[test]
 fn batches_that_do_not_fit_are_refused() {
@@ -110,7 +110,13 @@ fn movement_that_does_not_fit() {
     let (i, s) = (g.input("i", i32([2])), g.input("s", f32([])));
     refuses!(a.reshape([4]), "reshape(f32[2, 3])", "6 elements", "4 elements");
     refuses!(a.reshape([1 << 40, 1 << 40]), "too many");
-    refuses!(a.transpose([0, 0]), "transpose", "[0, 0] is not a permutation");
+    refuses!(a.transpose([0]), "transpose", "[0] is not a permutation");
+    refuses!(a.transpose([0, 0]), "transpose", "axes [0, 0] of rank 2 are not distinct: axis 0 is given twice");
+    refuses!(a.transpose([1, -1]), "transpose", "axes [1, -1] of rank 2 are not distinct: axis 1 is given twice");
+    refuses!(a.flip([0, 0]), "flip", "axis 0 is given twice");
+    refuses!(a.expand_dims([0, -4]), "expand_dims", "axes [0, -4] of rank 4 are not distinct: axis 0 is given twice");
+    refuses!(a.diagonal(0, 1, -1), "diagonal", "axes [1, -1] of rank 2 are not distinct: axis 1 is given twice");
+    refuses!(a.expand(0).squeeze([0, -3]), "squeeze", "axis 0 is given twice");
     refuses!(a.transpose([0, 2]), "transpose", "axis 2", "rank 2");
     refuses!(b.t(), "t(f32[4])", "axis -2", "rank 1");
     refuses!(a.expand(4), "expand", "axis 4");
@@ -154,6 +160,8 @@ fn reductions_and_composites_that_do_not_fit() {
     refuses!(a.sum_over(2), "sum", "axis 2", "rank 2");
     refuses!(a.sum_over(-3), "sum", "axis -3");
     refuses!(a.max_keep([0, 0]), "max(f32[2, 3])", "not distinct");
+    refuses!(a.sum_over([1, -1]), "sum(f32[2, 3]): axes [1, -1] of rank 2 are not distinct: axis 1 is given twice");
+    refuses!(a.mean_keep([1, 0, 1]), "mean(f32[2, 3])", "axis 1 is given twice", "misuse.rs");
     refuses!(t.sum(), "sum(bool[2])", "a number type");
     refuses!(empty.max(), "max(f32[0, 3])", "no elements");
     refuses!(empty.min_over(0), "min", "[0, 3]");
@@ -284,7 +292,14 @@ fn windows_that_do_not_fit() {
     refuses!(x.conv(w, &Conv::new().groups(2)), "4 channels of the operand, expected 2");
     refuses!(x.conv(w, &Conv::new().channels_last()), "conv");
     refuses!(x.conv(w, &Conv::new().output_padding(1)), "transposed");
-    refuses!(x.conv(w.sum_over(3), &one), "the weight has 3 axes, the operand 4");
+    refuses!(x.conv(w.sum_over(3), &one), "the weight has 3 axes, the operand 4", "[examples, channels, length]");
+    let example = g.input("example", f32([4, 6, 5]));
+    let (types, expected) = ("conv(f32[4, 6, 5], f32[8, 4, 3, 3])", "expected as [examples, channels, height, width]");
+    refuses!(example.conv(w, &one), types, "the operand 3", expected, "a single example gets the first axis");
+    assert_eq!(example.expand(0).conv(w, &one).shape()[..], [1, 8, 4, 3]);
+    let expected = "expected as [examples, height, width, channels]";
+    refuses!(example.conv(w, &Conv::new().channels_last()), "the weight has 4 axes, the operand 3", expected);
+    refuses!(example.conv_transpose(w, &one), "conv_transpose", "[examples, channels, height, width]");
     refuses!(x.conv(w.cast(DType::F64), &one), "operand 1 is f64");
     refuses!(i.conv(i, &one), "operand 0 is i32");
     refuses!(row.conv(row, &one), "at least one more");
@@ -312,15 +327,91 @@ fn leaves_and_programs_that_do_not_fit() {
     let g = Builder::new();
     let x = g.input("x", f32([2]));
     let w = g.param("w", init::zeros([2]));
-    refuses!(g.input("x", f32([3])), "input", "already", "`x`");
-    refuses!(g.param("x", init::zeros([3])), "param", "`x`");
-    refuses!(g.state("w", init::zeros([2])), "`w`");
+    let built = |back: u32| format!(", built at misuse.rs:{}", line!() - back);
+    let (first_x, first_w) = (format!("the first: input \"x\" : f32[2]{}", built(2)), built(1));
+    refuses!(g.input("x", f32([3])), "input", "already", "`x`", &first_x);
+    refuses!(g.param("x", init::zeros([3])), "param", "`x`", &first_x);
+    refuses!(g.state("w", init::zeros([2])), "`w`", "the first: param \"w\" : f32[2]", &first_w);
     refuses!(g.input("huge", f32([1 << 40, 1 << 40])), "too many elements");
     refuses!(x.broadcast_to([1 << 61, 2]), "too many elements");
     refuses!(g.program(&[("a", x), ("a", w)]), "an output called `a`");
     refuses!(g.program_with_updates(&[], &[(w, x), (w, x)]), "`w`", "already");
-    refuses!(g.program_with_updates(&[], &[(x, w)]), "not a parameter");
+    let told = "input \"x\" : f32[2], built at misuse.rs:";
+    refuses!(g.program_with_updates(&[], &[(x, w)]), told, "is not a parameter or state");
+    let step = Sgd::new(0.1).minimize(w.sum()).update(x, w);
+    refuses!(step.compile(&Options::default()), told, "is not a parameter or state");
     refuses!(g.program_with_updates(&[], &[(w, x.sum())]), "f32[2]", "f32[]");
+}
+
+#[test]
+fn names_that_are_taken_inside_of_a_loop() {
+    let g = Builder::new();
+    let w = g.param("w", init::zeros([2]));
+    let first = format!("the first: param \"w\" : f32[2], built at misuse.rs:{}", line!() - 1);
+    g.scan(w, g.zeros(f32([3, 2])), |h, x| {
+        refuses!(g.param("w", init::zeros([2])), "an input or parameter called `w` already", &first);
+        (h + x, ())
+    });
+}
+
+#[test]
+fn loops_that_do_not_fit() {
+    let g = Builder::new();
+    let (x, short) = (g.input("x", f32([5, 2])), g.input("short", f32([4, 2])));
+    let built = format!("built at misuse.rs:{}", line!() - 1);
+    let told = format!("sequence 0: input \"x\" : f32[5, 2], {built}");
+    let both = format!("{told}\n  sequence 1: input \"short\" : f32[4, 2], {built}");
+    let told_both = ["sequence 1 has 4 slices, but sequence 0 has 5", &both];
+    refuses!(g.scan((), (x, short), |(), (a, b)| ((), a + b)), told_both[0], told_both[1]);
+    let three = Scan::new().trips(3);
+    refuses!(g.scan_with(three, (), x, |(), a| ((), a)), "sequence 0 has 5 slices", "the count of trips is 3", &told);
+    let up = g.input("up", bool([]));
+    let differ = "cond: result 1 is f32[5, 2] in the branch for true and f64[5, 2] in that for false";
+    let told = ["true: exp : f32[5, 2], built at misuse.rs", "false: cast : f64[5, 2], built at misuse.rs"];
+    refuses!(g.cond(up, || (x, x.exp()), || (x, x.cast(DType::F64))), differ, told[0], told[1]);
+    let counts = "cond: the branch for true gives 1 tensors, that for false 2";
+    refuses!(g.cond(up, || vec![x.exp()], || vec![x.log(), -x]), counts, "true: exp", "false: log", "false: neg");
+}
+
+#[test]
+fn numbers_that_no_optimizer_takes() {
+    const NAN: f64 = f64::NAN;
+    let rate = "the learning rate is a finite number from 0 up, not";
+    refuses!(Sgd::new(-0.1), "Sgd: ", rate, "not -0.1");
+    refuses!(Sgd::new(NAN), "Sgd: ", rate, "not NaN");
+    refuses!(Adam::new(f64::INFINITY), "Adam: ", rate, "not inf");
+    refuses!(AdamW::new(-1.0), "AdamW: ", rate);
+    refuses!(RmsProp::new(-1.0), "RmsProp: ", rate);
+    refuses!(Adagrad::new(-1.0), "Adagrad: ", rate);
+    refuses!(Lion::new(-1.0), "Lion: ", rate);
+    refuses!(Lbfgs::new(-1.0), "Lbfgs: ", rate);
+    refuses!(Rate::adjustable(-1.0), "a learning rate is a finite number from 0 up, not -1");
+    refuses!(Schedule::cosine(0.1, -0.1, 10), "a learning rate is a finite number from 0 up, not -0.1");
+    refuses!(OneCycle::new(-0.1, 10), "a learning rate is a finite number from 0 up, not -0.1");
+    let share = "is a number from 0 up and below 1, not";
+    refuses!(Sgd::new(0.1).momentum(1.0), "Sgd: the momentum", share, "not 1");
+    refuses!(Sgd::new(0.1).momentum(Rate::adjustable(1.5)), "Sgd: the momentum", share, "not 1.5");
+    refuses!(RmsProp::new(0.1).momentum(-0.5), "RmsProp: the momentum", share, "not -0.5");
+    refuses!(RmsProp::new(0.1).smoothing(NAN), "RmsProp: the smoothing", share, "not NaN");
+    refuses!(Adam::new(0.1).betas(0.9, 1.0), "Adam: the second beta", share, "not 1");
+    refuses!(AdamW::new(0.1).betas(NAN, 0.9), "AdamW: the first beta", share, "not NaN");
+    refuses!(AdamW::new(0.1).beta1(-0.1), "AdamW: the first beta", share, "not -0.1");
+    refuses!(Lion::new(0.1).betas(0.9, -0.1), "Lion: the second beta", share, "not -0.1");
+    let number = "is a finite number from 0 up, not";
+    refuses!(Sgd::new(0.1).weight_decay(-0.1), "Sgd: the weight decay", number);
+    refuses!(Adam::new(0.1).weight_decay(-0.1), "Adam: the weight decay", number);
+    refuses!(AdamW::new(0.1).weight_decay(NAN), "AdamW: the weight decay", number);
+    refuses!(RmsProp::new(0.1).weight_decay(-0.1), "RmsProp: the weight decay", number);
+    refuses!(Adagrad::new(0.1).weight_decay(-0.1), "Adagrad: the weight decay", number);
+    refuses!(Lion::new(0.1).weight_decay(-0.1), "Lion: the weight decay", number);
+    refuses!(Adam::new(0.1).eps(-1e-8), "Adam: eps", number);
+    refuses!(RmsProp::new(0.1).eps(NAN), "RmsProp: eps", number);
+    refuses!(Adagrad::new(0.1).eps(-1.0), "Adagrad: eps", number);
+    refuses!(Adagrad::new(0.1).rate_decay(-1.0), "Adagrad: the decay of the rate", number);
+    refuses!(Adagrad::new(0.1).initial_sum(NAN), "Adagrad: the first sum of squares", number);
+    refuses!(Lbfgs::new(0.1).tolerance(NAN), "Lbfgs: the tolerance", number);
+    // The ends that are numbers of optimizers.
+    let _ = (Sgd::new(0.0).momentum(0.0).weight_decay(0.0), Adam::new(0.0).betas(0.0, 0.0).eps(0.0));
 }
 
 #[test]

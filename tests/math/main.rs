@@ -155,3 +155,68 @@ fn a_long_chain_is_cut_into_definitions() {
     let text = g.program(&[("t", t)]).graph.to_math().to_string();
     assert!(text.lines().count() > 1000 && text.lines().all(|l| l.chars().count() < 200), "lines stay short");
 }
+
+#[test]
+fn loops_are_called_by_names_and_their_trips_told_below() {
+    let g = Builder::new();
+    let (xs, w) = (g.input("xs", f64([12, 8, 4])), g.param("W", f64([4, 4])));
+    let h0 = g.input("h0", f64([8, 4]));
+    let (h, _) = g.scan(h0, xs, |h, x| ((h.dot(w) + x).tanh(), ()));
+    let loss = h.square().mean();
+    assert_eq!(
+        h.to_math().to_string(),
+        "\
+scan₁.carry₀(h₀, xs, W)
+scan₁(carry₀, slice₀, W): 12 trips, each with the next slice₀
+  carry₀ ← tanh(carry₀ W + slice₀)
+"
+    );
+    // The gradient goes back through what the trips have kept.
+    let gradient = loss.gradients_to_math(&[w]).to_string();
+    for line in [
+        "  y₀ = carry₀",
+        "scan₂(d_carry₀, sum_d_W, carry₀, kept₅, W): 12 trips, each with the next carry₀, kept₅, from the last on",
+        "  sum_d_W ← sum_d_W + carry₀ᵀ (d_carry₀ ∘ (1 − kept₅²))",
+    ] {
+        assert!(gradient.lines().any(|l| l == line), "{line} is not in\n{gradient}");
+    }
+    let latex = h.to_math().latex().to_string();
+    let lines: Vec<&str> = latex.lines().collect();
+    assert_eq!(
+        lines[2..4],
+        [
+            r"& \mathrm{scan}_{1}\left(\mathrm{carry}_{0}, \mathrm{slice}_{0}, W\right)\text{: 12 trips}\text{, each with the next }\mathrm{slice}_{0} \\",
+            r"\quad \mathrm{carry}_{0} &\leftarrow \tanh\left(\mathrm{carry}_{0} W + \mathrm{slice}_{0}\right)",
+        ]
+    );
+
+    let (q, up) = (g.input("q", f64([3])), g.input("up", bool([])));
+    let doubled = g.while_loop(q, 20, |q| q.sum().lt(100.0), |q| q * 2.0);
+    assert_eq!(
+        doubled.to_math().to_string(),
+        "\
+while₁.carry₀(q)
+while₁(carry₀): at most 20 trips
+  as long as Σᵢ(carry₀) < 100
+  carry₀ ← 2 · carry₀
+"
+    );
+    let chosen = g.cond(up, || q.exp(), || q * 2.0);
+    assert_eq!(
+        chosen.to_math().to_string(),
+        "\
+if₂.carry₀(if₁.carry₀(0 · ones[3], q, up), q, up)
+if₁(carry₀, q, up)
+  if up
+  carry₀ ← exp(q)
+if₂(carry₀, q, up)
+  if ¬up
+  carry₀ ← 2 · q
+"
+    );
+    // In both: a loop inside of another.
+    let nested =
+        g.scan(q, g.zeros(f64([2, 3])), |q, x| (g.while_loop(q + x, 5, |q| q.sum().lt(9.0), |q| q * 3.0), ())).0;
+    let text = nested.to_math().to_string();
+    assert!(text.contains("\n  while₁(carry₀): at most 5 trips\n    as long as Σᵢ(carry₀) < 9\n"), "{text}");
+}

@@ -463,7 +463,7 @@ fn a_forward_function_shares_the_parameters_and_asks_for_no_labels() {
 #[test]
 fn rates_that_are_no_rates_are_refused() {
     let refused: [(&str, fn()); 5] = [
-        ("a learning rate is a finite number, not NaN", || {
+        ("Sgd: the learning rate is a finite number from 0 up, not NaN", || {
             let g = Builder::new();
             let w = g.param("w", init::ones([2]));
             let _ = Sgd::new(f64::NAN).minimize(w.sum());

@@ -36,6 +36,12 @@ impl<'a> Sight<'a> {
         Sight { graph, floor, inside: Vec::new(), visits: VISITS, factors: FACTORS }
     }
 
+    /// How many nodes the search has looked at.
+    #[cfg(test)]
+    pub(super) fn looked_at(&self) -> u32 {
+        VISITS - self.visits
+    }
+
     /// What `f` finds. What it passed counts only if it finds something.
     pub(super) fn attempt<T>(&mut self, f: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let passed = self.inside.len();

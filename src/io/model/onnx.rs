@@ -264,6 +264,13 @@ pub(super) fn remarks(source: &onnx::Model) -> Vec<String> {
             format!("inside of a function or a branch: {by_batches}, and the running statistics stay as they are");
         remarks.push(format!("{} in training mode {what}", number(inner)));
     }
+    // Before version 7 a dropout told itself in which mode it is. A model that may train is one whose exporter has kept the mode.
+    let tells = !source.may_train() && source.opsets().get("").is_some_and(|&version| version >= 7);
+    match source.operators().get("Dropout").copied().filter(|_| tells).unwrap_or(0) {
+        0 => {}
+        1 => remarks.push("a dropout is in inference mode: it drops nothing, in training neither".to_owned()),
+        n => remarks.push(format!("{n} dropouts are in inference mode: they drop nothing, in training neither")),
+    }
     remarks
 }
 

@@ -119,7 +119,7 @@ impl Learner {
         Ok(self.roles.iter().map(|(name, _)| (name.clone(), role(name))).collect())
     }
 
-    /// What is to be said of the model's batch normalizations before it is trained, a line each.
+    /// What is to be said of the model's batch normalizations and dropouts before it is trained, a line each.
     pub fn remarks(&self) -> Vec<String> {
         match &self.source {
             Source::Text(_) => Vec::new(),
