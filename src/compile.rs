@@ -124,6 +124,7 @@ impl Program {
                 let (optimized, plan) = self.planned(options, &mut report, &mut stages)?;
                 let mut needs = self.needs(params, &declared);
                 needs.add(plan.arena_bytes, || arena_name(&optimized.graph, &plan));
+                needs.add(plan.packed_bytes(), || "the packed copies of factors of products".to_owned());
                 needs.expect_room()?;
                 let names: Vec<Name> = input_names(&self.graph);
                 let (settings, threads) = (jit::settings_by_environment()?, threads(options)?);
@@ -284,6 +285,7 @@ fn fill(report: &mut Report, source: &Graph, optimized: &Optimized, (plan, code_
     let mut places: Vec<_> = plan.buffers.iter().filter(|b| !matches!(b.place, Place::Arena(_))).collect();
     places.sort_by_key(|b| codegen::table_index(plan, b.place));
     places.dedup_by_key(|b| b.place);
+    report.packed_bytes = plan.packed_bytes();
     report.external_bytes = places.iter().map(|b| b.bytes()).sum();
     report.code_bytes = code_bytes;
     report.rewrites = optimized.report.fired_rules();

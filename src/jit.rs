@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 use crate::array::{Array, ArrayView};
 use crate::codegen::{self, Observer, Settings, Sharing, Symbols, Vectors, table_len};
 use crate::compile::CompileError;
-use crate::graph::Name;
-use crate::plan::{ARENA_ALIGN, Place, Plan};
+use crate::graph::{DType, Name};
+use crate::plan::{ARENA_ALIGN, Factor, Place, Plan};
 use crate::runtime::team::Team;
 use crate::runtime::{Params, Stages, pages};
 
@@ -294,6 +294,9 @@ pub(crate) struct Compiled {
     table: Vec<*mut u8>,
     /// For each input of the executable, its entry of the table.
     inputs: Vec<Option<usize>>,
+    /// Memory for packed factors, and the version of the parameters that lies there.
+    packed: Vec<Arena>,
+    packed_version: Option<u64>,
     /// The parameters, once they are known.
     params: Params,
     /// For each parameter that the step touches, its entry of the table and its number among the parameters.
@@ -349,10 +352,29 @@ impl Compiled {
         for (i, call) in plan.routine_calls().into_iter().enumerate() {
             table[codegen::first_routine(&plan) + i] = Arc::as_ptr(&call.routine).cast_mut().cast();
         }
+        let mut packed: Vec<Arena> = plan.packed.iter().map(|p| Arena::touched(p.bytes())).collect();
+        for (i, memory) in packed.iter_mut().enumerate() {
+            table[codegen::first_packed(&plan) + i] = memory.as_mut_ptr();
+        }
         let is_param = |b: &crate::plan::Buffer| matches!(b.place, Place::Param(_));
         let updates = plan.steps.iter().any(|s| s.written(&plan).any(|b| is_param(plan.buffer(b))));
-        let (params, links) = (Params::new(), Vec::new());
-        Compiled { code, code_bytes, settings, plan, arena, shadows, team, table, inputs, params, links, updates }
+        let (params, links, packed_version) = (Params::new(), Vec::new(), None);
+        Compiled {
+            code,
+            code_bytes,
+            settings,
+            plan,
+            arena,
+            shadows,
+            team,
+            table,
+            inputs,
+            packed,
+            packed_version,
+            params,
+            links,
+            updates,
+        }
     }
 
     /// Sets the parameters of all runs from now on. Those of the plan have been declared.
@@ -370,6 +392,31 @@ impl Compiled {
         self.links = touched.into_iter().map(|at| (first + at, number(&self.plan.params[at]))).collect();
         drop(store);
         self.params = params.clone();
+        self.packed_version = None;
+    }
+
+    /// True if what is packed is not of this version of the parameters.
+    fn is_stale(&self, version: u64) -> bool {
+        !self.packed.is_empty() && self.packed_version != Some(version)
+    }
+
+    /// Packs the factors that are packed before a run. The pointers of parameters are in the table, and their lock is held.
+    fn pack(&self) {
+        for (i, packed) in self.plan.packed.iter().enumerate() {
+            let matrix = match packed.factor {
+                Factor::Left => packed.product.a,
+                Factor::Right => packed.product.b,
+            };
+            let from = self.table[codegen::table_index(&self.plan, self.plan.buffer(matrix.buffer).place).0];
+            let to = self.table[codegen::first_packed(&self.plan) + i];
+            let table = packed.table();
+            // SAFETY: the factor is a parameter, whose lock is held, or a constant, of the size that the plan was made for; the product reads the elements of its
+            // axes. The memory behind `to` is as long as the packed factor and belongs to it alone.
+            match packed.product.dtype {
+                DType::F64 => unsafe { table.pack_f64(from.cast::<f64>().wrapping_offset(matrix.offset), to.cast()) },
+                _ => unsafe { table.pack_f32(from.cast::<f32>().wrapping_offset(matrix.offset), to.cast()) },
+            }
+        }
     }
 
     /// Runs the step once. The inputs are those named at compilation, of the graph's types; `results` has one array for each output, of its type.
@@ -390,16 +437,26 @@ impl Compiled {
         // parameters while their lock is held.
         if self.updates {
             let mut store = self.params.write();
+            let stale = self.is_stale(store.version());
             let values = store.values_mut();
             for &(entry, number) in &self.links {
                 self.table[entry] = values[number].as_mut_ptr();
             }
+            if stale {
+                self.pack();
+            }
+            // What the run changes is not what it has packed.
+            self.packed_version = Some(store.version());
             self.team.enter(|| unsafe { (self.code.step)(self.table.as_ptr()) });
         } else {
             let store = self.params.read();
             let values = store.values();
             for &(entry, number) in &self.links {
                 self.table[entry] = values[number].as_ptr().cast_mut();
+            }
+            if self.is_stale(store.version()) {
+                self.pack();
+                self.packed_version = Some(store.version());
             }
             self.team.enter(|| unsafe { (self.code.step)(self.table.as_ptr()) });
         }

@@ -78,9 +78,14 @@ pub(crate) fn first_routine(plan: &Plan) -> usize {
     1 + plan.inputs.len() + plan.params.len() + plan.constants.len() + plan.outputs.len()
 }
 
+/// Position of the first packed factor in the table of pointers.
+pub(crate) fn first_packed(plan: &Plan) -> usize {
+    first_routine(plan) + plan.routine_calls().len()
+}
+
 /// Length of the table of pointers.
 pub(crate) fn table_len(plan: &Plan) -> usize {
-    first_routine(plan) + plan.routine_calls().len()
+    first_packed(plan) + plan.packed.len()
 }
 
 /// The vectors that kernels may use.

@@ -14,12 +14,12 @@ use crate::graph::DType;
 use crate::plan::kernel::{Access, Kernel};
 use crate::plan::nested::Nested;
 use crate::plan::strip::{Cut, Family, Strip};
-use crate::plan::{Action, Alpha, Buffer, BufferId, KernelId, Plan, Product, RoutineCall};
+use crate::plan::{Action, Alpha, Buffer, BufferId, Factor, KernelId, Plan, Product, RoutineCall};
 use crate::runtime::{gemm, profile, routine, team};
 
 use super::Compiled;
 use super::share::{self, Sharing};
-use super::{Symbols, first_routine, table_index};
+use super::{Symbols, first_packed, first_routine, table_index};
 
 pub(super) struct Step<'a, 'f> {
     pub(super) plan: &'a Plan,
@@ -366,7 +366,7 @@ impl<'a, 'f> Step<'a, 'f> {
         cut: Option<Family>,
     ) -> Result<(), Box<ModuleError>> {
         let axes = cut.map_or_else(|| product.axes.clone(), |family| product.piece(family, 0).axes);
-        let table = gemm::Table::new(&axes, product.accumulate);
+        let table = product.table(&axes);
         let grain = cut.is_none().then(|| share::product_grain(&table, product.dtype, cx.sharing)).flatten();
         let function = import_product(product.dtype, grain.is_some(), cx.module, cx.symbols);
         let function = self.import(cx, function);
@@ -390,7 +390,13 @@ impl<'a, 'f> Step<'a, 'f> {
         let axis = cut.map(|family| family.of(&product.axes)[0]);
         let strides = [axis.map_or(0, |x| x.a), axis.map_or(0, |x| x.b), axis.map_or(0, |x| x.c)];
         let mut args = vec![self.b.ins().symbol_value(types::I64, data)];
-        for (matrix, stride) in [product.a, product.b, product.c].into_iter().zip(strides) {
+        let packed = |factor| product.packed.filter(|packed| packed.0 == factor).map(|packed| packed.1);
+        let packed = [packed(Factor::Left), packed(Factor::Right), None];
+        for ((matrix, stride), packed) in [product.a, product.b, product.c].into_iter().zip(strides).zip(packed) {
+            if let Some(number) = packed {
+                args.push(self.entry(first_packed(self.plan) + number));
+                continue;
+            }
             let pointer = self.pointer_of_piece(matrix.buffer, false);
             let pointer = self.b.ins().iadd_imm_s(pointer, matrix.offset as i64 * size);
             args.push(match self.piece {

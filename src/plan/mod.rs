@@ -19,6 +19,7 @@ mod lower;
 mod memory;
 pub mod nested;
 mod overlap;
+mod packed;
 mod pending;
 mod pieces;
 mod print;
@@ -39,12 +40,13 @@ use crate::array::Array;
 use crate::graph::{DType, Graph, Name, NodeId, Origin, TensorType};
 use crate::prim::Routine;
 
-pub use crate::runtime::gemm::{Axes, Axis};
+pub use crate::runtime::gemm::{Axes, Axis, Factor};
 use kernel::Kernel;
 use nested::LoopStep;
 use strip::{Strip, Strips};
 use timeline::Timeline;
 
+pub use packed::Packed;
 pub use remat::{Fitted, OverBudget, fit};
 
 /// Number of a buffer in its plan.
@@ -245,6 +247,8 @@ pub struct Product {
     pub accumulate: bool,
     /// Scratch memory, if the product takes any.
     pub workspace: Option<BufferId>,
+    /// Which factor is given packed, and its position in [`Plan::packed`].
+    pub packed: Option<(Factor, usize)>,
 }
 
 impl Product {
@@ -297,6 +301,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Steps that are done together, piece by piece, in order.
     pub strips: Vec<Strip>,
+    /// Factors of products that are packed before a run, if they have changed since the last.
+    pub packed: Vec<Packed>,
     /// Bytes of the arena.
     pub arena_bytes: usize,
     /// The largest sum of the bytes of arena buffers that live at one time: no placement needs less.
@@ -319,6 +325,11 @@ impl Plan {
         self.steps.iter().map(|step| step.bytes(self)).fold(0, usize::saturating_add)
     }
 
+    /// Bytes of the factors that are packed before a run.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed.iter().map(Packed::bytes).sum()
+    }
+
     /// The calls of routines, those of nested plans too, in order. Recursion is bounded by the depth of bodies.
     pub fn routine_calls(&self) -> Vec<&RoutineCall> {
         let mut calls: Vec<&RoutineCall> = Vec::new();
@@ -335,23 +346,32 @@ impl Plan {
 
 /// Plans a run of the graph.
 pub fn plan(graph: &Graph) -> Plan {
-    plan_with(graph, Strips::WherePaid)
+    plan_and(&expand::expand(graph), (Strips::WherePaid, Packing::Once), |_, _, _| ()).0
 }
 
-/// Plans a run of the graph, with strips as asked for.
+/// Plans a run of the graph, or of a body, with strips as asked for.
 pub fn plan_with(graph: &Graph, strips: Strips) -> Plan {
-    plan_and(&expand::expand(graph), strips, |_, _, _| ()).0
+    plan_and(&expand::expand(graph), (strips, Packing::EachRun), |_, _, _| ()).0
+}
+
+/// When factors are packed that no run changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    /// When they are new, in memory of their own.
+    Once,
+    /// In each run, as all others: bodies are given the memory of the program around them, and a budget leaves none.
+    EachRun,
 }
 
 /// Plans a run of an expanded graph, step by step; tells also when each value is computed and read.
 fn planned(graph: &Graph) -> (Plan, Timeline) {
-    plan_and(graph, Strips::Never, Timeline::of)
+    plan_and(graph, (Strips::Never, Packing::EachRun), Timeline::of)
 }
 
 /// Plans a run of an expanded graph, and looks at what the plan is made of.
 fn plan_and<T>(
     graph: &Graph,
-    strips: Strips,
+    (strips, packing): (Strips, Packing),
     look: impl FnOnce(&fuse::Fused<'_>, &pending::Lowered, &[usize]) -> T,
 ) -> (Plan, T) {
     let fused = fuse::fuse(graph);
@@ -359,6 +379,10 @@ fn plan_and<T>(
     let order = schedule::schedule(&mut lowered);
     let order = lower::append_copies(&mut lowered, order);
     let strips = strip::find(&mut lowered, &order, strips);
+    let packed = match packing {
+        Packing::Once => packed::find(&mut lowered, &order, &strips),
+        Packing::EachRun => Vec::new(),
+    };
     let memory::Placed { buffers, arena_bytes, live_bytes } = memory::place(&lowered, &order, &strips);
     let seen = look(&fused, &lowered, &order);
     let name = |&id: &NodeId| graph.op(id).leaf_name().expect("inputs and parameters have names").clone();
@@ -371,6 +395,7 @@ fn plan_and<T>(
         kernels: lowered.kernels.into_list(),
         steps: order.iter().map(|&i| lowered.steps[i].clone().into()).collect(),
         strips: strips.into_iter().map(|found| found.strip).collect(),
+        packed,
         arena_bytes,
         live_bytes,
     };

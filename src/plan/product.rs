@@ -149,6 +149,7 @@ pub(super) fn taps(
             alpha: Alpha::Const(1.0),
             accumulate: true,
             workspace,
+            packed: None,
         }
     };
     overlap.indices(&shape).into_iter().map(tap).collect()
@@ -184,5 +185,6 @@ pub(super) fn lower(
         alpha,
         accumulate,
         workspace,
+        packed: None,
     }
 }

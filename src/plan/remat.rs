@@ -18,7 +18,7 @@ use crate::prim::{Barrier, Op};
 use super::expand::expand;
 use super::strip::Strips;
 use super::timeline::{Effort, Timeline};
-use super::{Plan, plan_and, planned};
+use super::{Packing, Plan, plan_and, planned};
 
 /// How often the graph is rewritten.
 const ROUNDS: usize = 64;
@@ -55,7 +55,7 @@ pub struct OverBudget {
 /// If no plan that is found fits.
 pub fn fit(graph: &Graph, budget: usize) -> Result<Fitted, OverBudget> {
     let graph = &*expand(graph);
-    let (plan, ()) = plan_and(graph, Strips::WherePaid, |_, _, _| ());
+    let (plan, ()) = plan_and(graph, (Strips::WherePaid, Packing::EachRun), |_, _, _| ());
     if plan.arena_bytes <= budget {
         return Ok(Fitted { graph: None, plan, recomputed: 0 });
     }

@@ -164,6 +164,7 @@ pub fn product(a: u32, b: u32, c: u32, [m, k, n]: [usize; 3]) -> Product {
         alpha: Alpha::Const(1.0),
         accumulate: false,
         workspace: None,
+        packed: None,
     }
 }
 

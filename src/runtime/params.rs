@@ -59,6 +59,8 @@ pub(crate) struct Declaration<'a> {
 pub(crate) struct Store {
     numbers: BTreeMap<Name, usize>,
     values: Vec<Array>,
+    /// Grows whenever a value may have changed.
+    version: u64,
 }
 
 impl Store {
@@ -72,6 +74,7 @@ impl Store {
     }
 
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Array> {
+        self.version += 1;
         self.number(name).map(|number| &mut self.values[number])
     }
 
@@ -82,7 +85,13 @@ impl Store {
 
     /// All values, by number.
     pub(crate) fn values_mut(&mut self) -> &mut [Array] {
+        self.version += 1;
         &mut self.values
+    }
+
+    /// A number that is another one if a value has been open to changes since.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Adds a parameter unless there is one of this name.

@@ -70,6 +70,8 @@ pub struct Report {
     pub recomputed: usize,
     /// Bytes of inputs, parameters and constants, which the arena does not hold.
     pub external_bytes: usize,
+    /// Bytes of copies of parameters and constants that are packed for matrix products, once for many runs.
+    pub packed_bytes: usize,
     /// Bytes of machine code.
     pub code_bytes: usize,
     /// Time by stage, in order.
@@ -107,9 +109,13 @@ impl fmt::Display for Report {
                 0 => String::new(),
                 n => format!(" ({n} values computed again)"),
             };
+            let packed = match self.packed_bytes {
+                0 => String::new(),
+                n => format!(", {n} bytes of them packed"),
+            };
             writeln!(
                 f,
-                "memory    {} bytes arena, of which {} live at once{recomputed}; {} bytes inputs, parameters and constants; {} bytes moved in a step",
+                "memory    {} bytes arena, of which {} live at once{recomputed}; {} bytes inputs, parameters and constants{packed}; {} bytes moved in a step",
                 self.arena_bytes, self.live_bytes, self.external_bytes, self.moved_bytes
             )?;
         }

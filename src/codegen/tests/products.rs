@@ -94,7 +94,7 @@ fn check(seed: u64) {
         1 => Alpha::Const(d.of(&[-1.0, 0.5, 2.0, 0.0])),
         _ => Alpha::Buffer { buffer: BufferId(factor), sign: d.of(&[1.0, -1.0]) },
     };
-    let product = Product { dtype, a, b, c, axes, alpha, accumulate: d.chance(0.5), workspace };
+    let product = Product { dtype, a, b, c, axes, alpha, accumulate: d.chance(0.5), workspace, packed: None };
     step(&mut plan, Action::Product(Box::new(product)));
     let inputs = [integers(d, dtype, a_len), integers(d, dtype, b_len), integers(d, dtype, 1)];
     let params = [integers(d, dtype, c_len)];

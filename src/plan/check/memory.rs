@@ -11,7 +11,6 @@ use crate::plan::{
     ARENA_ALIGN, Action, Alpha, Axes, Axis, Buffer, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall,
 };
 use crate::prim::Workspace;
-use crate::runtime::gemm::workspace_len;
 
 use super::footprint::{Pairs, Region, covers, meet};
 use super::structure::{accesses, loaded_after_store, needs_old};
@@ -331,7 +330,7 @@ impl Walk<'_> {
         if c.is_some() && Region::meets_itself(result.iter().map(|x| (x.c, x.extent))) {
             self.fault(FaultKind::ResultMeets(p.c.buffer));
         }
-        let needed = workspace_len(&p.axes);
+        let needed = p.table(&p.axes).workspace_len();
         let given = p.workspace.map_or(0, |w| plan.buffer(w).len);
         if given < needed {
             self.fault(FaultKind::WorkspaceSize { needed, given });

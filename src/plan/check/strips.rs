@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 use crate::plan::kernel::{Access, Kernel, SlotId};
 use crate::plan::strip::{Cut, Family, Strip};
 use crate::plan::{Action, Alpha, Axis, BufferId, Matrix, Place, Plan, Product};
-use crate::runtime::gemm::workspace_len;
 
 use super::footprint::Region;
 use super::memory::overlap;
@@ -80,7 +79,7 @@ fn one(plan: &Plan, strip: &Strip, faults: &mut Vec<Fault>) {
             (Action::Product(p), Cut::Axis(family))
                 if family.of(&p.axes).first().is_some_and(|axis| axis.extent == strip.pieces) =>
             {
-                let needed = workspace_len(&p.piece(family, 0).axes);
+                let needed = p.table(&p.piece(family, 0).axes).workspace_len();
                 let given = p.workspace.map_or(0, |w| plan.buffer(w).len);
                 if given < needed {
                     faults.push(at_step(plan, step, FaultKind::WorkspaceSize { needed, given }));

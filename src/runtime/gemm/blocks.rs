@@ -78,6 +78,7 @@ pub(super) unsafe fn compute<T: Hosted>(isa: &Isa<T>, p: &Problem<'_, T>, rows: 
     // SAFETY (all calls): the caller's promise.
     match p.path {
         Path::Tiles { pack_a, pack_b } => unsafe { tiles(isa, p, rows, columns, pack_a, pack_b) },
+        Path::Given { pack_a } => unsafe { tiles(isa, p, rows, columns, pack_a, false) },
         Path::Free { pack_b } => unsafe { free::compute(isa, p, rows, columns, pack_b) },
         Path::Rows => unsafe { single_row(isa, p, columns, false) },
         Path::Dots => unsafe { single_row(isa, p, columns, true) },
@@ -119,16 +120,18 @@ unsafe fn tiles<T: Hosted>(
     let wide = isa.tile_columns();
     let block_height = tile_height(rows.len(), MC).next_multiple_of(isa.tile_rows());
     let packed_a = p.workspace;
+    let given = matches!(p.path, Path::Given { .. }).then_some(k);
     let panels = Panels {
         isa,
         b: p.b,
         columns: b_columns,
         steps: b_steps,
+        given,
         stay: pack_b,
         packed: if pack_a { p.workspace.wrapping_add(MC * block_len(k)) } else { p.workspace },
         // All columns of a block if more rows come, else they make room for the next.
         kept: if rows.len() <= block_height { TOGETHER * wide } else { NC },
-        by_tiles: b_columns.is_run() && b_steps.line.single,
+        by_tiles: given.is_some() || (b_columns.is_run() && b_steps.line.single),
     };
     let far = k * extent(p.columns) > NEAR;
     let mut row_memory = Scratch::<isize, MC>::new();

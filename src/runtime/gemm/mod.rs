@@ -4,6 +4,7 @@
 //!   Axes --Table::new--> Table (path, packing)    at compile time; workspace_len tells the planner what memory it takes
 //!   Table + pointers --multiply_f32--> blocks --> pack, tile        blocks: loops; pack: panels side by side; tile: registers
 //!                                  free   --> tile                  windows, read where they lie
+//!   Table::with_packed + pack                                      a factor that is packed once, for many calls
 //!                                             --> vector            a single row
 //! ```
 //!
@@ -61,6 +62,25 @@ pub(crate) fn workspace_len(axes: &Axes) -> usize {
     Table::new(axes, false).workspace_len()
 }
 
+/// A factor of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Factor {
+    /// The left one, `a`.
+    Left,
+    /// The right one, `b`.
+    Right,
+}
+
+impl Factor {
+    /// Whether products of these axes gain if they are given this factor packed.
+    pub(crate) fn is_worth_packing(self, axes: &Axes) -> bool {
+        match self {
+            Factor::Left => path::gains(&axes.clone().exchanged()),
+            Factor::Right => path::gains(axes),
+        }
+    }
+}
+
 /// A product, described for [`multiply_f32`] and [`multiply_f64`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Table {
@@ -78,7 +98,39 @@ impl Table {
         Table { axes, exchanged, accumulate, path }
     }
 
-    fn workspace_len(&self) -> usize {
+    /// Describes a product that is given one factor as [`Table::pack_f32`] leaves it.
+    pub(crate) fn with_packed(axes: &Axes, accumulate: bool, factor: Factor) -> Table {
+        let exchanged = factor == Factor::Left;
+        let axes = if exchanged { axes.clone().exchanged() } else { axes.clone() };
+        let path = path::given(&axes);
+        Table { axes, exchanged, accumulate, path }
+    }
+
+    /// Elements of a packed factor.
+    pub(crate) fn packed_len(&self) -> usize {
+        extent(&self.axes.columns).next_multiple_of(MAX_COLUMNS) * extent(&self.axes.contracted)
+    }
+
+    /// Packs the factor that begins at `from`, all of it, for products that are given it packed.
+    ///
+    /// # Safety
+    /// For all indices of the axes, the factor's elements can be read; [`Table::packed_len`] elements from `to` on can be written and are nobody else's.
+    pub(crate) unsafe fn pack_f32(&self, from: *const f32, to: *mut f32) {
+        // SAFETY: the caller's promise; the host has the instruction sets that it lists.
+        unsafe { panel::pack_whole(f32::isa(), &self.axes, from, to) }
+    }
+
+    /// [`Table::pack_f32`] for `f64`.
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn pack_f64(&self, from: *const f64, to: *mut f64) {
+        // SAFETY: as there.
+        unsafe { panel::pack_whole(f64::isa(), &self.axes, from, to) }
+    }
+
+    /// Elements of workspace that a call takes.
+    pub(crate) fn workspace_len(&self) -> usize {
         let Axes { rows, columns, contracted, .. } = &self.axes;
         let (n, steps) = (extent(columns), blocks::block_len(extent(contracted)));
         if n == 0 || extent(rows) == 0 {
@@ -99,6 +151,13 @@ impl Table {
             Path::Free { pack_b: true } => n.min(NC).next_multiple_of(MAX_COLUMNS) * steps,
             // A vector that reaches behind the operand is packed.
             Path::Free { pack_b: false } => MAX_COLUMNS * steps,
+            Path::Given { pack_a } => {
+                if pack_a {
+                    MC * steps
+                } else {
+                    0
+                }
+            }
             Path::Rows => ROW_COLUMNS.min(n),
             Path::Dots => ROW_COLUMNS + steps,
         }

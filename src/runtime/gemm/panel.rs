@@ -1,12 +1,12 @@
 //! Panels of columns: how `b` gets to the tiles, and where their results go.
 
-use super::blocks::{Scratch, pack_panel};
+use super::blocks::{Scratch, blocks, pack_panel, step_table};
 use super::isa::{Isa, VECTORS};
 use super::pack::{Panel, TOGETHER};
-use super::shape::Offsets;
+use super::shape::{Axes, Offsets, Side, extent};
 use super::simd::Element;
 use super::tile::{Scatter, Tiles};
-use super::{MAX_COLUMNS, MAX_ROWS};
+use super::{KC, MAX_COLUMNS, MAX_ROWS};
 
 /// The panels of `b`: read where they lie, or packed before the first rows read them.
 pub(super) struct Panels<'a, T: 'static> {
@@ -14,6 +14,8 @@ pub(super) struct Panels<'a, T: 'static> {
     pub(super) b: *const T,
     pub(super) columns: Offsets<'a>,
     pub(super) steps: Offsets<'a>,
+    /// The steps of the whole contraction, if `b` is what [`pack_whole`] made. Columns are counted from a multiple of a panel's then.
+    pub(super) given: Option<usize>,
     /// Whether they are packed and stay so while the rows go by. Else one is packed for the rows of a block, if the tiles cannot read it where it lies.
     pub(super) stay: bool,
     /// Memory for the columns that stay packed, or for one panel.
@@ -36,6 +38,27 @@ pub(super) struct Block<'a> {
     pub(super) table: Option<(&'a [isize], &'a [u16])>,
 }
 
+/// Packs all of `b`: panel after panel, each with all steps of the contraction, block after block.
+///
+/// # Safety
+/// `b` can be read at all columns and steps of the axes. As many elements as whole panels of all columns have can be written from `to` on, and are nobody
+/// else's; the processor has the instructions of `isa`.
+pub(super) unsafe fn pack_whole<T: Element>(isa: &Isa<T>, axes: &Axes, b: *const T, to: *mut T) {
+    let (n, k, wide) = (extent(&axes.columns), extent(&axes.contracted), isa.tile_columns());
+    let (columns, of_steps) = (Offsets::new(&axes.columns, Side::B), Offsets::new(&axes.contracted, Side::B));
+    let (mut memory, mut runs) = (Scratch::<isize, KC>::new(), Scratch::<u16, KC>::new());
+    for (start, steps) in blocks(k) {
+        let table = step_table(&of_steps, start, steps, &mut memory, &mut runs);
+        for column in (0..n).step_by(wide) {
+            let count = wide.min(n - column);
+            let mut lanes = Scratch::<isize, MAX_COLUMNS>::new();
+            let lanes = lanes.fill(&columns, column, count);
+            // SAFETY: these columns and steps are in range; the panel of these columns has `k` steps from `column * k` on, of which these begin at `start`.
+            unsafe { pack_panel(isa, b, lanes, table, to.add(column * k + start * wide), wide) };
+        }
+    }
+}
+
 impl<T: Element> Panels<'_, T> {
     /// The panel of `count` columns from column number `column` of the block on. `first` says that the rows are the first that read it.
     ///
@@ -44,8 +67,12 @@ impl<T: Element> Panels<'_, T> {
     /// else of one panel, each in whole vectors; it is nobody else's.
     #[inline]
     pub(super) unsafe fn of(&self, block: &Block<'_>, column: usize, count: usize, first: bool) -> Right<T> {
-        let &Panels { isa, b, columns, steps, stay, packed, kept, by_tiles } = self;
+        let &Panels { isa, b, columns, steps, given, stay, packed, kept, by_tiles } = self;
         let (wide, at) = (isa.tile_columns(), block.first_column + column);
+        if let Some(k) = given {
+            let b = b.wrapping_add(at * k + block.start * wide);
+            return Right { b, step: wide as isize, packed, pack: false };
+        }
         let mut right = Right {
             b: b.wrapping_offset(columns.at(at) + steps.at(block.start)),
             step: steps.line.stride,

@@ -21,6 +21,11 @@ pub(super) enum Path {
         /// Whether `b` is packed. If not, its columns, and those of `c`, are [runs](super::free) of neighbours, and `b` is read through lists as well.
         pack_b: bool,
     },
+    /// By tiles, of a `b` that has been packed before the call.
+    Given {
+        /// Whether `a` is packed.
+        pack_a: bool,
+    },
     /// A single row; the columns of `b` are side by side.
     Rows,
     /// A single row; the rows of `b` are side by side.
@@ -34,6 +39,7 @@ impl Path {
             Path::Rows => 4,
             Path::Dots => 5,
             Path::Free { pack_b } => 6 + usize::from(pack_b),
+            Path::Given { pack_a } => 8 + usize::from(pack_a),
         }
     }
 
@@ -42,7 +48,8 @@ impl Path {
             0..4 => Path::Tiles { pack_a: code & 1 != 0, pack_b: code & 2 != 0 },
             4 => Path::Rows,
             5 => Path::Dots,
-            _ => Path::Free { pack_b: code == 7 },
+            6..8 => Path::Free { pack_b: code == 7 },
+            _ => Path::Given { pack_a: code == 9 },
         }
     }
 }
@@ -80,6 +87,21 @@ pub(super) fn choose(axes: &Axes) -> (bool, Path) {
     }
     let ((cost, path), (other_cost, other_path)) = (path(axes), path(&other));
     if other_cost < cost { (true, other_path) } else { (false, path) }
+}
+
+/// Whether a product gains if it is given `b` packed: if it has several rows and columns, `a` is read by one stride, and the columns of the result are side by
+/// side.
+pub(super) fn gains(axes: &Axes) -> bool {
+    let a = [Offsets::new(&axes.rows, Side::A), Offsets::new(&axes.contracted, Side::A)];
+    let [m, n, k] = [&axes.rows, &axes.columns, &axes.contracted].map(|family| extent(family));
+    m > 1 && n > 1 && k > 0 && a.iter().all(|o| o.line.single) && Offsets::new(&axes.columns, Side::C).is_run()
+}
+
+/// The path of a product that is given `b` packed.
+pub(super) fn given(axes: &Axes) -> Path {
+    let a = [Offsets::new(&axes.rows, Side::A), Offsets::new(&axes.contracted, Side::A)];
+    let many = extent(&axes.rows) >= PACK_A_ROWS && extent(&axes.columns) >= PACK_A_COLUMNS;
+    Path::Given { pack_a: a.iter().any(|o| !o.line.single) || (many && !a[1].is_run()) }
 }
 
 /// The best path for these roles, and an estimate of its time.

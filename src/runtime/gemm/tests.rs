@@ -106,8 +106,9 @@ fn ordered<T: Number>(terms: &[(T, T)], path: Path, alpha: T, mut c: T, accumula
     c
 }
 
-/// Checks a case with every instruction set and every way to pack.
-fn check<T: Number>(case: &Case<T>, d: &mut Draw, text: &str) {
+/// Checks a case with every instruction set and every way to pack; tells how often a factor was packed before.
+fn check<T: Number>(case: &Case<T>, d: &mut Draw, text: &str) -> usize {
+    let mut given_packed = 0;
     let table = Table::new(&case.axes, case.accumulate);
     let Axes { batch, rows, columns, contracted } = &case.axes;
     let offsets = |axes: &[Axis], sides: [Side; 2]| {
@@ -174,6 +175,25 @@ fn check<T: Number>(case: &Case<T>, d: &mut Draw, text: &str) {
             let packed = run(isa, case, table, &whole(table));
             assert!(bits(&packed) == bits(&natural), "{text} {}: {:?}", isa.name, table.path);
         }
+        // So does a factor that has been packed before.
+        for factor in [Factor::Left, Factor::Right] {
+            let own: fn(&Axis) -> isize = if factor == Factor::Left { |x| x.a } else { |x| x.b };
+            if !factor.is_worth_packing(&case.axes) || case.axes.batch.iter().any(|x| own(x) != 0) {
+                continue;
+            }
+            let table = Table::with_packed(&case.axes, case.accumulate, factor);
+            let mut packed = vec![T::from_f64(f64::NAN); table.packed_len()];
+            let (from, at) = if factor == Factor::Left { (&case.a, 0) } else { (&case.b, 1) };
+            let from = from.as_ptr().wrapping_offset(case.starts[at]);
+            // SAFETY: the case's vectors hold the elements of all indices, and the host has the instruction set.
+            unsafe { panel::pack_whole(isa, &table.axes, from, packed.as_mut_ptr()) };
+            let mut given = case.clone();
+            (if factor == Factor::Left { &mut given.a } else { &mut given.b }).clone_from(&packed);
+            given.starts[at] = 0;
+            let result = run(isa, &given, &table, &whole(&table));
+            assert!(bits(&result) == bits(&natural), "{text} {}: {factor:?} packed", isa.name);
+            given_packed += 1;
+        }
         // Any split gives the same bits.
         let mut cuts: Vec<usize> = (0..d.below(5)).map(|_| d.below(table.chunks() + 1)).collect();
         cuts.extend([0, table.chunks()]);
@@ -183,6 +203,7 @@ fn check<T: Number>(case: &Case<T>, d: &mut Draw, text: &str) {
         let split = run(isa, case, &table, &ranges);
         assert!(bits(&split) == bits(&natural), "{text} {}: split at {cuts:?}", isa.name);
     }
+    given_packed
 }
 
 /// Lays axes out in memory: in any order, with gaps, some upside down; or, if `overlap`, as a window may. Returns strides, start and length.
@@ -246,6 +267,7 @@ fn case<T: Number>(d: &mut Draw, families: [&[usize]; 4]) -> Case<T> {
 }
 
 fn random<T: Number>(seeds: Range<u64>) {
+    let (count, mut packed) = (seeds.end - seeds.start, 0);
     for seed in seeds {
         let d = &mut Draw::new(seed);
         let mut family = |long: &[usize]| -> Vec<usize> {
@@ -259,8 +281,9 @@ fn random<T: Number>(seeds: Range<u64>) {
         let contracted = family(&[0, 1, 2, 3, 7, 8, 9, 30, 33, 64, 100]);
         let batch: Vec<usize> = (0..d.below(3)).map(|_| d.between(1, 3)).collect();
         let case = case::<T>(d, [&batch, &rows, &columns, &contracted]);
-        check(&case, d, &format!("seed {seed}"));
+        packed += check(&case, d, &format!("seed {seed}"));
     }
+    assert!(packed as u64 * 20 > count, "only {packed} of {count} products were given a factor packed");
 }
 
 /// Count of random products; `FUZZ=n` asks for another.
