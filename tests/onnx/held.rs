@@ -128,3 +128,24 @@ fn data_of_bytes_in_other_files_go_into_the_new_one() {
     let imported = whole.import(&Bindings::new()).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(run(&imported, &[("x", &Array::from(vec![1.0f32, 2.0]))]), Array::from(vec![-2.0f32, 6.0]));
 }
+
+/// Numbers in the field of integers of 32 bits, which the type of the tensor does not have.
+#[test]
+fn numbers_beyond_their_type_are_errors() {
+    let import_of = |code: i64, number: i64| {
+        let mut graph = graph(vec![cast("w", "y", 1)], Vec::new(), "y");
+        graph.initializers = vec![Message::default().int(1, 1).int(2, code).text(8, "w").int(5, number)];
+        Model::from_bytes(graph.model()).expect("the file is whole").import(&Bindings::new())
+    };
+    for (code, low, high) in
+        [(3, -128, 127), (4, 0, 65535), (5, -32768, 32767), (17, 0, 255), (21, 0, 255), (27, 0, 63)]
+    {
+        for number in [low, high] {
+            assert!(import_of(code, number).is_ok(), "{code}: {number}");
+        }
+        for number in [low - 1, high + 1] {
+            let error = import_of(code, number).expect_err("it is out of range").to_string();
+            assert!(error.contains(&number.to_string()) && error.contains("out of the range"), "{code}: {error}");
+        }
+    }
+}

@@ -299,3 +299,13 @@ fn different_numbers_are_told_apart_as_numbers() {
     let unsigned: Vec<u8> = [1u64 << 63, 1].iter().flat_map(|v| v.to_le_bytes()).collect();
     assert!(unique(13, 2, &unsigned).expect_err("there is no order").contains("uint64"));
 }
+
+#[test]
+fn symmetric_windows_of_one_element_are_one() {
+    for operator in ["HannWindow", "HammingWindow", "BlackmanWindow"] {
+        let window = with(node(operator, &["n"], &["y"]), &[("periodic", Value::Int(0))]);
+        let mut graph = graph(vec![window], Vec::new(), "y");
+        graph.initializers = vec![Message::default().int(2, 7).text(8, "n").bytes(9, &1i64.to_le_bytes())];
+        assert_eq!(run_graph(&graph, &[]).expect("it runs"), [Array::from(vec![1.0f32])], "{operator}");
+    }
+}

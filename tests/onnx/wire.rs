@@ -131,7 +131,13 @@ impl Graph {
     }
 
     pub fn model(&self) -> Vec<u8> {
-        let opset = Message::default().int(2, 18);
-        Message::default().int(1, 8).message(7, &self.message()).message(8, &opset).0
+        self.model_of(18)
+    }
+
+    /// The model in this version of ONNX's operator set, and the fifth of that of classical machine learning.
+    pub fn model_of(&self, version: i64) -> Vec<u8> {
+        let (opset, learning) =
+            (Message::default().int(2, version), Message::default().text(1, "ai.onnx.ml").int(2, 5));
+        Message::default().int(1, 8).message(7, &self.message()).message(8, &opset).message(8, &learning).0
     }
 }

@@ -8,7 +8,7 @@ use crate::scalar::ScalarFn;
 use super::super::checked::{Checked, Made};
 use super::super::error::{Fault, invalid};
 use super::super::node::{Node, Results, axes_of, axis_of, one};
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 /// The record of a reduction, whose axes are an operand from a version on.
 macro_rules! reduction {
@@ -27,8 +27,8 @@ macro_rules! reduction {
 pub(super) const OPERATORS: &[Operator] = &[
     reduction!("ReduceSum", 13, |o| o.fold(Reduction::Sum)),
     reduction!("ReduceProd", 18, |o| o.fold(Reduction::Prod)),
-    reduction!("ReduceMax", 18, |o| o.extreme(Reduction::Max)).integers(Integers::Orders),
-    reduction!("ReduceMin", 18, |o| o.extreme(Reduction::Min)).integers(Integers::Orders),
+    reduction!("ReduceMax", 18, |o| o.extreme(Reduction::Max)).held(Held::Chooses),
+    reduction!("ReduceMin", 18, |o| o.extreme(Reduction::Min)).held(Held::Chooses),
     reduction!("ReduceMean", 18, |o| o.mean()),
     reduction!("ReduceSumSquare", 18, |o| o.squared()?.fold(Reduction::Sum)),
     reduction!("ReduceL1", 18, |o| Over { x: o.x.f(ScalarFn::Abs)?, ..o }.fold(Reduction::Sum)),
@@ -43,8 +43,8 @@ pub(super) const OPERATORS: &[Operator] = &[
         if dtype.is_float() { sum.f(ScalarFn::Log) } else { sum.to(DType::F64)?.f(ScalarFn::Log)?.to(dtype) }
     }),
     reduction!("ReduceLogSumExp", 18, |o| o.logsumexp()),
-    op("ArgMax", 1, |node| arg_reduce(node, Extremum::Max)).integers(Integers::Compares),
-    op("ArgMin", 1, |node| arg_reduce(node, Extremum::Min)).integers(Integers::Compares),
+    op("ArgMax", 1, |node| arg_reduce(node, Extremum::Max)).held(Held::Compares),
+    op("ArgMin", 1, |node| arg_reduce(node, Extremum::Min)).held(Held::Compares),
     op("CumSum", 11, |node| cumulative(node, Reduction::Sum)),
     op("CumProd", 26, |node| cumulative(node, Reduction::Prod)),
     op("Softmax", 1, |node| softmax(node, |x, axis| Ok(x.softmax(axis as isize)))),
@@ -99,7 +99,7 @@ impl<'g> Over<'g> {
         }
     }
 
-    /// Integers are divided toward zero.
+    /// Held are divided toward zero.
     fn mean(&self) -> Made<'g> {
         match self.count() {
             0 if self.x.dtype().is_float() => self.of_nothing(f64::NAN),

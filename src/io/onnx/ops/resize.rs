@@ -14,12 +14,12 @@ use crate::scalar::ScalarFn;
 use super::super::checked::{Checked, Made};
 use super::super::error::{Fault, invalid, unsupported};
 use super::super::node::{Node, Results, axes_of, constant_ints, count_of, counts_of, one};
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
     op("Resize", 10, resize),
     Operator { until: 9, ..op("Upsample", 1, upsample) },
-    op("Pad", 1, pad).integers(Integers::Moves),
+    op("Pad", 1, pad).held(Held::Fills),
 ];
 
 /// How an axis is resized.
