@@ -269,7 +269,7 @@ fn compress<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     one(x.gathered(index, axis))
 }
 
-/// Held that are ordered, and equal, as the elements are. Zeros of both signs are equal, as are all NaN, which come last.
+/// Integers that are ordered, and equal, as the elements are. Zeros of both signs are equal, as are all NaN, which come last.
 fn order_keys(array: &Array) -> Result<Vec<i64>, Fault> {
     if array.dtype().is_int() {
         return ints_of(array);

@@ -16,10 +16,7 @@ macro_rules! reduction {
         op($name, 1, |node| {
             let over = over(node, $by_operand)?;
             let fold: fn(Over<'_>) -> Made<'_> = $fold;
-            one(match over.untouched {
-                true => Ok(over.x),
-                false => fold(over),
-            })
+            one(fold(over))
         })
     };
 }
@@ -57,20 +54,20 @@ struct Over<'g> {
     x: Tensor<'g>,
     axes: Dims,
     keep: bool,
-    /// Without axes, the operand itself is the result.
-    untouched: bool,
 }
 
 fn over<'g>(node: &Node<'_, 'g>, by_operand: i64) -> Result<Over<'g>, Fault> {
     let x = node.input(0)?;
     let given = if node.version < by_operand { node.ints("axes")? } else { node.known_ints_optional(1)? };
     let given = given.filter(|axes| !axes.is_empty());
-    let untouched = node.flag("noop_with_empty_axes", false)? && given.is_none();
+    // What is not the fold itself, such as squares and logarithms, is done without axes too.
+    let none = node.flag("noop_with_empty_axes", false)?;
     let axes = match given {
         Some(axes) => axes_of(&axes, x.rank())?,
+        None if none => Dims::new(),
         None => (0..x.rank()).collect(),
     };
-    Ok(Over { x, axes, keep: node.flag("keepdims", true)?, untouched })
+    Ok(Over { x, axes, keep: node.flag("keepdims", true)? })
 }
 
 impl<'g> Over<'g> {
@@ -99,7 +96,7 @@ impl<'g> Over<'g> {
         }
     }
 
-    /// Held are divided toward zero.
+    /// Integers are divided toward zero.
     fn mean(&self) -> Made<'g> {
         match self.count() {
             0 if self.x.dtype().is_float() => self.of_nothing(f64::NAN),
@@ -112,6 +109,9 @@ impl<'g> Over<'g> {
     }
 
     fn logsumexp(self) -> Made<'g> {
+        if self.axes.is_empty() {
+            return Ok(self.x);
+        }
         let dtype = self.x.dtype();
         let x = if dtype.is_float() { self.x } else { self.x.to(DType::F64)? };
         let axes: Vec<isize> = self.axes.iter().map(|&a| a as isize).collect();

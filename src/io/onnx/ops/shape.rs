@@ -225,10 +225,14 @@ fn tile<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let shape = x.shape();
     let repeats = if node.version < 6 {
         // One count, for one axis.
-        let (counts, axes) = (node.known_ints(1)?, node.known_ints(2)?);
-        let ([count], [axis]) = (&counts[..], &axes[..]) else { return invalid("takes one count and one axis") };
+        let number = |i: usize| match &node.known(i)?.to_f64_vec()[..] {
+            // Both have the type of the operand.
+            &[number] if number.fract() == 0.0 => Ok(number as i64),
+            _ => invalid("takes one count and one axis"),
+        };
+        let (count, axis) = (number(1)?, number(2)?);
         let mut repeats: Dims = SmallVec::from_elem(1, shape.rank());
-        repeats[axis_of(*axis, shape.rank())?] = count_of(*count)?;
+        repeats[axis_of(axis, shape.rank())?] = count_of(count)?;
         repeats
     } else {
         counts_of(&node.known_ints(1)?)?

@@ -25,20 +25,34 @@ const MOST_PLACES: i64 = 1 << 32;
 struct Grams {
     words: Vec<i64>,
     places: Vec<i64>,
+    /// Their numbers among all n-grams.
+    numbers: Vec<usize>,
+}
+
+/// What is told of an n-gram.
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    /// How often it stands there.
+    Tf,
+    /// Its weight, if it stands there.
+    Idf,
+    /// Its weight, as often as it stands there.
+    TfIdf,
 }
 
 impl Grams {
-    /// Those in a row of a pool. What stands there twice counts with its last place.
-    fn new(pool: &[i64], length: usize, places: &[i64]) -> Grams {
+    /// Those in a row of a pool, the first of which has the number `first`. What stands there twice counts with its last place.
+    fn new(pool: &[i64], length: usize, places: &[i64], first: usize) -> Grams {
         let mut last: HashMap<&[i64], usize> = HashMap::new();
         pool.chunks_exact(length).enumerate().for_each(|(i, gram)| {
             last.insert(gram, i);
         });
-        let mut grams = Grams { words: Vec::new(), places: Vec::new() };
+        let mut grams = Grams { words: Vec::new(), places: Vec::new(), numbers: Vec::new() };
         for (i, gram) in pool.chunks_exact(length).enumerate() {
             if last[gram] == i {
                 grams.words.extend(gram);
                 grams.places.push(places[i]);
+                grams.numbers.push(first + i);
             }
         }
         grams
@@ -99,6 +113,17 @@ fn tf_idf<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     if comparisons > MOST_COMPARISONS {
         return unsupported(format!("n-grams of {least} to {most} words, {skips} of them skipped"));
     }
+    let mode = match node.text("mode", "")? {
+        "TF" => Mode::Tf,
+        "IDF" => Mode::Idf,
+        "TFIDF" => Mode::TfIdf,
+        other => return invalid(format!("mode `{other}` is none of TF, IDF and TFIDF")),
+    };
+    let weights = match node.floats("weights")? {
+        Some(weights) if weights.len() == places.len() => Some(weights),
+        Some(weights) => return invalid(format!("{} weights for {} n-grams", weights.len(), places.len())),
+        None => None,
+    };
     let batch = rows.shape()[0];
     let counts = TensorType::new(DType::F32, [size, batch]);
     if !counts.fits_memory() {
@@ -120,30 +145,31 @@ fn tf_idf<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         if count == 0 || !lengths.contains(&length) {
             continue;
         }
-        let grams = Grams::new(own, length, of_own);
+        let grams = Grams::new(own, length, of_own, before - count);
+        let mut found: Option<Tensor<'g>> = None;
         // Single words are the same at all distances.
         for distance in 1..=if length == 1 { 1 } else { skips + 1 } {
             if distance.saturating_mul(length - 1) >= rows.shape()[1] {
                 break;
             }
-            let found = grams.count(rows, length, distance)?.permute(&[1, 0])?;
-            let index = constant_ints(node.g(), DType::I64, &[grams.places.len()], grams.places.clone())?;
-            let scatter = Scatter { batch: 0, combine: Combine::Add };
-            sums = node.g().try_push(scatter, &[sums, index, found])?;
+            let counts = grams.count(rows, length, distance)?;
+            found = Some(found.map_or(Ok(counts), |found| found.f2(ScalarFn::Add, counts))?);
         }
+        let Some(mut found) = found else { continue };
+        if mode == Mode::Idf {
+            found = found.with(ScalarFn::Min, 1.0)?;
+        }
+        if let Some(weights) = weights.as_ref().filter(|_| mode != Mode::Tf) {
+            let own: Vec<f32> = grams.numbers.iter().map(|&i| weights[i]).collect();
+            found = found.f2(ScalarFn::Mul, node.g().constant(Array::from(own)))?;
+        }
+        let index = constant_ints(node.g(), DType::I64, &[grams.places.len()], grams.places.clone())?;
+        let scatter = Scatter { batch: 0, combine: Combine::Add };
+        sums = node.g().try_push(scatter, &[sums, index, found.permute(&[1, 0])?])?;
     }
-    let sums = sums.permute(&[1, 0])?;
-    let weights = match node.floats("weights")? {
-        Some(weights) if weights.len() == size => Some(node.g().constant(Array::from(weights))),
-        Some(weights) => return unsupported(format!("{} weights for {size} places", weights.len())),
-        None => None,
-    };
-    let weighted = |y: Tensor<'g>| weights.map_or(Ok(y), |weights| y.f2(ScalarFn::Mul, weights));
-    let y = match node.text("mode", "")? {
-        "TF" => sums,
-        "IDF" => weighted(sums.with(ScalarFn::Min, 1.0)?)?,
-        "TFIDF" => weighted(sums)?,
-        other => return invalid(format!("mode `{other}` is none of TF, IDF and TFIDF")),
-    };
+    let mut y = sums.permute(&[1, 0])?;
+    if mode == Mode::Idf && weights.is_none() {
+        y = y.with(ScalarFn::Min, 1.0)?;
+    }
     one(if x.rank() < 2 { y.squeezed(0) } else { Ok(y) })
 }

@@ -533,11 +533,12 @@ fn conv_integer<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         // One for all, or one for each filter.
         let zero = match zero.shape().numel() {
             1 => zero.shaped(Shape::scalar())?,
-            n => {
+            n if x.rank() > 0 => {
                 let mut extents: Dims = SmallVec::from_elem(1, x.rank());
                 extents[0] = n;
                 zero.shaped(&extents[..])?
             }
+            _ => return invalid(format!("{} has no filters", x.ty())),
         };
         x.f2(ScalarFn::Sub, zero)
     };
