@@ -107,6 +107,13 @@ fn operators_that_do_not_know_them_refuse_them() {
     assert!(error.is_unsupported() && error.to_string().contains("int8"), "{error}");
     let mixed = vec![cast("x", "a", INT8), node("Add", &["x", "a"], &["b"]), cast("b", "y", 1)];
     assert!(import(&graph(mixed, vec![input("x", &[2])], "y"), &Bindings::new()).is_err());
+    // What holds a type in numbers is not of it.
+    for operator in ["Add", "Max", "Div", "Less", "Equal"] {
+        let nodes =
+            vec![cast("x", "a", INT8), cast("x", "w", 6), node(operator, &["a", "w"], &["b"]), cast("b", "y", 1)];
+        let error = import(&graph(nodes, vec![input("x", &[2])], "y"), &Bindings::new()).expect_err("two types");
+        assert!(error.to_string().contains("int8 and i32"), "{operator}: {error}");
+    }
 }
 
 /// What the file kept in another file comes into the new one as it is.

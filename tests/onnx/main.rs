@@ -14,4 +14,5 @@ mod nodes;
 mod numbers;
 mod origins;
 mod random;
+mod trees;
 mod wire;

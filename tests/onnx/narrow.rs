@@ -90,6 +90,22 @@ fn the_derivative_of_rounding_is_zero() {
     }
 }
 
+/// Packed, from the lowest bits on.
+#[test]
+fn constants_are_read_from_attributes() {
+    let value = |dims: &[i64], bytes: &[u8]| {
+        dims.iter().fold(Message::default(), |m, &d| m.int(1, d)).int(2, 23).bytes(9, bytes)
+    };
+    let constant = with(node("Constant", &[], &["a"]), &[("value", Value::Tensor(value(&[3], &[0x21, 0x0f])))]);
+    let imported = import(&graph(vec![constant, cast("a", "y", 1)], vec![], "y"), &Bindings::new());
+    assert_eq!(run(&imported, &[]).expect("it runs"), [0.5, 1.0, -6.0]);
+
+    let filled = with(node("ConstantOfShape", &["n"], &["a"]), &[("value", Value::Tensor(value(&[1], &[0x03])))]);
+    let mut filled = graph(vec![filled, node("Flatten", &["a"], &["b"]), cast("b", "y", 1)], vec![], "y");
+    filled.initializers = vec![Message::default().int(1, 1).int(2, 7).text(8, "n").bytes(9, &2i64.to_le_bytes())];
+    assert_eq!(run(&import(&filled, &Bindings::new()), &[]).expect("it runs"), [1.5, 1.5]);
+}
+
 /// An input of one element of type `code`.
 fn coded_input(code: i64) -> Message {
     let shape = Message::default().message(1, &Message::default().int(1, 1));

@@ -90,6 +90,7 @@ pub enum Value<'a> {
     Texts(&'a [&'a str]),
     Floats(&'a [f32]),
     Graph(Message),
+    Tensor(Message),
 }
 
 /// A node with attributes.
@@ -106,6 +107,7 @@ pub fn with(node: Message, attributes: &[(&str, Value<'_>)]) -> Message {
                 Value::Texts(list) => list.iter().fold(attribute, |a, text| a.text(9, text)).int(20, 8),
                 Value::Floats(list) => list.iter().fold(attribute, |a, &x| a.fixed(7, x)).int(20, 6),
                 Value::Graph(graph) => attribute.message(6, graph).int(20, 5),
+                Value::Tensor(tensor) => attribute.message(5, tensor).int(20, 4),
             },
         )
     })

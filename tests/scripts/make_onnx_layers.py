@@ -149,9 +149,24 @@ def texts():
     yield from case("grams_long", "TfIdfVectorizer", [x[:, :2]], mode="TF", **pool)
 
 
+def encoders():
+    whole, floats = np.array([[3, 1, 7], [2, 3, 0]], np.int64), np.array([0.5, np.nan, 2.0, -1.0], np.float32)
+    ml = dict(domain=ML, learning=3)
+    yield from case("labels", "LabelEncoder", [whole], keys_int64s=[1, 3, 7], values_floats=[0.5, -2.0, 1.5], default_float=9.0, **ml)
+    yield from case("labels_default", "LabelEncoder", [whole], keys_int64s=[1, 3], values_int64s=[10, 30], **ml)
+    yield from case("labels_of_floats", "LabelEncoder", [floats], keys_floats=[np.nan, 0.5], values_int64s=[4, 5], **ml)
+    tensor = lambda code, values: h.make_tensor("t", code, [len(values)], values)
+    yield from case(
+        "labels_tensor", "LabelEncoder", [whole], domain=ML, learning=4, keys_tensor=tensor(T.INT64, [3, 0]),
+        values_tensor=tensor(T.DOUBLE, [0.25, 0.75]), default_tensor=tensor(T.DOUBLE, [-1.0]),
+    )
+    yield from case("categories", "OneHotEncoder", [whole], cats_int64s=[1, 2, 3], **ml)
+    yield from case("categories_of_floats", "OneHotEncoder", [np.array([[1.0, 2.0]], np.float32)], cats_int64s=[2, 1, 5], **ml)
+
+
 def main():
     packed = bytearray()
-    for family in [deformed, ensembles, texts]:
+    for family in [deformed, ensembles, texts, encoders]:
         for name, data in family():
             for part in (name.encode(), data):
                 packed += struct.pack("<I", len(part)) + part

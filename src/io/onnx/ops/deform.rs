@@ -49,7 +49,7 @@ fn deform_conv<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let geometry = geometry(node, &shape, &kernel, false)?;
     let (groups, offset_groups) = (count_of(node.int("group", 1)?)?, count_of(node.int("offset_group", 1)?)?);
     let (batch, channels, filters) = (shape[0], shape[1], of_weight[0]);
-    let divides = |n: usize, of: usize| n > 0 && of % n == 0;
+    let divides = |n: usize, of: usize| n > 0 && of.is_multiple_of(n);
     if !divides(groups, channels) || !divides(groups, filters) || of_weight[1] != channels / groups {
         return invalid(format!("{channels} channels, a weight of shape {of_weight} and {groups} groups do not fit"));
     }

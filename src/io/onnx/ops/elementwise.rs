@@ -2,6 +2,7 @@
 
 use crate::build::Tensor;
 use crate::graph::DType;
+use crate::io::ElementType;
 use crate::scalar::ScalarFn;
 
 use super::super::checked::{Checked, Made, joined};
@@ -101,6 +102,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         Ok(vec![convert(x, from, to, rounding(node)?)?])
     })
     .held(Held::Asks),
+    op("BitCast", 26, bit_cast).held(Held::Asks),
     op("Identity", 1, |node| match node.operands.first() {
         Some(Some(value)) => Ok(vec![value.clone()]),
         _ => invalid("operand 0 is missing"),
@@ -258,6 +260,30 @@ fn cast<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         }
     };
     Ok(vec![convert(x, from, to, rounding(node)?)?])
+}
+
+/// The bits as those of another type. Of integers only: what is computed here has no operation on the bits of floats.
+fn bit_cast<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let (x, from) = node.element(0)?;
+    let Some(code) = node.int_optional("to")? else { return invalid("attribute `to` is missing") };
+    let to = element_of(code)?;
+    let width = |ty: OnnxType| match ty.element_type() {
+        Some(ElementType::Plain(DType::Bool)) => Some(8),
+        Some(ElementType::Plain(dtype)) if dtype.is_int() => Some(8 * dtype.size()),
+        Some(element) => element.bits().map(|bits| bits.count as usize),
+        None => None,
+    };
+    match (width(from), width(to)) {
+        _ if from == to => Ok(vec![to.value(x)]),
+        // A truth value is a byte of 0 or 1; what others are as one is not said.
+        (Some(own), Some(other)) if own == other && to != OnnxType::of(DType::Bool) => {
+            Ok(vec![convert(x, from, to, Rounding::default())?])
+        }
+        (Some(own), Some(other)) if own != other => {
+            invalid(format!("bits of {from} as {to}, which has {other}, not {own}"))
+        }
+        _ => unsupported(format!("bits of {from} as {to}")),
+    }
 }
 
 /// The tensor itself, but in training, which takes random numbers.

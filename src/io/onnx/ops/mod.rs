@@ -31,6 +31,8 @@ mod window;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use crate::graph::DType;
+
 use super::dtype::OnnxType;
 use super::error::{Fault, invalid, unsupported};
 use super::node::{Node, Results, Value};
@@ -109,6 +111,15 @@ impl Held {
             let is_wide = |operand: &Value<'g>| matches!(operand, Value::Tensor(t) if t.dtype().is_float());
             if !takes || operands.iter().flatten().any(is_wide) {
                 return unsupported(format!("operands of type {own}"));
+            }
+        }
+        // Numbers of the wider type are no numbers of the held one. Where operators choose, operands of 64 bits may be counts and axes.
+        let computes = matches!(self, Held::Wraps | Held::Divides | Held::Reads | Held::Compares | Held::Chooses);
+        if let Some((own, holder)) = own.and_then(|own| Some((own, own.holder()?))).filter(|_| computes) {
+            let is_wider = |operand: &Value<'g>| matches!(operand, Value::Tensor(t) if t.dtype() == holder);
+            let may_count = self == Held::Chooses && holder == DType::I64;
+            if !may_count && operands.iter().flatten().any(is_wider) {
+                return invalid(format!("operands of types {own} and {holder}"));
             }
         }
         // Quotients of numbers of 64 bits without a sign are others than with it.
