@@ -154,7 +154,7 @@ def encoders():
     ml = dict(domain=ML, learning=3)
     yield from case("labels", "LabelEncoder", [whole], keys_int64s=[1, 3, 7], values_floats=[0.5, -2.0, 1.5], default_float=9.0, **ml)
     yield from case("labels_default", "LabelEncoder", [whole], keys_int64s=[1, 3], values_int64s=[10, 30], **ml)
-    yield from case("labels_of_floats", "LabelEncoder", [floats], keys_floats=[np.nan, 0.5], values_int64s=[4, 5], **ml)
+    yield from case("labels_of_floats", "LabelEncoder", [floats], keys_floats=[np.nan, 0.5], values_int64s=[4, 5], domain=ML, learning=4)
     tensor = lambda code, values: h.make_tensor("t", code, [len(values)], values)
     yield from case(
         "labels_tensor", "LabelEncoder", [whole], domain=ML, learning=4, keys_tensor=tensor(T.INT64, [3, 0]),
