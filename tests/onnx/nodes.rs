@@ -243,8 +243,8 @@ const TABLE: &str = "| operator | since | until | passed | refused |\n|---|---|-
 /// Where trees differ from onnxruntime.
 const TREES: &str = "A class or target to which no leaf gives a weight has the sum 0, to which its base value is added, and a transformation is made of any number \
     of sums. onnxruntime leaves the sum of a single target as it is where the transformation is `LOGISTIC`, `SOFTMAX` or `SOFTMAX_ZERO`; gives 0 without the base \
-    value where there are no weights; chooses the label among the classes that have weights; and of two classes, where one has none, makes its score of the \
-    other's.\n\n";
+    value where there are no weights; chooses the label among the classes that have weights; of two classes, where one has none, makes its score of the other's; \
+    and takes the numbers of `SOFTMAX` and `LOGISTIC` in `TreeEnsemble` for each other.\n\n";
 
 fn page(by_operator: &BTreeMap<String, Counts>) -> String {
     let mut page = format!(

@@ -5,7 +5,8 @@
 //!
 //! A class or target to which no leaf of an example gives a weight has the sum 0, and a transformation is made of any number of sums. onnxruntime leaves the one
 //! sum of a single target as it is where the transformation is `LOGISTIC` or one of the `SOFTMAX` kinds; leaves base values out where there are no weights;
-//! chooses the label among the classes that have weights; and where one of two classes has none, makes its score of the other's.
+//! chooses the label among the classes that have weights; where one of two classes has none, makes its score of the other's; and takes the numbers of `SOFTMAX` and
+//! `LOGISTIC` in `TreeEnsemble` for each other.
 
 use std::collections::{HashMap, HashSet};
 
