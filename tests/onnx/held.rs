@@ -156,3 +156,35 @@ fn numbers_beyond_their_type_are_errors() {
         }
     }
 }
+
+/// Numbers with the highest bit set are the largest, in quotients and where numbers are compared and chosen.
+#[test]
+fn numbers_of_64_bits_have_no_sign() {
+    const TOP: u64 = 1 << 63;
+    let a = [u64::MAX, TOP, 5, TOP + 3, 7, u64::MAX, TOP + 1, 0];
+    let b = [3, TOP + 1, 0, TOP + 3, 2, 1, 63, TOP];
+    let result = |operator: &str, attributes: &[(&str, Value<'_>)], whole: bool| {
+        let mut graph = graph(vec![with(node(operator, &["a", "b"], &["y"]), attributes)], vec![], "y");
+        let bytes = |numbers: [u64; 8]| numbers.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        graph.initializers = vec![coded("a", 13, &[8], &bytes(a)), coded("b", 13, &[8], &bytes(b))];
+        let imported = import(&graph, &Bindings::new().hold_integers()).unwrap_or_else(|e| panic!("{operator}: {e}"));
+        let expected = if whole { "uint64" } else { "bool" };
+        assert_eq!(imported.element_type("y").map(OnnxType::name), Some(expected), "{operator}");
+        run(&imported, &[])
+    };
+    let numbers = |f: fn(u64, u64) -> u64| {
+        let numbers: Vec<i64> = a.iter().zip(b).map(|(&a, b)| f(a, b) as i64).collect();
+        Array::from(numbers)
+    };
+    assert_eq!(result("Div", &[], true), numbers(|a, b| a.checked_div(b).unwrap_or(0)));
+    assert_eq!(result("Mod", &[], true), numbers(|a, b| a.checked_rem(b).unwrap_or(a)));
+    assert_eq!(result("Max", &[], true), numbers(u64::max));
+    assert_eq!(result("Min", &[], true), numbers(u64::min));
+    let less: Vec<bool> = a.iter().zip(b).map(|(&a, b)| a < b).collect();
+    assert_eq!(result("Less", &[], false), Array::from(less));
+    let right = [("direction", Value::Text("RIGHT"))];
+    assert_eq!(
+        result("BitShift", &right, true),
+        numbers(|a, b| u32::try_from(b).ok().and_then(|b| a.checked_shr(b)).unwrap_or(0))
+    );
+}

@@ -84,8 +84,8 @@ impl Bindings {
     }
 
     /// Takes inputs and results of float types that there are none of here too, those of 4, 6 and 8 bits, as `f32`. What an input is given is rounded to its own
-    /// type, in which the range ends with infinities or NaN if it has such: the program's derivative by it is zero. Without this, such inputs and results are not supported; inside of a model these types need no
-    /// permission.
+    /// type, in which the range ends with infinities or NaN if it has such: the program's derivative by it is zero. Without this, such inputs and results are
+    /// not supported; inside of a model these types need no permission.
     pub fn hold_floats(mut self) -> Bindings {
         self.holds_floats = true;
         self

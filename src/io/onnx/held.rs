@@ -63,7 +63,8 @@ impl OnnxType {
         x.f2(ScalarFn::Xor, x.builder().constant(Array::scalar(i64::MIN)))
     }
 
-    /// Numbers of the holder as numbers of this type: integers modulo 2^n, floats rounded, where what is too large becomes infinite or NaN as far as there is such.
+    /// Numbers of the holder as numbers of this type: integers modulo 2^n, floats rounded, where what is too large becomes infinite or NaN as far as there is
+    /// such.
     pub(super) fn fitted<'g>(self, x: Tensor<'g>) -> Made<'g> {
         if let Some(format) = self.format() {
             return format.rounded(x, Rounding { saturate: false, ..Rounding::default() });
