@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::proto::{batched, initializer, model, node, node_with};
+use super::proto::{batched, declared, initializer, message, model, node, node_with, number};
 use super::{Folder, with_model};
 
 /// A folder with models, arrays for them, and files that are none.
@@ -141,4 +141,35 @@ fn what_is_given_in_the_place_of_a_model_is_told() {
             .fails(1, &["w.safetensors: ", "this is arrays, safetensors: with a model they are taken by --params"]);
     }
     assert!(Path::new(&folder.path("out.onnx")).exists());
+}
+
+/// Everything that needs texts, or floats of fewer bits at the ends of a model, is told at once.
+#[test]
+fn models_with_texts_and_narrow_ends_are_not_supported() {
+    let folder = with_all("texts");
+    let words = [number(1, 1), number(2, 8), message(&[(6, b"word".to_vec()), (8, b"words".to_vec())])].concat();
+    let nodes = [
+        node("StringNormalizer", &["names"], "a"),
+        node("Identity", &["words"], "b"),
+        node_with("Cast", &["x"], &["c"], &[("to", 8)]),
+        node("StringConcat", &["names", "names"], "d"),
+        node("Mul", &["x", "x"], "y"),
+    ];
+    let ends = [(5, words), (11, batched("x", &[2])), (11, declared("names", 8, 2)), (12, batched("y", &[2]))];
+    let ends = ends.into_iter().chain(["a", "b", "c", "d"].map(|name| (12, declared(name, 8, 2))));
+    folder.write("texts.onnx", model(&nodes.map(|node| (1, node)).into_iter().chain(ends).collect::<Vec<_>>()));
+    let told = ["names", "string", "StringNormalizer", "`words`", "Cast", "StringConcat"];
+    for command in ["run texts.onnx --input x=rows.npy", "info texts.onnx", "check texts.onnx --dim n=2"] {
+        folder.cotangent(command).fails(3, &told);
+    }
+    for (element, name) in [(17, "float8e4m3fn"), (23, "float4e2m1"), (24, "float8e8m0")] {
+        let cast = node_with("Cast", &["x"], &["q"], &[("to", element)]);
+        let narrow = [(1, cast), (11, batched("x", &[2])), (12, declared("q", element, 2))];
+        folder.write("narrow.onnx", model(&narrow));
+        folder.cotangent("run narrow.onnx --input x=rows.npy").fails(3, &["output", name]);
+        let taken =
+            [(1, node("Identity", &["q"], "y")), (11, declared("q", element, 2)), (12, declared("y", element, 2))];
+        folder.write("narrow.onnx", model(&taken));
+        folder.cotangent("run narrow.onnx --input q=odd.npy").fails(3, &["input", name]);
+    }
 }

@@ -176,6 +176,10 @@ fn composites_become_operators() {
         ("softmax", &[3, 5], &[1], "Softmax", |x, _| x.softmax(-1)),
         ("softmax_first", &[3, 5], &[1], "Softmax", |x, _| x.softmax(0)),
         ("log_softmax", &[3, 5], &[1], "LogSoftmax", |x, _| x.log_softmax(-1)),
+        ("gelu", &[3, 5], &[1], "Gelu", |x, _| x.gelu()),
+        ("gelu_tanh", &[3, 5], &[1], "Gelu", |x, _| x.gelu_tanh()),
+        ("gelu_formula", &[3, 5], &[1], "Gelu", |x, _| x * 0.5 * ((x / 2f64.sqrt()).erf() + 1.0)),
+        ("gelu_of_many", &[70, 1000], &[1], "Gelu", |x, _| x.gelu()),
     ];
     for &(name, of_x, of_w, operator, build) in cases {
         let g = Builder::new();
@@ -217,12 +221,17 @@ fn what_is_no_composite_is_left_alone() {
         ("norm_of_samples", (x - x.mean_keep(-1)) * (x.variance_keep(-1, 1) + 1e-3).rsqrt()),
         ("norm_of_squares", (x - x.mean_keep(-1)) * (x.square().mean_keep(-1) + 1e-3).rsqrt()),
         ("norm_rows", x.layer_norm(1e-3) * x.slice(2, 0..1)),
+        // Of another element, with another factor, or another part.
+        ("gelu_of_another", x * 0.5 * ((x.exp() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0)),
+        ("gelu_scaled", x * 0.5 * ((x * 0.7).erf() + 1.0)),
+        ("gelu_doubled", x * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0)),
     ];
     let program = g.program(&outputs);
     let x: Vec<f32> = (0..32).map(|i| (i * 7 % 11) as f32 / 3.0).collect();
     let operators = Model::of_program(&program, &Params::new()).expect("a model").operators();
     // That of the rows, whose gain is none of the axis.
     assert_eq!(operators.get("LayerNormalization"), Some(&1), "{operators:?}");
+    assert_eq!(operators.get("Gelu"), None, "{operators:?}");
     round_trip("no_composites", &program, &[("x", &Array::new([1, 2, 4, 4], x).expect("it fits"))]);
 }
 

@@ -33,7 +33,7 @@ fn check(domain: &str, operator: &str, operands: &[Option<Array>], attributes: &
         typed_input(name, array.dtype(), &extents)
     });
     let node = with(node(operator, &words, &["y"]).text(7, domain), attributes);
-    let model = Model::from_bytes(graph(vec![node], inputs.collect(), "y").model()).expect("the file is whole");
+    let model = Model::from_bytes(graph(vec![node], inputs.collect(), "y").model_of(28)).expect("the file is whole");
     let known = given.iter().fold(Bindings::new(), |known, (name, array)| known.value(name, (*array).clone()));
     let imported = model.import(&known).unwrap_or_else(|e| panic!("{operator}: {e}"));
 
@@ -124,4 +124,49 @@ fn regions_of_images() {
         ];
         check("", "RoiAlign", &[floats(&[2, 2, 5, 6]), regions(), ints([1i64, 0])], &attributes);
     }
+}
+
+/// Offsets lie between the pixels, where interpolation is smooth.
+#[test]
+fn deformable_convolution() {
+    let apart = |extents: &[usize]| {
+        let seed = extents.iter().fold(3, |seed, &n| seed * 31 + n as u64);
+        Some(Draw::new(seed).uniform(&TensorType::new(DType::F64, extents), 0.2, 0.8))
+    };
+    let attributes = [
+        ("offset_group", Value::Int(2)),
+        ("group", Value::Int(2)),
+        ("pads", Value::Ints(&[1, 0, 1, 1])),
+        ("strides", Value::Ints(&[2, 1])),
+    ];
+    let operands = [
+        floats(&[1, 4, 3, 3]),
+        floats(&[2, 2, 2, 2]),
+        apart(&[1, 2 * 4 * 2, 2, 3]),
+        floats(&[2]),
+        floats(&[1, 2 * 4, 2, 3]),
+    ];
+    check("", "DeformConv", &operands, &attributes);
+    check(
+        "",
+        "DeformConv",
+        &[floats(&[2, 1, 4]), floats(&[3, 1, 2]), apart(&[2, 2, 2])],
+        &[("dilations", Value::Ints(&[2]))],
+    );
+    let volume = [floats(&[1, 1, 2, 3, 2]), floats(&[1, 1, 1, 2, 1]), apart(&[1, 6, 2, 2, 2])];
+    check("", "DeformConv", &volume, &[]);
+}
+
+#[test]
+fn layers_with_a_state() {
+    let heads =
+        |rule| [("q_num_heads", Value::Int(4)), ("kv_num_heads", Value::Int(2)), ("update_rule", Value::Text(rule))];
+    let (q, k, v) = (floats(&[2, 3, 8]), floats(&[2, 3, 4]), floats(&[2, 3, 6]));
+    let (past, decay, beta) = (floats(&[2, 2, 2, 3]), floats(&[2, 3, 4]), floats(&[2, 3, 2]));
+    check("", "LinearAttention", &[q.clone(), k.clone(), v.clone(), past.clone()], &heads("linear"));
+    check("", "LinearAttention", &[q.clone(), k.clone(), v.clone(), None, decay.clone()], &heads("gated"));
+    check("", "LinearAttention", &[q.clone(), k.clone(), v.clone(), None, None, beta.clone()], &heads("delta"));
+    check("", "LinearAttention", &[q, k, v, past, decay, beta], &heads("gated_delta"));
+    let operands = [floats(&[2, 3, 5]), floats(&[3, 1, 3]), floats(&[3]), floats(&[2, 3, 2])];
+    check("", "CausalConvWithState", &operands, &[("activation", Value::Text("silu"))]);
 }

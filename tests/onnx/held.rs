@@ -107,6 +107,13 @@ fn operators_that_do_not_know_them_refuse_them() {
     assert!(error.is_unsupported() && error.to_string().contains("int8"), "{error}");
     let mixed = vec![cast("x", "a", INT8), node("Add", &["x", "a"], &["b"]), cast("b", "y", 1)];
     assert!(import(&graph(mixed, vec![input("x", &[2])], "y"), &Bindings::new()).is_err());
+    // What holds a type in numbers is not of it.
+    for operator in ["Add", "Max", "Div", "Less", "Equal"] {
+        let nodes =
+            vec![cast("x", "a", INT8), cast("x", "w", 6), node(operator, &["a", "w"], &["b"]), cast("b", "y", 1)];
+        let error = import(&graph(nodes, vec![input("x", &[2])], "y"), &Bindings::new()).expect_err("two types");
+        assert!(error.to_string().contains("int8 and i32"), "{operator}: {error}");
+    }
 }
 
 /// What the file kept in another file comes into the new one as it is.
@@ -127,4 +134,57 @@ fn data_of_bytes_in_other_files_go_into_the_new_one() {
     std::fs::remove_dir_all(&folder).expect("the folder was made");
     let imported = whole.import(&Bindings::new()).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(run(&imported, &[("x", &Array::from(vec![1.0f32, 2.0]))]), Array::from(vec![-2.0f32, 6.0]));
+}
+
+/// Numbers in the field of integers of 32 bits, which the type of the tensor does not have.
+#[test]
+fn numbers_beyond_their_type_are_errors() {
+    let import_of = |code: i64, number: i64| {
+        let mut graph = graph(vec![cast("w", "y", 1)], Vec::new(), "y");
+        graph.initializers = vec![Message::default().int(1, 1).int(2, code).text(8, "w").int(5, number)];
+        Model::from_bytes(graph.model()).expect("the file is whole").import(&Bindings::new())
+    };
+    for (code, low, high) in
+        [(3, -128, 127), (4, 0, 65535), (5, -32768, 32767), (17, 0, 255), (21, 0, 255), (27, 0, 63)]
+    {
+        for number in [low, high] {
+            assert!(import_of(code, number).is_ok(), "{code}: {number}");
+        }
+        for number in [low - 1, high + 1] {
+            let error = import_of(code, number).expect_err("it is out of range").to_string();
+            assert!(error.contains(&number.to_string()) && error.contains("out of the range"), "{code}: {error}");
+        }
+    }
+}
+
+/// Numbers with the highest bit set are the largest, in quotients and where numbers are compared and chosen.
+#[test]
+fn numbers_of_64_bits_have_no_sign() {
+    const TOP: u64 = 1 << 63;
+    let a = [u64::MAX, TOP, 5, TOP + 3, 7, u64::MAX, TOP + 1, 0];
+    let b = [3, TOP + 1, 0, TOP + 3, 2, 1, 63, TOP];
+    let result = |operator: &str, attributes: &[(&str, Value<'_>)], whole: bool| {
+        let mut graph = graph(vec![with(node(operator, &["a", "b"], &["y"]), attributes)], vec![], "y");
+        let bytes = |numbers: [u64; 8]| numbers.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        graph.initializers = vec![coded("a", 13, &[8], &bytes(a)), coded("b", 13, &[8], &bytes(b))];
+        let imported = import(&graph, &Bindings::new().hold_integers()).unwrap_or_else(|e| panic!("{operator}: {e}"));
+        let expected = if whole { "uint64" } else { "bool" };
+        assert_eq!(imported.element_type("y").map(OnnxType::name), Some(expected), "{operator}");
+        run(&imported, &[])
+    };
+    let numbers = |f: fn(u64, u64) -> u64| {
+        let numbers: Vec<i64> = a.iter().zip(b).map(|(&a, b)| f(a, b) as i64).collect();
+        Array::from(numbers)
+    };
+    assert_eq!(result("Div", &[], true), numbers(|a, b| a.checked_div(b).unwrap_or(0)));
+    assert_eq!(result("Mod", &[], true), numbers(|a, b| a.checked_rem(b).unwrap_or(a)));
+    assert_eq!(result("Max", &[], true), numbers(u64::max));
+    assert_eq!(result("Min", &[], true), numbers(u64::min));
+    let less: Vec<bool> = a.iter().zip(b).map(|(&a, b)| a < b).collect();
+    assert_eq!(result("Less", &[], false), Array::from(less));
+    let right = [("direction", Value::Text("RIGHT"))];
+    assert_eq!(
+        result("BitShift", &right, true),
+        numbers(|a, b| u32::try_from(b).ok().and_then(|b| a.checked_shr(b)).unwrap_or(0))
+    );
 }

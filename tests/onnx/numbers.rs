@@ -13,7 +13,7 @@ fn hf(dims: &[usize], values: impl IntoIterator<Item = f32>) -> Array {
 /// The results of a model on both engines, which agree.
 fn run_graph(graph: &Graph, inputs: &[(&str, &Array)]) -> Result<Vec<Array>, RunError> {
     let model = Model::from_bytes(graph.model()).expect("the file is whole");
-    let imported = model.import(&Bindings::new()).unwrap_or_else(|e| panic!("{e}"));
+    let imported = model.import(&Bindings::new().hold_integers()).unwrap_or_else(|e| panic!("{e}"));
     let [first, second] = [Engine::Interp, Engine::Jit].map(|engine| {
         let mut program = imported.program().compile(&Options::engine(engine)).expect("it compiles");
         let outputs = program.run(inputs)?;
@@ -297,5 +297,16 @@ fn different_numbers_are_told_apart_as_numbers() {
 
     // What is held as a negative number is the largest.
     let unsigned: Vec<u8> = [1u64 << 63, 1].iter().flat_map(|v| v.to_le_bytes()).collect();
-    assert!(unique(13, 2, &unsigned).expect_err("there is no order").contains("uint64"));
+    let found = unique(13, 2, &unsigned).expect("it is supported");
+    assert_eq!(found, [Array::from([1i64, i64::MIN]), Array::from([1i64, 1])]);
+}
+
+#[test]
+fn symmetric_windows_of_one_element_are_one() {
+    for operator in ["HannWindow", "HammingWindow", "BlackmanWindow"] {
+        let window = with(node(operator, &["n"], &["y"]), &[("periodic", Value::Int(0))]);
+        let mut graph = graph(vec![window], Vec::new(), "y");
+        graph.initializers = vec![Message::default().int(2, 7).text(8, "n").bytes(9, &1i64.to_le_bytes())];
+        assert_eq!(run_graph(&graph, &[]).expect("it runs"), [Array::from(vec![1.0f32])], "{operator}");
+    }
 }

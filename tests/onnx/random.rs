@@ -74,3 +74,26 @@ fn classes_are_drawn_by_their_weights() {
     assert_eq!((share(0, 1.0), share(1, 2.0)), (0.0, 0.0));
     assert!((share(0, 2.0) - 0.5).abs() < 0.05 && (share(1, 1.0) - 0.75).abs() < 0.05);
 }
+
+#[test]
+fn drawn_like_others_and_with_probabilities() {
+    let like = [("low", Value::Float(-1.0)), ("high", Value::Float(3.0))];
+    let nodes = vec![
+        with(node("RandomUniformLike", &["x"], &["u"]), &like),
+        with(node("RandomUniformLike", &["x"], &["h"]), &[("dtype", Value::Int(10))]),
+        node("Bernoulli", &["x"], &["b"]),
+        with(node("Bernoulli", &["x"], &["i"]), &[("dtype", Value::Int(7)), ("seed", Value::Float(3.0))]),
+        with(node("Bernoulli", &["x"], &["t"]), &[("dtype", Value::Int(9)), ("seed", Value::Float(3.0))]),
+    ];
+    // Three probabilities in three thousands of rows each.
+    let x = Array::new([3, 3000], (0..9000).map(|i| [0.0f32, 0.3, 1.0][i / 3000]).collect()).expect("it fits");
+    let arrays = drawn(nodes, &["u", "h", "b", "i", "t"], Some(&x));
+    let (middle, spread) = moments(&arrays[0]);
+    assert!((middle - 1.0).abs() < 0.05 && (spread - 4.0 / 12f64.sqrt()).abs() < 0.05, "{middle} {spread}");
+    assert_eq!(arrays[1].dtype(), cotangent::DType::F16);
+    let kept: Vec<f64> = arrays[2].to_f64_vec().chunks(3000).map(|row| row.iter().sum::<f64>() / 3000.0).collect();
+    assert!(kept[0] == 0.0 && (kept[1] - 0.3).abs() < 0.03 && kept[2] == 1.0, "{kept:?}");
+    assert_eq!([arrays[3].dtype(), arrays[4].dtype()], [cotangent::DType::I64, cotangent::DType::Bool]);
+    assert_eq!(arrays[3].to_f64_vec(), arrays[4].to_f64_vec());
+    assert_ne!(arrays[2].to_f64_vec(), arrays[3].to_f64_vec());
+}

@@ -90,6 +90,7 @@ pub enum Value<'a> {
     Texts(&'a [&'a str]),
     Floats(&'a [f32]),
     Graph(Message),
+    Tensor(Message),
 }
 
 /// A node with attributes.
@@ -106,6 +107,7 @@ pub fn with(node: Message, attributes: &[(&str, Value<'_>)]) -> Message {
                 Value::Texts(list) => list.iter().fold(attribute, |a, text| a.text(9, text)).int(20, 8),
                 Value::Floats(list) => list.iter().fold(attribute, |a, &x| a.fixed(7, x)).int(20, 6),
                 Value::Graph(graph) => attribute.message(6, graph).int(20, 5),
+                Value::Tensor(tensor) => attribute.message(5, tensor).int(20, 4),
             },
         )
     })
@@ -131,7 +133,13 @@ impl Graph {
     }
 
     pub fn model(&self) -> Vec<u8> {
-        let opset = Message::default().int(2, 18);
-        Message::default().int(1, 8).message(7, &self.message()).message(8, &opset).0
+        self.model_of(18)
+    }
+
+    /// The model in this version of ONNX's operator set, and the fifth of that of classical machine learning.
+    pub fn model_of(&self, version: i64) -> Vec<u8> {
+        let (opset, learning) =
+            (Message::default().int(2, version), Message::default().text(1, "ai.onnx.ml").int(2, 5));
+        Message::default().int(1, 8).message(7, &self.message()).message(8, &opset).message(8, &learning).0
     }
 }

@@ -41,7 +41,7 @@ def main():
             if not distance < 1e-5:
                 print(f"{folder.name}: {name} differs by {distance}")
     print(f"{len(folders)} models, largest difference {worst:.2g}")
-    sys.exit(worst >= 1e-5)
+    sys.exit(int(worst >= 1e-5))
 
 
 if __name__ == "__main__":

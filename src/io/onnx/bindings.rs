@@ -26,7 +26,8 @@ pub struct Bindings {
     shapes: BTreeMap<String, Shape>,
     values: BTreeMap<String, Array>,
     seed: Option<u64>,
-    holds: bool,
+    holds_integers: bool,
+    holds_floats: bool,
 }
 
 /// An input as the graph has it.
@@ -78,13 +79,22 @@ impl Bindings {
     /// [`Imported::element_type`](super::Imported::element_type) tells: who writes results to files has to ask. Without this, such inputs and results are not
     /// supported; inside of a model these types need no permission.
     pub fn hold_integers(mut self) -> Bindings {
-        self.holds = true;
+        self.holds_integers = true;
+        self
+    }
+
+    /// Takes inputs and results of float types that there are none of here too, those of 4, 6 and 8 bits, as `f32`. What an input is given is rounded to its own
+    /// type, in which the range ends with infinities or NaN if it has such: the program's derivative by it is zero. Without this, such inputs and results are
+    /// not supported; inside of a model these types need no permission.
+    pub fn hold_floats(mut self) -> Bindings {
+        self.holds_floats = true;
         self
     }
 
     /// The element type of an input or result: its own, or one that holds it if that is wished.
     pub(super) fn boundary(&self, own: OnnxType) -> Option<DType> {
-        if self.holds { own.holder() } else { own.dtype() }
+        let held = if own.format().is_some() { self.holds_floats } else { self.holds_integers };
+        if held { own.holder() } else { own.dtype() }
     }
 
     pub(super) fn value_of(&self, input: &str) -> Option<&Array> {

@@ -58,7 +58,8 @@ impl Imported {
         &self.fixed
     }
 
-    /// The element type that the model has for an input or result: that of its tensor, or one that is [held](super::Bindings::hold_integers) in it.
+    /// The element type that the model has for an input or result: that of its tensor, or one that is held in it, as [integers](super::Bindings::hold_integers) and
+    /// [floats](super::Bindings::hold_floats) are.
     pub fn element_type(&self, name: &str) -> Option<OnnxType> {
         let held = self.held.iter().find(|(held, _)| held == name).map(|(_, own)| *own);
         let ids = || self.inputs.iter().chain(&self.outputs).find(|(own, _)| own == name).map(|(_, id)| *id);

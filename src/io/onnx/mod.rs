@@ -24,6 +24,7 @@ mod import;
 mod imported;
 mod known;
 mod model;
+mod narrow;
 mod node;
 mod ops;
 #[doc = include_str!("operators.md")]

@@ -53,6 +53,8 @@ pub(super) struct Node<'n, 'g> {
     pub version: i64,
     /// The operands; `None` for those that are left out.
     pub operands: Vec<Option<Value<'g>>>,
+    /// The type of the operands that are [held](super::held) in a wider one, if the operator's record says that it takes such.
+    pub own: Option<OnnxType>,
     /// The attributes that have been asked for.
     pub seen: RefCell<HashSet<&'static str>>,
 }
@@ -83,10 +85,26 @@ impl<'n, 'g> Node<'n, 'g> {
     }
 
     /// Operand `i` with its own element type, which may be [held](super::held) in a wider one; `None` if it is left out.
-    pub fn held_optional(&self, i: usize) -> Result<Option<(Tensor<'g>, OnnxType)>, Fault> {
+    pub fn element_optional(&self, i: usize) -> Result<Option<(Tensor<'g>, OnnxType)>, Fault> {
         match self.operands.get(i) {
             Some(Some(Value::Held(tensor, own))) => Ok(Some((*tensor, *own))),
             _ => Ok(self.optional(i)?.map(|tensor| (tensor, OnnxType::of(tensor.dtype())))),
+        }
+    }
+
+    /// [`Node::element_optional`] of an operand that must be there.
+    pub fn element(&self, i: usize) -> Result<(Tensor<'g>, OnnxType), Fault> {
+        match self.element_optional(i)? {
+            Some(held) => Ok(held),
+            None => invalid(format!("operand {i} is missing")),
+        }
+    }
+
+    /// [`Node::element_optional`], where narrow floats are refused: for whoever computes with integers.
+    pub fn held_optional(&self, i: usize) -> Result<Option<(Tensor<'g>, OnnxType)>, Fault> {
+        match self.element_optional(i)? {
+            Some((_, own)) if own.format().is_some() => unsupported(format!("operand {i} of type {own}")),
+            held => Ok(held),
         }
     }
 

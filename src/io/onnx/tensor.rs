@@ -232,8 +232,8 @@ pub fn read_tensor(bytes: &[u8]) -> Result<(String, Array), ModelError> {
     }
 }
 
-/// [`read_tensor`] with the tensor's own element type, where integers of types that there are none of here are [held](super::Bindings::hold_integers) in
-/// wider ones.
+/// [`read_tensor`] with the tensor's own element type, where [integers](super::Bindings::hold_integers) and [floats](super::Bindings::hold_floats) of types that
+/// there are none of here are held in wider ones.
 ///
 /// # Errors
 /// As [`read_tensor`].

@@ -1,4 +1,4 @@
-//! The export: a program's graph as ONNX nodes, in version 18 of the operator set.
+//! The export: a program's graph as ONNX nodes, in version 18 of the operator set, or 20 if there is a `Gelu` among them.
 //!
 //! Every operation of the graph becomes one node or a few, and some that belong together one [operator](composites); parameters and constants become initializers, inputs and outputs keep their names. What training
 //! appends, updates of parameters, is left out: an ONNX model computes results. An imported model that was trained is better written by
@@ -21,7 +21,7 @@ use super::proto::{self, dimension, type_value};
 use composites::Needed;
 use writer::{Attribute, Scope, Writer, named};
 
-/// The version of the operator set that exported models use.
+/// The version of the operator set that exported models use, unless an operator needs a newer one: `Gelu` needs 20.
 pub const EXPORTED: i64 = 18;
 
 /// Why a program cannot be exported.
@@ -91,6 +91,7 @@ impl Model {
             writer.claim_output(&output.name)?;
         }
         writer.write_nodes(graph, &needed, &mut scope)?;
+        let version = writer.version();
         let mut outputs = Vec::new();
         for output in graph.outputs() {
             let name = scope.name(output.node).to_owned();
@@ -106,8 +107,9 @@ impl Model {
             ..proto::Graph::default()
         };
         let proto = proto::Model {
-            ir_version: Some(8),
-            opset_import: vec![proto::OperatorSetId { domain: Some(String::new()), version: Some(EXPORTED) }],
+            // The versions of the format that came with those of the operator set.
+            ir_version: Some(if version > EXPORTED { 9 } else { 8 }),
+            opset_import: vec![proto::OperatorSetId { domain: Some(String::new()), version: Some(version) }],
             producer_name: Some("cotangent".to_owned()),
             producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             graph: Some(graph),

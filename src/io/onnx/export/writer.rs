@@ -10,7 +10,7 @@ use super::super::dtype::OnnxType;
 use super::super::proto::{self, kind};
 use super::super::tensor::from_array;
 use super::composites::Needed;
-use super::{ExportError, loops, movement, scalar};
+use super::{EXPORTED, ExportError, loops, movement, scalar};
 
 pub(super) type Attribute = proto::Attribute;
 
@@ -67,6 +67,8 @@ pub(super) struct Writer {
     taken: HashSet<String>,
     constants: HashMap<Array, String>,
     count: usize,
+    /// The version of the operator set in which the newest operator is new, if that is after [`EXPORTED`].
+    newest: i64,
 }
 
 impl Writer {
@@ -84,6 +86,16 @@ impl Writer {
     pub fn parameter(&mut self, name: &str, value: &Array) -> Result<String, ExportError> {
         self.initializers.push(from_array(name, value));
         self.claim(name)
+    }
+
+    /// Notes that an operator is new in this version of the operator set.
+    pub fn need(&mut self, version: i64) {
+        self.newest = self.newest.max(version);
+    }
+
+    /// The version of the operator set that the nodes need.
+    pub fn version(&self) -> i64 {
+        self.newest.max(EXPORTED)
     }
 
     /// A name that nothing has yet.

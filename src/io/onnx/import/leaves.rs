@@ -60,8 +60,8 @@ impl<'g> Importer<'_, 'g> {
         };
         let Some(own) = own.filter(|own| own.dtype().is_none()) else { return Ok(tensor.into()) };
         walked.held.push((name.to_owned(), own));
-        let wrapped = own.wrapped(tensor);
-        Ok(own.value(wrapped.map_err(|_| ImportError::Graph(format!("input `{name}` is of type {own}")))?))
+        let fitted = own.fitted(tensor);
+        Ok(own.value(fitted.map_err(|_| ImportError::Graph(format!("input `{name}` is of type {own}")))?))
     }
 
     /// Binds the names of initializers that are used.
@@ -85,7 +85,11 @@ impl<'g> Importer<'_, 'g> {
             self.expect_size(array.shape())
                 .map_err(|what| ImportError::Graph(format!("initializer `{name}`: {what}")))?;
             let learned = !special.contains_key(name);
-            scope.bind(name, own.value(self.initializer(name, array, learned, walked)?))?;
+            let tensor = match own.dtype() {
+                Some(_) => self.initializer(name, array, learned, walked)?,
+                None => self.g.constant(array),
+            };
+            scope.bind(name, own.value(tensor))?;
         }
         for tensor in &graph.sparse_initializer {
             let name = tensor.values.as_ref().and_then(|v| v.name.as_deref()).unwrap_or("");

@@ -95,13 +95,13 @@ impl<'g> Importer<'_, 'g> {
                 operator.until
             ));
         }
-        let (operands, own) = operator.integers.given(operands)?;
+        let (operands, own) = operator.held.given(operands)?;
         let seen = RefCell::default();
-        let node = Node { importer: self, scope, proto, version, operands, seen };
+        let node = Node { importer: self, scope, proto, version, operands, own, seen };
         // What is computed within a node is rounded to 16 bits at its end only. The nodes of a graph inside it round each.
         let holds_graph = proto.attribute.iter().any(|a| a.g.is_some());
         let scope = (!holds_graph).then(|| self.g.scope(operator.name, &[]));
-        let results = operator.integers.taken((operator.import)(&node)?, own)?;
+        let results = operator.held.taken((operator.import)(&node)?, own)?;
         drop(scope);
         let seen = node.seen.borrow();
         let ignored = |name: &str| name == "consumed_inputs" || operator.ignores.contains(&name);

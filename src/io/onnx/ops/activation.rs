@@ -6,7 +6,7 @@ use crate::scalar::ScalarFn;
 use super::super::checked::{Checked, Made, joined};
 use super::super::error::{invalid, unsupported};
 use super::super::node::{Node, Results, one};
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 /// The record of an activation that is a method of tensors of floats.
 macro_rules! method {
@@ -19,7 +19,7 @@ macro_rules! method {
 }
 
 pub(super) const OPERATORS: &[Operator] = &[
-    op("Relu", 1, |node| one(relu(node.input(0)?))).integers(Integers::Orders),
+    op("Relu", 1, |node| one(relu(node.input(0)?))).held(Held::Orders),
     method!("LeakyRelu", 1, leaky_relu, "alpha" = 0.01f32 as f64),
     method!("Elu", 1, elu, "alpha" = 1.0),
     method!("Celu", 12, celu, "alpha" = 1.0),

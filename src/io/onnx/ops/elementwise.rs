@@ -2,14 +2,16 @@
 
 use crate::build::Tensor;
 use crate::graph::DType;
+use crate::io::ElementType;
 use crate::scalar::ScalarFn;
 
 use super::super::checked::{Checked, Made, joined};
 use super::super::dtype::OnnxType;
 use super::super::error::{Fault, invalid, unsupported};
-use super::super::held::convert;
-use super::super::node::{Node, Results, axis_of, element_of, one};
-use super::{Integers, Operator, op};
+use super::super::held::{convert, unsigned_quotient, unsigned_shift};
+use super::super::narrow::{Rounding, Toward};
+use super::super::node::{Node, Results, Value, axis_of, element_of, one};
+use super::{Held, Operator, op};
 
 /// The record of an operator that is a scalar function of each element.
 macro_rules! unary {
@@ -36,19 +38,23 @@ macro_rules! variadic {
 }
 
 pub(super) const OPERATORS: &[Operator] = &[
-    binary!("Add", 1, Add).integers(Integers::Wraps),
-    binary!("Sub", 1, Sub).integers(Integers::Wraps),
-    binary!("Mul", 1, Mul).integers(Integers::Wraps),
-    binary!("Div", 1, Div).integers(Integers::Orders),
-    op("Pow", 1, pow),
-    op("Mod", 10, modulo).integers(Integers::Orders),
-    variadic!("Max", 1, Max).integers(Integers::Orders),
-    variadic!("Min", 1, Min).integers(Integers::Orders),
-    variadic!("Sum", 1, Add).integers(Integers::Wraps),
+    binary!("Add", 1, Add).held(Held::Wraps),
+    binary!("Sub", 1, Sub).held(Held::Wraps),
+    binary!("Mul", 1, Mul).held(Held::Wraps),
+    op("Div", 1, |node| {
+        let (a, b) = operands(node)?;
+        one(if is_unsigned(node) { unsigned_quotient(a, b) } else { a.f2(ScalarFn::Div, b) })
+    })
+    .held(Held::Divides),
+    op("Pow", 1, pow).held(Held::Asks),
+    op("Mod", 10, modulo).held(Held::Divides),
+    variadic!("Max", 1, Max).held(Held::Chooses),
+    variadic!("Min", 1, Min).held(Held::Chooses),
+    variadic!("Sum", 1, Add).held(Held::Wraps),
     op("Mean", 1, mean),
-    unary!("Abs", 1, Abs).integers(Integers::Orders),
-    unary!("Neg", 1, Neg).integers(Integers::Wraps),
-    unary!("Sign", 9, Sign).integers(Integers::Orders),
+    unary!("Abs", 1, Abs).held(Held::Orders),
+    unary!("Neg", 1, Neg).held(Held::Wraps),
+    unary!("Sign", 9, Sign).held(Held::Orders),
     unary!("Ceil", 1, Ceil),
     unary!("Floor", 1, Floor),
     unary!("Round", 11, Round),
@@ -78,30 +84,30 @@ pub(super) const OPERATORS: &[Operator] = &[
     binary!("And", 1, And),
     binary!("Or", 1, Or),
     binary!("Xor", 1, Xor),
-    binary!("Equal", 1, Eq).integers(Integers::Reads),
-    binary!("Less", 1, Lt).integers(Integers::Compares),
-    binary!("Greater", 1, Gt).integers(Integers::Compares),
-    binary!("LessOrEqual", 12, Le).integers(Integers::Compares),
-    binary!("GreaterOrEqual", 12, Ge).integers(Integers::Compares),
-    op("BitShift", 11, bit_shift).integers(Integers::Orders),
-    binary!("BitwiseAnd", 18, And).integers(Integers::Wraps),
-    binary!("BitwiseOr", 18, Or).integers(Integers::Wraps),
-    binary!("BitwiseXor", 18, Xor).integers(Integers::Wraps),
-    unary!("BitwiseNot", 18, Not).integers(Integers::Wraps),
-    op("Where", 9, |node| one(node.input(0)?.choose(node.input(1)?, node.input(2)?))).integers(Integers::Moves),
-    op("Clip", 1, clip).integers(Integers::Orders),
-    op("Cast", 1, cast).ignoring(&["saturate", "round_mode"]).integers(Integers::Asks),
+    binary!("Equal", 1, Eq).held(Held::Reads),
+    binary!("Less", 1, Lt).held(Held::Compares),
+    binary!("Greater", 1, Gt).held(Held::Compares),
+    binary!("LessOrEqual", 12, Le).held(Held::Compares),
+    binary!("GreaterOrEqual", 12, Ge).held(Held::Compares),
+    op("BitShift", 11, bit_shift).held(Held::Divides),
+    binary!("BitwiseAnd", 18, And).held(Held::Wraps),
+    binary!("BitwiseOr", 18, Or).held(Held::Wraps),
+    binary!("BitwiseXor", 18, Xor).held(Held::Wraps),
+    unary!("BitwiseNot", 18, Not).held(Held::Wraps),
+    op("Where", 9, |node| one(node.input(0)?.choose(node.input(1)?, node.input(2)?))).held(Held::Moves),
+    op("Clip", 1, clip).held(Held::Chooses),
+    op("Cast", 1, cast).held(Held::Asks),
     op("CastLike", 15, |node| {
-        let ((x, from), (_, to)) = (node.held(0)?, node.held(1)?);
-        Ok(vec![convert(x, from, to)?])
+        let ((x, from), (_, to)) = (node.element(0)?, node.element(1)?);
+        Ok(vec![convert(x, from, to, rounding(node)?)?])
     })
-    .ignoring(&["saturate", "round_mode"])
-    .integers(Integers::Asks),
+    .held(Held::Asks),
+    op("BitCast", 26, bit_cast).held(Held::Asks),
     op("Identity", 1, |node| match node.operands.first() {
         Some(Some(value)) => Ok(vec![value.clone()]),
         _ => invalid("operand 0 is missing"),
     })
-    .integers(Integers::Asks),
+    .held(Held::Asks),
     op("Dropout", 1, dropout),
 ];
 
@@ -138,17 +144,40 @@ fn mean<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     one(fold_all(node, ScalarFn::Add)?.with(ScalarFn::Div, node.operands.len() as f64))
 }
 
+/// True if the operands are numbers of 64 bits without a sign.
+fn is_unsigned(node: &Node<'_, '_>) -> bool {
+    node.own == Some(OnnxType::UINT64)
+}
+
 /// The result has the type of the base. An integer base with a float exponent is computed in floats and truncated.
 fn pow<'g>(node: &Node<'_, 'g>) -> Results<'g> {
-    let (base, exponent) = operands(node)?;
+    let is_held = |operand: &Option<Value<'g>>| matches!(operand, Some(Value::Held(..)));
+    let ((base, own), (exponent, of_exponent)) = if node.operands.iter().any(is_held) {
+        (node.held(0)?, node.held(1)?)
+    } else {
+        let (base, exponent) = operands(node)?;
+        ((base, OnnxType::of(base.dtype())), (exponent, OnnxType::of(exponent.dtype())))
+    };
     let dtype = base.dtype();
+    if own == OnnxType::UINT64 || (of_exponent == OnnxType::UINT64 && !dtype.is_float()) {
+        return unsupported(format!("powers of {own} to {of_exponent}"));
+    }
     let wide = if dtype.is_float() || exponent.dtype().is_int() { dtype } else { DType::F64 };
     // An exponent that the base's type does not hold keeps its sign.
-    one(base.to(wide)?.f2(ScalarFn::Pow, exponent.to(wide)?)?.to(dtype))
+    let exponent = match convert(exponent, of_exponent, OnnxType::of(wide), Rounding::default())? {
+        Value::Tensor(exponent) => exponent,
+        _ => return unsupported(format!("an exponent of type {of_exponent}")),
+    };
+    let power = base.to(wide)?.f2(ScalarFn::Pow, exponent)?.to(dtype)?;
+    Ok(vec![own.value(if own.dtype().is_some() { power } else { own.fitted(power)? })])
 }
 
 fn modulo<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let f = if node.flag("fmod", false)? { ScalarFn::Rem } else { ScalarFn::Mod };
+    if is_unsigned(node) {
+        let (a, b) = (node.input(0)?, node.input(1)?);
+        return one(a.f2(ScalarFn::Sub, unsigned_quotient(a, b)?.f2(ScalarFn::Mul, b)?));
+    }
     one(node.input(0)?.f2(f, node.input(1)?))
 }
 
@@ -169,6 +198,9 @@ fn bit_shift<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         "RIGHT" => ScalarFn::Shr,
         other => return invalid(format!("direction `{other}` is neither LEFT nor RIGHT")),
     };
+    if is_unsigned(node) && f == ScalarFn::Shr {
+        return one(unsigned_shift(node.input(0)?, node.input(1)?));
+    }
     one(node.input(0)?.f2(f, node.input(1)?))
 }
 
@@ -192,8 +224,19 @@ fn clip<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     one(Ok(result))
 }
 
+/// How attributes say that narrow floats are rounded.
+fn rounding(node: &Node<'_, '_>) -> Result<Rounding, Fault> {
+    let toward = match node.text("round_mode", "up")? {
+        "up" => Toward::Up,
+        "down" => Toward::Down,
+        "nearest" => Toward::Nearest,
+        other => return invalid(format!("attribute `round_mode` = {other}, expected up, down or nearest")),
+    };
+    Ok(Rounding { saturate: node.flag("saturate", true)?, toward })
+}
+
 fn cast<'g>(node: &Node<'_, 'g>) -> Results<'g> {
-    let (x, from) = node.held(0)?;
+    let (x, from) = node.element(0)?;
     let to = if node.version < 6 {
         match node.text("to", "")? {
             "FLOAT16" => OnnxType::of(DType::F16),
@@ -216,7 +259,31 @@ fn cast<'g>(node: &Node<'_, 'g>) -> Results<'g> {
             None => return invalid("attribute `to` is missing"),
         }
     };
-    Ok(vec![convert(x, from, to)?])
+    Ok(vec![convert(x, from, to, rounding(node)?)?])
+}
+
+/// The bits as those of another type. Of integers only: what is computed here has no operation on the bits of floats.
+fn bit_cast<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let (x, from) = node.element(0)?;
+    let Some(code) = node.int_optional("to")? else { return invalid("attribute `to` is missing") };
+    let to = element_of(code)?;
+    let width = |ty: OnnxType| match ty.element_type() {
+        Some(ElementType::Plain(DType::Bool)) => Some(8),
+        Some(ElementType::Plain(dtype)) if dtype.is_int() => Some(8 * dtype.size()),
+        Some(element) => element.bits().map(|bits| bits.count as usize),
+        None => None,
+    };
+    match (width(from), width(to)) {
+        _ if from == to => Ok(vec![to.value(x)]),
+        // A truth value is a byte of 0 or 1; what others are as one is not said.
+        (Some(own), Some(other)) if own == other && to != OnnxType::of(DType::Bool) => {
+            Ok(vec![convert(x, from, to, Rounding::default())?])
+        }
+        (Some(own), Some(other)) if own != other => {
+            invalid(format!("bits of {from} as {to}, which has {other}, not {own}"))
+        }
+        _ => unsupported(format!("bits of {from} as {to}")),
+    }
 }
 
 /// The tensor itself, but in training, which takes random numbers.

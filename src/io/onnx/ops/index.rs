@@ -14,20 +14,20 @@ use super::super::checked::{Checked, Made};
 use super::super::error::{Fault, invalid, unsupported};
 use super::super::node::{Node, Results, axis_of, constant_ints, count_of, ints_of, one, tensor_type};
 use super::shape::places;
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    op("Gather", 1, gather).integers(Integers::Moves),
-    op("GatherElements", 11, gather_elements).integers(Integers::Moves),
-    op("GatherND", 11, gather_nd).integers(Integers::Moves),
-    op("Scatter", 9, scatter_elements).integers(Integers::Orders),
-    op("ScatterElements", 11, scatter_elements).integers(Integers::Orders),
-    op("ScatterND", 11, scatter_nd).integers(Integers::Orders),
+    op("Gather", 1, gather).held(Held::Moves),
+    op("GatherElements", 11, gather_elements).held(Held::Moves),
+    op("GatherND", 11, gather_nd).held(Held::Moves),
+    op("Scatter", 9, scatter_elements).held(Held::Orders),
+    op("ScatterElements", 11, scatter_elements).held(Held::Orders),
+    op("ScatterND", 11, scatter_nd).held(Held::Orders),
     op("OneHot", 9, one_hot),
-    op("TopK", 1, top_k).integers(Integers::Orders),
-    op("NonZero", 9, non_zero).integers(Integers::Reads),
-    op("Compress", 9, compress).integers(Integers::Moves),
-    op("Unique", 11, unique).integers(Integers::Orders),
+    op("TopK", 1, top_k).held(Held::Chooses),
+    op("NonZero", 9, non_zero).held(Held::Reads),
+    op("Compress", 9, compress).held(Held::Moves),
+    op("Unique", 11, unique).held(Held::Chooses),
 ];
 
 /// Indices in `i64`, in which negative ones count from the end.

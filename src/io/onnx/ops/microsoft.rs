@@ -13,7 +13,7 @@ use super::activation::{hard_sigmoid, relu};
 use super::attention::{heads, soft_rows};
 use super::norm::{affine, moments};
 use super::shape::places;
-use super::{Integers, Operator, op, product, quantize, window};
+use super::{Held, Operator, op, product, quantize, window};
 
 /// The record of an operator of this domain.
 const fn ms(name: &'static str, import: super::Import) -> Operator {
@@ -36,16 +36,16 @@ pub(super) const OPERATORS: &[Operator] = &[
     ms("EmbedLayerNormalization", embed_normalization),
     ms("Attention", attention).ignoring(&["past_present_share_buffer"]),
     ms("MultiHeadAttention", multi_head_attention),
-    ms("QuantizeLinear", quantize::quantize_linear).integers(Integers::Asks),
-    ms("DequantizeLinear", quantize::dequantize_linear).integers(Integers::Asks),
-    ms("QLinearAdd", |node| quantized_pair(node, ScalarFn::Add)).integers(Integers::Asks),
-    ms("QLinearMul", |node| quantized_pair(node, ScalarFn::Mul)).integers(Integers::Asks),
-    ms("QLinearSigmoid", |node| quantized_map(node, |x| x.f(ScalarFn::Sigmoid))).integers(Integers::Asks),
+    ms("QuantizeLinear", quantize::quantize_linear).held(Held::Asks),
+    ms("DequantizeLinear", quantize::dequantize_linear).held(Held::Asks),
+    ms("QLinearAdd", |node| quantized_pair(node, ScalarFn::Add)).held(Held::Asks),
+    ms("QLinearMul", |node| quantized_pair(node, ScalarFn::Mul)).held(Held::Asks),
+    ms("QLinearSigmoid", |node| quantized_map(node, |x| x.f(ScalarFn::Sigmoid))).held(Held::Asks),
     ms("QLinearLeakyRelu", |node| {
         let alpha = node.float("alpha", 0.01f32 as f64)?;
         quantized_map(node, |x| Ok(x.leaky_relu(alpha)))
     })
-    .integers(Integers::Asks),
+    .held(Held::Asks),
     ms("QLinearGlobalAveragePool", |node| {
         let last = node.flag("channels_last", false)?;
         quantized_map(node, |x| {
@@ -54,7 +54,7 @@ pub(super) const OPERATORS: &[Operator] = &[
             x.fold(Reduction::Sum, &axes, true)?.with(ScalarFn::Div, count as f64)
         })
     })
-    .integers(Integers::Asks),
+    .held(Held::Asks),
     ms("MatMulNBits", matmul_n_bits).ignoring(&["accuracy_level"]),
 ];
 

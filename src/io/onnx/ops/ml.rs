@@ -36,6 +36,8 @@ pub(super) const OPERATORS: &[Operator] = &[
             node.inputs()?.into_iter().map(|t| t.to(DType::F32)).collect::<Result<_, Fault>>()?;
         one(concat(&parts, 1))
     }),
+    ml("LabelEncoder", label_encoder),
+    ml("OneHotEncoder", one_hot_encoder),
     ml("LinearRegressor", linear_regressor),
     ml("LinearClassifier", linear_classifier),
 ];
@@ -91,6 +93,71 @@ fn imputer<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         x.f2(ScalarFn::Eq, value.to(x.dtype())?)?
     };
     one(missing.choose(values, x))
+}
+
+/// The list of an attribute, of integers or of floats, or its tensor.
+fn listed(node: &Node<'_, '_>, [ints, floats, texts, tensor]: [&'static str; 4]) -> Result<Option<Array>, Fault> {
+    if node.texts(texts)?.is_some() {
+        return unsupported(format!("attribute `{texts}`"));
+    }
+    Ok(match (node.ints(ints)?, node.floats(floats)?, node.array(tensor)?) {
+        (Some(list), ..) => Some(Array::from(list)),
+        (None, Some(list), _) => Some(Array::from(list)),
+        (None, None, Some((array, own))) if own.dtype().is_some() => Some(array),
+        (None, None, Some((_, own))) => return unsupported(format!("element type {own}")),
+        (None, None, None) => None,
+    })
+}
+
+/// The value of the first key that an element is, or the default.
+fn label_encoder<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.input(0)?;
+    let keys = listed(node, ["keys_int64s", "keys_floats", "keys_strings", "keys_tensor"])?;
+    let values = listed(node, ["values_int64s", "values_floats", "values_strings", "values_tensor"])?;
+    let (Some(keys), Some(values)) = (keys, values) else { return invalid("keys or values are missing") };
+    if keys.shape().rank() != 1 || keys.shape() != values.shape() || keys.dtype() != x.dtype() {
+        return invalid(format!("keys {} and values {} for {}", keys.ty(), values.ty(), x.ty()));
+    }
+    let g = node.g();
+    let default = match node.array("default_tensor")? {
+        Some((array, _)) if array.dtype() == values.dtype() && array.shape().numel() == 1 => {
+            g.constant(array).shaped([])?
+        }
+        Some((array, _)) => return invalid(format!("a default of {} for values {}", array.ty(), values.ty())),
+        None if values.dtype().is_float() => g.constant(Array::scalar(node.float("default_float", -0.0)?)),
+        None => g.constant(Array::scalar(node.int("default_int64", -1)?)),
+    };
+    node.text_optional("default_string")?;
+    node.int_optional("default_int64")?;
+    node.float_optional("default_float")?;
+    let default = default.to(values.dtype())?;
+    if keys.shape().numel() == 0 {
+        return one(default.broadcast(&x.shape()));
+    }
+    let (keys, last) = (g.constant(keys), x.rank());
+    let apart = x.unsqueezed(last)?;
+    let mut same = apart.f2(ScalarFn::Eq, keys)?;
+    if x.dtype().is_float() {
+        // NaN is a key too.
+        same = same.f2(ScalarFn::Or, apart.f(ScalarFn::IsNan)?.f2(ScalarFn::And, keys.f(ScalarFn::IsNan)?)?)?;
+    }
+    let same = same.to(DType::I32)?;
+    let place = same.push1(crate::prim::ArgReduce { extremum: crate::prim::Extremum::Max, axis: last })?;
+    let found = same.fold(Reduction::Max, &[last], false)?.to(DType::Bool)?;
+    one(found.choose(g.constant(values).gathered(place.to(DType::I64)?, 0)?, default))
+}
+
+/// For each element, 1 in the place of the category that it is. What is none has zeros.
+fn one_hot_encoder<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let x = node.input(0)?;
+    if node.texts("cats_strings")?.is_some_and(|list| !list.is_empty()) {
+        return unsupported("categories that are texts");
+    }
+    let Some(categories) = node.ints("cats_int64s")? else { return invalid("the categories are missing") };
+    // Without it, other elements are errors of a run.
+    node.expect_int("zeros", 1)?;
+    let apart = x.to(DType::I64)?.unsqueezed(x.rank())?;
+    one(apart.f2(ScalarFn::Eq, node.g().constant(Array::from(categories)))?.to(DType::F32))
 }
 
 /// `x W^T + b`, with the coefficients of an attribute.

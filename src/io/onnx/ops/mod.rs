@@ -5,8 +5,10 @@
 mod activation;
 mod attention;
 mod control;
+mod deform;
 mod elementwise;
 mod index;
+mod linear;
 mod loss;
 mod microsoft;
 mod ml;
@@ -22,11 +24,14 @@ mod sample;
 mod sequence;
 mod shape;
 mod signal;
+mod text;
 mod trees;
 mod window;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use crate::graph::DType;
 
 use super::dtype::OnnxType;
 use super::error::{Fault, invalid, unsupported};
@@ -49,39 +54,45 @@ pub(super) struct Operator {
     pub import: Import,
     /// Attributes that have no influence on results.
     pub ignores: &'static [&'static str],
-    /// What it makes of integers that are held in wider types.
-    pub integers: Integers,
+    /// What it makes of numbers that are held in wider types.
+    pub held: Held,
 }
 
 /// What an operator makes of operands whose element type is [held](super::held) in a wider one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Integers {
+pub(super) enum Held {
     /// It refuses them.
     Refuses,
     /// Its import function asks for them.
     Asks,
     /// The numbers are moved or chosen: the first result is of their type.
     Moves,
-    /// The same of all results.
+    /// The same with zeros among them.
+    Fills,
+    /// The numbers are moved or chosen: all results are of their type.
     MovesAll,
-    /// Sums, products and bits, the same modulo 2^n: the first result wraps to their type.
+    /// Sums, products and bits of integers, the same modulo 2^n: the first result wraps to their type.
     Wraps,
-    /// It computes with their sign or order: the first result wraps to their type.
+    /// It computes with the sign of integers: the first result wraps to their type.
     Orders,
-    /// It looks at them: no result is of their type.
+    /// [`Held::Orders`], where its import function asks for [the type](Node::own), which may be one without a sign.
+    Divides,
+    /// It chooses among integers by their order: the first result is of their type.
+    Chooses,
+    /// It looks at integers: no result is of their type.
     Reads,
-    /// It looks at their sign or order: no result is of their type.
+    /// It looks at the order of integers: no result is of their type.
     Compares,
 }
 
-impl Integers {
+impl Held {
     /// The operands for the import function, and the type that is held.
     pub fn given<'g>(
         self,
         operands: Vec<Option<Value<'g>>>,
     ) -> Result<(Vec<Option<Value<'g>>>, Option<OnnxType>), Fault> {
         let mut own: Option<OnnxType> = None;
-        if matches!(self, Integers::Refuses | Integers::Asks) {
+        if matches!(self, Held::Refuses | Held::Asks) {
             return Ok((operands, None));
         }
         for held in operands.iter().flatten() {
@@ -91,34 +102,60 @@ impl Integers {
                 _ => own = Some(*ty),
             }
         }
-        // Without a sign, the order and the quotients of 64 bits are others than with it.
-        if own == Some(OnnxType::UINT64) && matches!(self, Integers::Orders | Integers::Compares) {
+        if let Some((own, format)) = own.and_then(|own| Some((own, own.format()?))) {
+            let takes = match self {
+                Held::Moves | Held::MovesAll => true,
+                Held::Fills => format.has_zero(),
+                _ => false,
+            };
+            let is_wide = |operand: &Value<'g>| matches!(operand, Value::Tensor(t) if t.dtype().is_float());
+            if !takes || operands.iter().flatten().any(is_wide) {
+                return unsupported(format!("operands of type {own}"));
+            }
+        }
+        // Numbers of the wider type are no numbers of the held one. Where operators choose, operands of 64 bits may be counts and axes.
+        let computes = matches!(self, Held::Wraps | Held::Divides | Held::Reads | Held::Compares | Held::Chooses);
+        if let Some((own, holder)) = own.and_then(|own| Some((own, own.holder()?))).filter(|_| computes) {
+            let is_wider = |operand: &Value<'g>| matches!(operand, Value::Tensor(t) if t.dtype() == holder);
+            let may_count = self == Held::Chooses && holder == DType::I64;
+            if !may_count && operands.iter().flatten().any(is_wider) {
+                return invalid(format!("operands of types {own} and {holder}"));
+            }
+        }
+        // Quotients of numbers of 64 bits without a sign are others than with it.
+        if own == Some(OnnxType::UINT64) && self == Held::Orders {
             return unsupported("operands of type uint64");
         }
-        let unpack = |value: Value<'g>| match value {
-            Value::Held(tensor, _) => Value::Tensor(tensor),
-            other => other,
+        let unpack = |value: Value<'g>| {
+            match value {
+                Value::Held(tensor, own) if matches!(self, Held::Chooses | Held::Compares) => own.ordered(tensor),
+                Value::Held(tensor, _) => Ok(tensor),
+                other => return Ok(other),
+            }
+            .map(Value::Tensor)
         };
-        Ok((operands.into_iter().map(|operand| operand.map(unpack)).collect(), own))
+        let operands: Result<Vec<_>, Fault> =
+            operands.into_iter().map(|operand| operand.map(unpack).transpose()).collect();
+        Ok((operands?, own))
     }
 
     /// The results, where operands were held as `own`.
     pub fn taken<'g>(self, mut results: Vec<Value<'g>>, own: Option<OnnxType>) -> Results<'g> {
         let Some(own) = own else { return Ok(results) };
         let count = match self {
-            Integers::Moves | Integers::Wraps | Integers::Orders => 1,
-            Integers::MovesAll => results.len(),
-            Integers::Refuses | Integers::Asks | Integers::Reads | Integers::Compares => 0,
+            Held::Moves | Held::Fills | Held::Wraps | Held::Orders | Held::Divides | Held::Chooses => 1,
+            Held::MovesAll => results.len(),
+            Held::Refuses | Held::Asks | Held::Reads | Held::Compares => 0,
         };
         for result in results.iter_mut().take(count) {
             let Value::Tensor(tensor) = *result else { return unsupported(format!("operands of type {own}")) };
             if Some(tensor.dtype()) != own.holder() {
                 return invalid(format!("an operand of type {own} among others of {}", tensor.dtype()));
             }
-            *result = own.value(if matches!(self, Integers::Wraps | Integers::Orders) {
-                own.wrapped(tensor)?
-            } else {
-                tensor
+            *result = own.value(match self {
+                Held::Wraps | Held::Orders | Held::Divides => own.fitted(tensor)?,
+                Held::Chooses => own.ordered(tensor)?,
+                _ => tensor,
             });
         }
         Ok(results)
@@ -127,7 +164,7 @@ impl Integers {
 
 /// The record of an operator of ONNX's own set.
 const fn op(name: &'static str, since: i64, import: Import) -> Operator {
-    Operator { domain: "", name, since, until: NEWEST, import, ignores: &[], integers: Integers::Refuses }
+    Operator { domain: "", name, since, until: NEWEST, import, ignores: &[], held: Held::Refuses }
 }
 
 impl Operator {
@@ -136,9 +173,9 @@ impl Operator {
         Operator { ignores, ..self }
     }
 
-    /// The record with what the operator makes of held integers.
-    const fn integers(self, integers: Integers) -> Operator {
-        Operator { integers, ..self }
+    /// The record with what the operator makes of held numbers.
+    const fn held(self, held: Held) -> Operator {
+        Operator { held, ..self }
     }
 }
 
@@ -149,6 +186,7 @@ const FAMILIES: &[(&str, &[Operator])] = &[
     ("Reductions", reduce::OPERATORS),
     ("Products", product::OPERATORS),
     ("Convolution and pooling", window::OPERATORS),
+    ("Deformable convolution", deform::OPERATORS),
     ("Resizing and padding", resize::OPERATORS),
     ("Normalization", norm::OPERATORS),
     ("Sampling", sample::OPERATORS),
@@ -156,9 +194,11 @@ const FAMILIES: &[(&str, &[Operator])] = &[
     ("Random numbers", random::OPERATORS),
     ("Signals", signal::OPERATORS),
     ("Attention", attention::OPERATORS),
+    ("Layers with a state", linear::OPERATORS),
     ("Recurrence", recurrent::OPERATORS),
     ("Shapes", shape::OPERATORS),
     ("Choices by index", index::OPERATORS),
+    ("Texts as numbers", text::OPERATORS),
     ("Control flow", control::OPERATORS),
     ("Losses", loss::OPERATORS),
     ("Quantization", quantize::OPERATORS),

@@ -63,14 +63,20 @@ fn batch_normalization<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     }
     let eps = node.float("epsilon", 1e-5f32 as f64)?;
     let momentum = node.float("momentum", 0.9f32 as f64)?;
-    if node.version < 9 {
-        node.expect_int("spatial", 1)?;
+    // Before version 9, there may be one of each number for each place, instead of for each channel.
+    let each = node.version < 9 && !node.flag("spatial", true)?;
+    if node.version < 7 && !node.flag("is_test", false)? {
+        return unsupported("training mode of versions before 14");
     }
     let training = node.version >= 14 && node.flag("training_mode", false)?;
     // The statistics may have more precision than what they scale.
     let (dtype, x) = (x.dtype(), x.wide()?);
-    let vectors: Result<Vec<Tensor<'g>>, Fault> =
-        (1..5).map(|i| by_channel(node.float_input(i)?, x)?.to(x.dtype())).collect();
+    let numbers = |i: usize| match node.float_input(i)? {
+        v if each && v.shape()[..] == x.shape()[1..] => v.to(x.dtype()),
+        v if each => invalid(format!("{} is not one number for each place of {}", v.ty(), x.ty())),
+        v => by_channel(v, x)?.to(x.dtype()),
+    };
+    let vectors: Result<Vec<Tensor<'g>>, Fault> = (1..5).map(numbers).collect();
     let [gain, bias, mean, variance] = vectors?[..] else { return invalid("takes five operands") };
     let scaled = |x: Tensor<'g>| x.f2(ScalarFn::Mul, gain)?.f2(ScalarFn::Add, bias)?.to(dtype);
     if !training {

@@ -7,14 +7,14 @@ use crate::scalar::ScalarFn;
 use super::super::checked::{Checked, joined};
 use super::super::error::{Fault, invalid};
 use super::super::node::{Node, Results, one};
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
     op("MatMul", 1, |node| one(node.input(0)?.product(node.input(1)?))),
     op("Gemm", 1, gemm),
     op("Einsum", 12, einsum),
     op("Det", 11, det),
-    op("MatMulInteger", 10, matmul_integer).integers(Integers::Asks),
+    op("MatMulInteger", 10, matmul_integer).held(Held::Asks),
 ];
 
 /// `alpha A B + beta C`, with A and B transposed if asked for.

@@ -10,15 +10,16 @@ use crate::scalar::ScalarFn;
 use super::super::checked::{Checked, Made};
 use super::super::dtype::OnnxType;
 use super::super::error::{Fault, invalid, unsupported};
+use super::super::narrow::Rounding;
 use super::super::node::{Node, Results, Value, axis_of, count_of, dtype_of, element_of, one};
 use super::shape::repeated;
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    op("QuantizeLinear", 10, quantize_linear).ignoring(&["saturate"]).integers(Integers::Asks),
-    op("DequantizeLinear", 10, dequantize_linear).integers(Integers::Asks),
+    op("QuantizeLinear", 10, quantize_linear).held(Held::Asks),
+    op("DequantizeLinear", 10, dequantize_linear).held(Held::Asks),
     op("DynamicQuantizeLinear", 11, dynamic_quantize_linear),
-    op("QLinearMatMul", 10, qlinear_matmul).integers(Integers::Asks),
+    op("QLinearMatMul", 10, qlinear_matmul).held(Held::Asks),
 ];
 
 /// A scale or zero point as a tensor that broadcasts to `x`: one for all, one for each place of an axis, or one for each block of it.
@@ -76,26 +77,47 @@ pub(super) fn quantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let (axis, block) = (node.int("axis", 1)?, count_of(node.int("block_size", 0)?)?);
     node.int("precision", 0)?;
     let scale = spread(node.input(1)?.to(x.dtype())?, x, axis, block)?;
-    let zero = node.held_optional(2)?;
+    let zero = node.element_optional(2)?;
     let to = match (zero, node.int("output_dtype", 0)?) {
         (Some((_, own)), _) => own,
         (None, 0) => OnnxType::of(DType::U8),
         (None, code) => element_of(code)?,
     };
+    let how = Rounding { saturate: node.flag("saturate", true)?, ..Rounding::default() };
     let zero = zero.map(|(zero, _)| spread(zero, x, axis, block)).transpose()?;
+    if let Some(format) = to.format() {
+        let scaled = x.f2(ScalarFn::Div, scale)?;
+        let moved = match zero.filter(|_| !is_zero(node, zero)) {
+            Some(zero) => scaled.f2(ScalarFn::Add, zero.to(x.dtype())?)?,
+            None => scaled,
+        };
+        return Ok(vec![to.value(format.rounded(moved, how)?)]);
+    }
     Ok(vec![quantized(x, scale, zero, to)?])
 }
 
+/// True if this is known to be 0.
+fn is_zero<'g>(node: &Node<'_, 'g>, zero: Option<Tensor<'g>>) -> bool {
+    let known = zero.and_then(|zero| node.importer.constant(zero));
+    known.is_some_and(|zero| zero.to_f64_vec().into_iter().all(|v| v == 0.0))
+}
+
 pub(super) fn dequantize_linear<'g>(node: &Node<'_, 'g>) -> Results<'g> {
-    let ((x, _), scale) = (node.held(0)?, node.input(1)?);
+    let ((x, from), scale) = (node.element(0)?, node.input(1)?);
     let (axis, block) = (node.int("axis", 1)?, count_of(node.int("block_size", 0)?)?);
     let dtype = match node.int("output_dtype", 0)? {
         0 => scale.dtype(),
         code => dtype_of(code)?,
     };
-    let mut value = x.to(DType::I32)?;
-    if let Some((zero, _)) = node.held_optional(2)? {
-        value = value.f2(ScalarFn::Sub, spread(zero.to(DType::I32)?, x, axis, block)?)?;
+    let wide = if from.format().is_some() { DType::F32 } else { DType::I32 };
+    let mut value = x.to(wide)?;
+    if let Some((zero, of_zero)) = node.element_optional(2)? {
+        if of_zero != from {
+            return invalid(format!("elements of type {from} with a zero point of type {of_zero}"));
+        }
+        if !(wide.is_float() && is_zero(node, Some(zero))) {
+            value = value.f2(ScalarFn::Sub, spread(zero.to(wide)?, x, axis, block)?)?;
+        }
     }
     let scale = spread(scale, x, axis, block)?;
     one(value.to(scale.dtype())?.f2(ScalarFn::Mul, scale)?.to(dtype))

@@ -7,8 +7,11 @@ use crate::prim::{ArgReduce, Extremum};
 use crate::scalar::ScalarFn;
 
 use super::super::checked::{Checked, Made};
+use super::super::dtype::OnnxType;
 use super::super::error::{Fault, invalid, unsupported};
-use super::super::node::{Node, Results, count_of, counts_of, dtype_of, one, tensor_type};
+use super::super::held::convert;
+use super::super::narrow::Rounding;
+use super::super::node::{Node, Results, count_of, counts_of, dtype_of, element_of, one, tensor_type};
 use super::{Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
@@ -23,10 +26,14 @@ pub(super) const OPERATORS: &[Operator] = &[
     }),
     op("RandomUniform", 1, |node| {
         let ty = declared(node)?;
-        let (low, high) = (node.float("low", 0.0)?, node.float("high", 1.0)?);
-        let unit = key(node)?.uniform(wide(&ty)?, 0.0, 1.0);
-        one(unit.with(ScalarFn::Mul, high - low)?.with(ScalarFn::Add, low)?.to(ty.dtype))
+        one(uniform(node, &ty))
     }),
+    op("RandomUniformLike", 1, |node| {
+        let x = node.input(0)?;
+        let dtype = node.dtype("dtype")?.unwrap_or(x.dtype());
+        one(uniform(node, &x.ty().with_dtype(dtype)))
+    }),
+    op("Bernoulli", 15, bernoulli),
     op("Multinomial", 7, multinomial),
 ];
 
@@ -61,6 +68,24 @@ fn normal<'g>(node: &Node<'_, 'g>, ty: &TensorType) -> Made<'g> {
     let (mean, scale) = (node.float("mean", 0.0)?, node.float("scale", 1.0)?);
     let drawn = key(node)?.normal(wide(ty)?);
     drawn.with(ScalarFn::Mul, scale)?.with(ScalarFn::Add, mean)?.to(ty.dtype)
+}
+
+fn uniform<'g>(node: &Node<'_, 'g>, ty: &TensorType) -> Made<'g> {
+    let (low, high) = (node.float("low", 0.0)?, node.float("high", 1.0)?);
+    let unit = key(node)?.uniform(wide(ty)?, 0.0, 1.0);
+    unit.with(ScalarFn::Mul, high - low)?.with(ScalarFn::Add, low)?.to(ty.dtype)
+}
+
+/// 1 with the probabilities that the operand has, 0 otherwise.
+fn bernoulli<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let p = node.float_input(0)?;
+    let to = match node.int_optional("dtype")? {
+        Some(code) => element_of(code)?,
+        None => OnnxType::of(p.dtype()),
+    };
+    let p = p.wide()?;
+    let drawn = key(node)?.uniform(p.ty(), 0.0, 1.0).f2(ScalarFn::Lt, p)?;
+    Ok(vec![convert(drawn, OnnxType::of(DType::Bool), to, Rounding::default())?])
 }
 
 /// Classes drawn by the logarithms of their weights: the largest of these with Gumbel's noise.

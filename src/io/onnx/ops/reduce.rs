@@ -8,7 +8,7 @@ use crate::scalar::ScalarFn;
 use super::super::checked::{Checked, Made};
 use super::super::error::{Fault, invalid};
 use super::super::node::{Node, Results, axes_of, axis_of, one};
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 /// The record of a reduction, whose axes are an operand from a version on.
 macro_rules! reduction {
@@ -16,10 +16,7 @@ macro_rules! reduction {
         op($name, 1, |node| {
             let over = over(node, $by_operand)?;
             let fold: fn(Over<'_>) -> Made<'_> = $fold;
-            one(match over.untouched {
-                true => Ok(over.x),
-                false => fold(over),
-            })
+            one(fold(over))
         })
     };
 }
@@ -27,8 +24,8 @@ macro_rules! reduction {
 pub(super) const OPERATORS: &[Operator] = &[
     reduction!("ReduceSum", 13, |o| o.fold(Reduction::Sum)),
     reduction!("ReduceProd", 18, |o| o.fold(Reduction::Prod)),
-    reduction!("ReduceMax", 18, |o| o.extreme(Reduction::Max)).integers(Integers::Orders),
-    reduction!("ReduceMin", 18, |o| o.extreme(Reduction::Min)).integers(Integers::Orders),
+    reduction!("ReduceMax", 18, |o| o.extreme(Reduction::Max)).held(Held::Chooses),
+    reduction!("ReduceMin", 18, |o| o.extreme(Reduction::Min)).held(Held::Chooses),
     reduction!("ReduceMean", 18, |o| o.mean()),
     reduction!("ReduceSumSquare", 18, |o| o.squared()?.fold(Reduction::Sum)),
     reduction!("ReduceL1", 18, |o| Over { x: o.x.f(ScalarFn::Abs)?, ..o }.fold(Reduction::Sum)),
@@ -43,8 +40,8 @@ pub(super) const OPERATORS: &[Operator] = &[
         if dtype.is_float() { sum.f(ScalarFn::Log) } else { sum.to(DType::F64)?.f(ScalarFn::Log)?.to(dtype) }
     }),
     reduction!("ReduceLogSumExp", 18, |o| o.logsumexp()),
-    op("ArgMax", 1, |node| arg_reduce(node, Extremum::Max)).integers(Integers::Compares),
-    op("ArgMin", 1, |node| arg_reduce(node, Extremum::Min)).integers(Integers::Compares),
+    op("ArgMax", 1, |node| arg_reduce(node, Extremum::Max)).held(Held::Compares),
+    op("ArgMin", 1, |node| arg_reduce(node, Extremum::Min)).held(Held::Compares),
     op("CumSum", 11, |node| cumulative(node, Reduction::Sum)),
     op("CumProd", 26, |node| cumulative(node, Reduction::Prod)),
     op("Softmax", 1, |node| softmax(node, |x, axis| Ok(x.softmax(axis as isize)))),
@@ -57,20 +54,20 @@ struct Over<'g> {
     x: Tensor<'g>,
     axes: Dims,
     keep: bool,
-    /// Without axes, the operand itself is the result.
-    untouched: bool,
 }
 
 fn over<'g>(node: &Node<'_, 'g>, by_operand: i64) -> Result<Over<'g>, Fault> {
     let x = node.input(0)?;
     let given = if node.version < by_operand { node.ints("axes")? } else { node.known_ints_optional(1)? };
     let given = given.filter(|axes| !axes.is_empty());
-    let untouched = node.flag("noop_with_empty_axes", false)? && given.is_none();
+    // What is not the fold itself, such as squares and logarithms, is done without axes too.
+    let none = node.flag("noop_with_empty_axes", false)?;
     let axes = match given {
         Some(axes) => axes_of(&axes, x.rank())?,
+        None if none => Dims::new(),
         None => (0..x.rank()).collect(),
     };
-    Ok(Over { x, axes, keep: node.flag("keepdims", true)?, untouched })
+    Ok(Over { x, axes, keep: node.flag("keepdims", true)? })
 }
 
 impl<'g> Over<'g> {
@@ -112,6 +109,9 @@ impl<'g> Over<'g> {
     }
 
     fn logsumexp(self) -> Made<'g> {
+        if self.axes.is_empty() {
+            return Ok(self.x);
+        }
         let dtype = self.x.dtype();
         let x = if dtype.is_float() { self.x } else { self.x.to(DType::F64)? };
         let axes: Vec<isize> = self.axes.iter().map(|&a| a as isize).collect();

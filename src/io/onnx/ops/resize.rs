@@ -14,12 +14,12 @@ use crate::scalar::ScalarFn;
 use super::super::checked::{Checked, Made};
 use super::super::error::{Fault, invalid, unsupported};
 use super::super::node::{Node, Results, axes_of, constant_ints, count_of, counts_of, one};
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
     op("Resize", 10, resize),
     Operator { until: 9, ..op("Upsample", 1, upsample) },
-    op("Pad", 1, pad).integers(Integers::Moves),
+    op("Pad", 1, pad).held(Held::Fills),
 ];
 
 /// How an axis is resized.
@@ -269,16 +269,17 @@ fn resized<'g>(x: Tensor<'g>, axis: Axis, options: &Options<'_>) -> Made<'g> {
     axis.apply(x, options)
 }
 
-/// The resizing of old versions: places are multiples of the scale's inverse, and the nearest is the one before.
+/// The resizing of old versions: places are multiples of the scale's inverse, and the nearest is the one before; where there are fewer than there were, the one
+/// behind, as ONNX's own tests of these versions have it.
 fn by_scales<'g>(x: Tensor<'g>, scales: &[f64], mode: &str) -> Made<'g> {
     let shape = x.shape();
     if scales.len() != shape.rank() {
         return invalid(format!("{} scales for {} axes", scales.len(), shape.rank()));
     }
-    let options = Options {
+    let options = |scale: f64| Options {
         coordinates: "asymmetric",
         mode: if mode == "bilinear" { "linear" } else { mode },
-        nearest: "floor",
+        nearest: if scale < 1.0 { "ceil" } else { "floor" },
         cubic: -0.75,
         antialias: false,
         exclude_outside: false,
@@ -288,7 +289,7 @@ fn by_scales<'g>(x: Tensor<'g>, scales: &[f64], mode: &str) -> Made<'g> {
     for (axis, &scale) in scales.iter().enumerate() {
         let from = shape[axis];
         let to = (scale * from as f64).floor().max(0.0) as usize;
-        y = resized(y, Axis { axis, from, to, scale, region: (0.0, 1.0) }, &options)?;
+        y = resized(y, Axis { axis, from, to, scale, region: (0.0, 1.0) }, &options(scale))?;
     }
     Ok(y)
 }

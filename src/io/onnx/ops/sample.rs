@@ -25,6 +25,9 @@ enum Outside {
     Reflection,
 }
 
+/// Neighbours of places along an axis, by number, and their weights; `None` where they count whole.
+pub(super) type Tap<'g> = (Tensor<'g>, Option<Tensor<'g>>);
+
 /// A spatial axis under sampling.
 struct Axis {
     extent: usize,
@@ -68,7 +71,7 @@ impl Axis {
     }
 
     /// The neighbours of a place that take part, and their weights.
-    fn taps<'g>(&self, coordinate: Tensor<'g>, mode: &str) -> Result<Vec<(Tensor<'g>, Option<Tensor<'g>>)>, Fault> {
+    fn taps<'g>(&self, coordinate: Tensor<'g>, mode: &str) -> Result<Vec<Tap<'g>>, Fault> {
         use ScalarFn::{Add, Floor, Mul, Round, Sub};
         let place = self.place(coordinate)?;
         let index = |x: Tensor<'g>| self.inside(x)?.f(Round)?.to(DType::I64);
@@ -100,6 +103,47 @@ impl Axis {
     }
 }
 
+/// Sums over neighbours of places: of `rows`, `[batch, elements of all axes, features]`, those that `taps` tell for each axis, `[batch, places]`. Neighbours that
+/// are outside count as 0. The result is `[batch, places, features]`.
+pub(super) fn sampled<'g>(rows: Tensor<'g>, taps: &[Vec<Tap<'g>>], extents: &[usize]) -> Made<'g> {
+    // Numbers and weights of all combinations of neighbours, one axis after the other.
+    let mut combinations: Vec<(Option<Tensor<'g>>, Option<Tensor<'g>>)> = vec![(None, None)];
+    for (taps, &extent) in taps.iter().zip(extents) {
+        let mut next = Vec::new();
+        for &(number, weight) in &combinations {
+            for &(index, own) in taps {
+                let out = index.with(ScalarFn::Lt, 0.0)?;
+                let out = out.f2(ScalarFn::Or, index.with(ScalarFn::Ge, extent as f64)?)?;
+                let combined = match number {
+                    None => index,
+                    Some(n) => {
+                        let lost = n.with(ScalarFn::Lt, 0.0)?;
+                        let sum = n.with(ScalarFn::Mul, extent as f64)?.f2(ScalarFn::Add, index)?;
+                        lost.choose(n.number(-1.0), sum)?
+                    }
+                };
+                let combined = out.choose(combined.number(-1.0), combined)?;
+                let weight = match (weight, own) {
+                    (Some(a), Some(b)) => Some(a.f2(ScalarFn::Mul, b)?),
+                    (a, b) => a.or(b),
+                };
+                next.push((Some(combined), weight));
+            }
+        }
+        combinations = next;
+    }
+    let mut sum: Option<Tensor<'g>> = None;
+    for (number, weight) in combinations {
+        let Some(number) = number else { continue };
+        let mut taken = rows.builder().try_push(Gather { batch: 1, fill: 0.0f64.to_bits() }, &[rows, number])?;
+        if let Some(weight) = weight {
+            taken = taken.f2(ScalarFn::Mul, weight.to(rows.dtype())?.unsqueezed(2)?)?;
+        }
+        sum = Some(sum.map_or(Ok(taken), |sum| sum.f2(ScalarFn::Add, taken))?);
+    }
+    sum.map_or_else(|| invalid("there is nothing to sample"), Ok)
+}
+
 fn grid_sample<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let (x, grid) = (node.input(0)?, node.float_input(1)?);
     let (shape, of_grid) = (x.shape(), grid.shape());
@@ -126,46 +170,13 @@ fn grid_sample<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let aligned = node.flag("align_corners", false)?;
     let points: usize = of_grid[1..=axes].iter().product();
     let grid = grid.shaped([of_grid[0], points, axes])?;
-    // Numbers and weights of all combinations of neighbours, one axis after the other. The last coordinate is that of the first axis.
-    let mut combinations: Vec<(Option<Tensor<'g>>, Option<Tensor<'g>>)> = vec![(None, None)];
-    for axis in 0..axes {
-        let extent = shape[axis + 2];
-        let taps = Axis { extent, aligned, outside }.taps(grid.at(2, axes - 1 - axis)?, mode)?;
-        let mut next = Vec::new();
-        for &(number, weight) in &combinations {
-            for &(index, own) in &taps {
-                let out = index.with(ScalarFn::Lt, 0.0)?;
-                let out = out.f2(ScalarFn::Or, index.with(ScalarFn::Ge, extent as f64)?)?;
-                let combined = match number {
-                    None => index,
-                    Some(n) => {
-                        let lost = n.with(ScalarFn::Lt, 0.0)?;
-                        let sum = n.with(ScalarFn::Mul, extent as f64)?.f2(ScalarFn::Add, index)?;
-                        lost.choose(n.number(-1.0), sum)?
-                    }
-                };
-                let combined = out.choose(combined.number(-1.0), combined)?;
-                let weight = match (weight, own) {
-                    (Some(a), Some(b)) => Some(a.f2(ScalarFn::Mul, b)?),
-                    (a, b) => a.or(b),
-                };
-                next.push((Some(combined), weight));
-            }
-        }
-        combinations = next;
-    }
+    // The last coordinate is that of the first axis.
+    let taps = (0..axes)
+        .map(|axis| Axis { extent: shape[axis + 2], aligned, outside }.taps(grid.at(2, axes - 1 - axis)?, mode));
+    let taps: Vec<Vec<Tap<'g>>> = taps.collect::<Result<_, Fault>>()?;
     let inner: usize = shape[2..].iter().product();
     let rows = x.shaped([shape[0], shape[1], inner])?.permute(&[0, 2, 1])?;
-    let mut sum: Option<Tensor<'g>> = None;
-    for (number, weight) in combinations {
-        let Some(number) = number else { continue };
-        let mut taken = node.g().try_push(Gather { batch: 1, fill: 0.0f64.to_bits() }, &[rows, number])?;
-        if let Some(weight) = weight {
-            taken = taken.f2(ScalarFn::Mul, weight.to(x.dtype())?.unsqueezed(2)?)?;
-        }
-        sum = Some(sum.map_or(Ok(taken), |sum| sum.f2(ScalarFn::Add, taken))?);
-    }
-    let Some(sum) = sum else { return invalid("there is nothing to sample") };
+    let sum = sampled(rows, &taps, &shape[2..])?;
     let result: Shape = shape[..2].iter().chain(&of_grid[1..=axes]).copied().collect();
     one(sum.permute(&[0, 2, 1])?.shaped(result))
 }

@@ -1,6 +1,7 @@
 //! Lists of tensors, whose lengths and places are known at import, and values that may be missing.
 
 use crate::array::Array;
+use crate::build::Tensor;
 use crate::graph::DType;
 
 use super::super::checked::{Checked, concat};
@@ -41,6 +42,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         list.remove(at);
         Ok(vec![Value::Sequence(list)])
     }),
+    op("SequenceMap", 17, map),
     op("SplitToSequence", 11, split),
     op("ConcatFromSequence", 11, join),
     op("Optional", 15, |node| match node.operands.first() {
@@ -69,6 +71,32 @@ fn place(node: &Node<'_, '_>, i: usize, count: usize) -> Result<usize, Fault> {
         [place] => axis_of(place, count),
         _ => invalid("takes one place"),
     }
+}
+
+/// The results of a graph for each element of a list, and for those of other lists at the same places; operands that are no lists are given to all.
+fn map<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let body = node.graph("body")?;
+    let count = node.sequence(0)?.len();
+    let mut lists: Vec<Vec<Tensor<'g>>> = vec![Vec::new(); body.output.len()];
+    for place in 0..count {
+        let given = |(i, operand): (usize, &Option<Value<'g>>)| match operand {
+            Some(Value::Sequence(list)) => match list.get(place) {
+                Some(&element) if list.len() == count => Ok(element.into()),
+                _ => invalid(format!("operand {i} has {} elements, the first has {count}", list.len())),
+            },
+            Some(value) => Ok(value.clone()),
+            None => invalid(format!("operand {i} is missing")),
+        };
+        let inputs: Result<Vec<Value<'g>>, Fault> = node.operands.iter().enumerate().map(given).collect();
+        for (list, result) in lists.iter_mut().zip(node.importer.inner_graph(body, inputs?, node.scope, false)?) {
+            match result {
+                Value::Tensor(tensor) => list.push(tensor),
+                Value::Failed => return Err(Fault::Follows),
+                _ => return unsupported("a sequence of what is no tensor"),
+            }
+        }
+    }
+    Ok(lists.into_iter().map(Value::Sequence).collect())
 }
 
 /// The parts along an axis: of given extents, of one extent, or single slices.

@@ -14,44 +14,44 @@ use super::super::error::{Fault, invalid, unsupported};
 use super::super::node::{
     Node, Results, Value, axes_of, axis_of, constant_ints, count_of, counts_of, one, tensor_type,
 };
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    op("Shape", 1, shape).integers(Integers::Asks),
+    op("Shape", 1, shape).held(Held::Asks),
     op("Size", 1, |node| {
-        let n = node.held(0)?.0.shape().numel() as i64;
+        let n = node.element(0)?.0.shape().numel() as i64;
         one(constant_ints(node.g(), DType::I64, &[], vec![n]))
     })
-    .integers(Integers::Asks),
-    op("Reshape", 1, reshape).integers(Integers::Moves),
-    op("Flatten", 1, flatten).integers(Integers::Moves),
-    op("Squeeze", 1, squeeze).integers(Integers::Moves),
-    op("Unsqueeze", 1, unsqueeze).integers(Integers::Moves),
-    op("Transpose", 1, transpose).integers(Integers::Moves),
+    .held(Held::Asks),
+    op("Reshape", 1, reshape).held(Held::Moves),
+    op("Flatten", 1, flatten).held(Held::Moves),
+    op("Squeeze", 1, squeeze).held(Held::Moves),
+    op("Unsqueeze", 1, unsqueeze).held(Held::Moves),
+    op("Transpose", 1, transpose).held(Held::Moves),
     op("Concat", 1, |node| {
         let tensors = node.inputs()?;
         let rank = tensors.first().map_or(0, |t| t.rank());
         one(concat(&tensors, node.axis("axis", 1, rank)?))
     })
-    .integers(Integers::Moves),
-    op("Split", 1, split).integers(Integers::MovesAll),
-    op("Slice", 1, slice).integers(Integers::Moves),
-    op("Expand", 8, expand).integers(Integers::Moves),
-    op("Tile", 1, tile).integers(Integers::Moves),
-    op("Constant", 1, constant).integers(Integers::Asks),
-    op("ConstantOfShape", 9, constant_of_shape).integers(Integers::Asks),
-    op("Range", 11, range).integers(Integers::Orders),
+    .held(Held::Moves),
+    op("Split", 1, split).held(Held::MovesAll),
+    op("Slice", 1, slice).held(Held::Moves),
+    op("Expand", 8, expand).held(Held::Moves),
+    op("Tile", 1, tile).held(Held::Moves),
+    op("Constant", 1, constant).held(Held::Asks),
+    op("ConstantOfShape", 9, constant_of_shape).held(Held::Asks),
+    op("Range", 11, range).held(Held::Orders),
     op("EyeLike", 9, eye_like),
-    op("Trilu", 14, trilu).integers(Integers::Moves),
-    op("DepthToSpace", 1, depth_to_space).integers(Integers::Moves),
-    op("SpaceToDepth", 1, space_to_depth).integers(Integers::Moves),
-    op("ReverseSequence", 10, reverse_sequence).integers(Integers::Moves),
-    op("CenterCropPad", 18, center_crop_pad).integers(Integers::Moves),
+    op("Trilu", 14, trilu).held(Held::Fills),
+    op("DepthToSpace", 1, depth_to_space).held(Held::Moves),
+    op("SpaceToDepth", 1, space_to_depth).held(Held::Moves),
+    op("ReverseSequence", 10, reverse_sequence).held(Held::Moves),
+    op("CenterCropPad", 18, center_crop_pad).held(Held::Fills),
 ];
 
 /// The extents, from axis `start` to before axis `end`.
 fn shape<'g>(node: &Node<'_, 'g>) -> Results<'g> {
-    let shape = node.held(0)?.0.shape();
+    let shape = node.element(0)?.0.shape();
     let rank = shape.rank() as i64;
     let clamp = |axis: i64| if axis < 0 { axis.saturating_add(rank) } else { axis }.clamp(0, rank) as usize;
     let (start, end) = match node.version {
@@ -225,10 +225,14 @@ fn tile<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let shape = x.shape();
     let repeats = if node.version < 6 {
         // One count, for one axis.
-        let (counts, axes) = (node.known_ints(1)?, node.known_ints(2)?);
-        let ([count], [axis]) = (&counts[..], &axes[..]) else { return invalid("takes one count and one axis") };
+        let number = |i: usize| match &node.known(i)?.to_f64_vec()[..] {
+            // Both have the type of the operand.
+            &[number] if number.fract() == 0.0 => Ok(number as i64),
+            _ => invalid("takes one count and one axis"),
+        };
+        let (count, axis) = (number(1)?, number(2)?);
         let mut repeats: Dims = SmallVec::from_elem(1, shape.rank());
-        repeats[axis_of(*axis, shape.rank())?] = count_of(*count)?;
+        repeats[axis_of(axis, shape.rank())?] = count_of(count)?;
         repeats
     } else {
         counts_of(&node.known_ints(1)?)?

@@ -30,7 +30,7 @@ fn length(n: i64) -> Result<usize, Fault> {
     }
 }
 
-/// A sum of cosines over a period.
+/// A sum of cosines over a period. A symmetric window of one element is 1, as in NumPy and PyTorch: the formula has no value for it.
 fn window<'g>(node: &Node<'_, 'g>, weights: &[f64]) -> Results<'g> {
     let size = node.known_ints(0)?;
     let [size] = size[..] else { return invalid("takes one length") };
@@ -38,6 +38,9 @@ fn window<'g>(node: &Node<'_, 'g>, weights: &[f64]) -> Results<'g> {
     let dtype = dtype_of(node.int("output_datatype", 1)?)?;
     let period = if node.flag("periodic", true)? { n as f64 } else { n as f64 - 1.0 };
     let at = |i: usize| -> f64 {
+        if period == 0.0 {
+            return 1.0;
+        }
         let cosine = |(k, w): (usize, &f64)| w * (TAU * k as f64 * i as f64 / period).cos();
         weights.iter().enumerate().map(cosine).sum()
     };

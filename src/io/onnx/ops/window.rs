@@ -13,12 +13,12 @@ use super::super::error::{Fault, invalid, unsupported};
 use super::super::node::{Node, Results, constant_ints, count_of, counts_of, one};
 use super::norm::by_channel;
 use super::shape::places;
-use super::{Integers, Operator, op};
+use super::{Held, Operator, op};
 
 pub(super) const OPERATORS: &[Operator] = &[
     op("Conv", 1, conv),
     op("ConvTranspose", 1, conv_transpose),
-    op("MaxPool", 1, max_pool).integers(Integers::Orders),
+    op("MaxPool", 1, max_pool).held(Held::Chooses),
     op("AveragePool", 1, average_pool),
     op("LpPool", 1, lp_pool),
     op("GlobalMaxPool", 1, |node| one(spatial(node.input(0)?)?.fold_all(Reduction::Max))),
@@ -29,21 +29,21 @@ pub(super) const OPERATORS: &[Operator] = &[
     op("GlobalLpPool", 1, global_lp_pool),
     op("Col2Im", 18, col2im),
     op("MaxUnpool", 9, max_unpool),
-    op("ConvInteger", 10, conv_integer).integers(Integers::Asks),
-    op("QLinearConv", 10, qlinear_conv).integers(Integers::Asks),
+    op("ConvInteger", 10, conv_integer).held(Held::Asks),
+    op("QLinearConv", 10, qlinear_conv).held(Held::Asks),
 ];
 
 /// The most elements that all windows together may have.
-const MAX_WINDOWS: usize = 1 << 44;
+pub(super) const MAX_WINDOWS: usize = 1 << 44;
 
 /// How windows lie over spatial axes, with padding resolved.
-struct Geometry {
-    windows: Windows,
-    padding: Dims<(usize, usize)>,
+pub(super) struct Geometry {
+    pub windows: Windows,
+    pub padding: Dims<(usize, usize)>,
     /// What the last windows have beyond the padding.
     beyond: Dims,
-    counts: Dims,
-    extents: Dims,
+    pub counts: Dims,
+    pub extents: Dims,
 }
 
 /// A list attribute with one entry for each spatial axis.
@@ -83,7 +83,7 @@ fn padding(node: &Node<'_, '_>, extents: &[usize], windows: &Windows) -> Result<
 }
 
 /// The windows of a convolution or pooling with this kernel over axes 2 and on.
-fn geometry(node: &Node<'_, '_>, shape: &Shape, kernel: &[usize], ceil: bool) -> Result<Geometry, Fault> {
+pub(super) fn geometry(node: &Node<'_, '_>, shape: &Shape, kernel: &[usize], ceil: bool) -> Result<Geometry, Fault> {
     let axes = kernel.len();
     if shape.rank() != axes + 2 || axes == 0 {
         return invalid(format!("a kernel of {axes} axes does not fit the shape {shape}"));
@@ -156,7 +156,7 @@ impl Geometry {
 }
 
 /// The kernel that an attribute gives or the weight has.
-fn kernel_shape(node: &Node<'_, '_>, weight: &Shape) -> Result<Dims, Fault> {
+pub(super) fn kernel_shape(node: &Node<'_, '_>, weight: &Shape) -> Result<Dims, Fault> {
     if weight.rank() < 3 {
         return invalid(format!("a weight of shape {weight} has no spatial axes"));
     }
@@ -533,11 +533,12 @@ fn conv_integer<'g>(node: &Node<'_, 'g>) -> Results<'g> {
         // One for all, or one for each filter.
         let zero = match zero.shape().numel() {
             1 => zero.shaped(Shape::scalar())?,
-            n => {
+            n if x.rank() > 0 => {
                 let mut extents: Dims = SmallVec::from_elem(1, x.rank());
                 extents[0] = n;
                 zero.shaped(&extents[..])?
             }
+            _ => return invalid(format!("{} has no filters", x.ty())),
         };
         x.f2(ScalarFn::Sub, zero)
     };

@@ -7,6 +7,7 @@
 //!   (x - mean) rsqrt(variance + eps) g + b      LayerNormalization
 //!   reduce max (window(pad(x)))                 MaxPool
 //!   reduce sum (window(pad(x))) / counts        AveragePool
+//!   x (1/2 + 1/2 erf(x / sqrt 2))               Gelu
 //!   exp(x - shift) / sum                        Softmax
 //!   (x - shift) - log(sum)                      LogSoftmax
 //! ```
@@ -16,6 +17,7 @@
 
 mod conv;
 mod deconv;
+mod gelu;
 mod gemm;
 mod norm;
 mod pool;
@@ -37,6 +39,7 @@ use super::writer::Writer;
 enum Composite {
     Conv(conv::Conv),
     ConvTranspose(deconv::ConvTranspose),
+    Gelu(gelu::Gelu),
     Gemm(gemm::Gemm),
     LayerNorm(norm::LayerNorm),
     Pool(pool::Pool),
@@ -48,6 +51,7 @@ impl Composite {
         match self {
             Composite::Conv(conv) => [conv.x, conv.w].into_iter().chain(conv.bias).collect(),
             Composite::ConvTranspose(conv) => [conv.x, conv.w].into_iter().chain(conv.bias).collect(),
+            Composite::Gelu(gelu) => smallvec![gelu.x],
             Composite::Gemm(gemm) => [gemm.a, gemm.b].into_iter().chain(gemm.bias).collect(),
             Composite::LayerNorm(norm) => [norm.x].into_iter().chain(norm.gain).chain(norm.bias).collect(),
             Composite::Pool(pool) => smallvec![pool.x],
@@ -92,6 +96,7 @@ impl Needed {
         Some(match self.composites.get(&id)? {
             Composite::Conv(conv) => conv.write(w, graph, name(conv.x), name(conv.w), conv.bias.map(name)),
             Composite::ConvTranspose(conv) => conv.write(w, graph, name(conv.x), name(conv.w), conv.bias.map(name)),
+            Composite::Gelu(gelu) => gelu.write(w, name(gelu.x)),
             Composite::Gemm(gemm) => gemm.write(w, name(gemm.a), name(gemm.b), gemm.bias.map(name)),
             Composite::LayerNorm(norm) => norm.write(w, name(norm.x), norm.gain.map(&name), norm.bias.map(name)),
             Composite::Pool(pool) => pool.write(w, graph, name(pool.x)),
@@ -107,9 +112,10 @@ fn find(graph: &Graph, id: NodeId, users: &Users) -> Option<(NodeId, Composite)>
             .map(|(root, conv)| (root, Composite::Conv(conv)))
             .or_else(|| gemm::find(graph, id, users).map(|(root, gemm)| (root, Composite::Gemm(gemm)))),
         Op::Unwindow(_) => deconv::find(graph, id, users).map(|(root, conv)| (root, Composite::ConvTranspose(conv))),
-        Op::Map(Map { f: ScalarFn::Mul }) => {
-            norm::find(graph, id, users).map(|(root, norm)| (root, Composite::LayerNorm(norm)))
-        }
+        Op::Map(Map { f: ScalarFn::Mul }) => norm::find(graph, id, users)
+            .map(|(root, norm)| (root, Composite::LayerNorm(norm)))
+            .or_else(|| gelu::find(graph, id).map(|gelu| (id, Composite::Gelu(gelu)))),
+        Op::Map(Map { f: ScalarFn::Select }) => gelu::find(graph, id).map(|gelu| (id, Composite::Gelu(gelu))),
         Op::Reduce(_) => pool::max(graph, id).map(|pool| (id, Composite::Pool(pool))),
         Op::Map(Map { f: ScalarFn::Div }) => pool::average(graph, id)
             .map(Composite::Pool)
