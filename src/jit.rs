@@ -12,7 +12,7 @@ use crate::array::{Array, ArrayView};
 use crate::codegen::{self, Observer, Settings, Sharing, Symbols, Vectors, table_len};
 use crate::compile::CompileError;
 use crate::graph::{DType, Name};
-use crate::plan::{ARENA_ALIGN, Factor, Place, Plan};
+use crate::plan::{ARENA_ALIGN, Place, Plan};
 use crate::runtime::team::Team;
 use crate::runtime::{Params, Stages, pages};
 
@@ -403,10 +403,7 @@ impl Compiled {
     /// Packs the factors that are packed before a run. The pointers of parameters are in the table, and their lock is held.
     fn pack(&self) {
         for (i, packed) in self.plan.packed.iter().enumerate() {
-            let matrix = match packed.factor {
-                Factor::Left => packed.product.a,
-                Factor::Right => packed.product.b,
-            };
+            let matrix = packed.product.b;
             let from = self.table[codegen::table_index(&self.plan, self.plan.buffer(matrix.buffer).place).0];
             let to = self.table[codegen::first_packed(&self.plan) + i];
             let table = packed.table();

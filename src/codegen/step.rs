@@ -14,7 +14,7 @@ use crate::graph::DType;
 use crate::plan::kernel::{Access, Kernel};
 use crate::plan::nested::Nested;
 use crate::plan::strip::{Cut, Family, Strip};
-use crate::plan::{Action, Alpha, Buffer, BufferId, Factor, KernelId, Plan, Product, RoutineCall};
+use crate::plan::{Action, Alpha, Buffer, BufferId, KernelId, Plan, Product, RoutineCall};
 use crate::runtime::{gemm, profile, routine, team};
 
 use super::Compiled;
@@ -390,8 +390,7 @@ impl<'a, 'f> Step<'a, 'f> {
         let axis = cut.map(|family| family.of(&product.axes)[0]);
         let strides = [axis.map_or(0, |x| x.a), axis.map_or(0, |x| x.b), axis.map_or(0, |x| x.c)];
         let mut args = vec![self.b.ins().symbol_value(types::I64, data)];
-        let packed = |factor| product.packed.filter(|packed| packed.0 == factor).map(|packed| packed.1);
-        let packed = [packed(Factor::Left), packed(Factor::Right), None];
+        let packed = [None, product.packed, None];
         for ((matrix, stride), packed) in [product.a, product.b, product.c].into_iter().zip(strides).zip(packed) {
             if let Some(number) = packed {
                 args.push(self.entry(first_packed(self.plan) + number));

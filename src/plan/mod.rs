@@ -40,7 +40,7 @@ use crate::array::Array;
 use crate::graph::{DType, Graph, Name, NodeId, Origin, TensorType};
 use crate::prim::Routine;
 
-pub use crate::runtime::gemm::{Axes, Axis, Factor};
+pub use crate::runtime::gemm::{Axes, Axis};
 use kernel::Kernel;
 use nested::LoopStep;
 use strip::{Strip, Strips};
@@ -247,8 +247,8 @@ pub struct Product {
     pub accumulate: bool,
     /// Scratch memory, if the product takes any.
     pub workspace: Option<BufferId>,
-    /// Which factor is given packed, and its position in [`Plan::packed`].
-    pub packed: Option<(Factor, usize)>,
+    /// The position in [`Plan::packed`] of the right factor, if it is given packed.
+    pub packed: Option<usize>,
 }
 
 impl Product {

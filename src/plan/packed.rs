@@ -1,11 +1,11 @@
-//! Factors that are packed once: weights of a network that is run and not trained, frozen ones, constants.
+//! Right factors that are packed once: weights of a network that is run and not trained, frozen ones, constants.
 //!
 //! A product packs a factor into panels, so that its tiles read straight on. Where nothing that a run does changes the factor, that can be done before the
 //! run, and again only when somebody has set the parameter. The copy takes as much memory as the factor; results have the same bits.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::runtime::gemm::{Axes, Factor, Table};
+use crate::runtime::gemm::{Axes, Table, gains_if_packed};
 
 use super::pending::{Lowered, Want};
 use super::strip::{Cut, Family, Found};
@@ -14,16 +14,14 @@ use super::{Action, Axis, BufferId, Place, Product};
 /// A factor that is packed before a run, for one product or for several.
 #[derive(Clone, Debug)]
 pub struct Packed {
-    /// The product for which it is packed.
+    /// A product whose right factor it is.
     pub product: Product,
-    /// Which of its factors this is.
-    pub factor: Factor,
 }
 
 impl Packed {
     /// The product, as one that is given the factor packed.
     pub(crate) fn table(&self) -> Table {
-        Table::with_packed(&self.product.axes, false, self.factor)
+        Table::with_packed(&self.product.axes, false)
     }
 
     /// Bytes of the copy.
@@ -36,7 +34,7 @@ impl Product {
     /// The product for the runtime, over these axes: its own, or those of a piece.
     pub(crate) fn table(&self, axes: &Axes) -> Table {
         match self.packed {
-            Some((factor, _)) => Table::with_packed(axes, self.accumulate, factor),
+            Some(_) => Table::with_packed(axes, self.accumulate),
             None => Table::new(axes, self.accumulate),
         }
     }
@@ -74,36 +72,25 @@ pub(super) fn find(lowered: &mut Lowered, order: &[usize], strips: &[Found]) -> 
             Some(Cut::Rows) | None => None,
         };
         let axes = family.map_or_else(|| p.axes.clone(), |family| p.piece(family, 0).axes);
-        let given = [Factor::Right, Factor::Left].into_iter().find_map(|factor| {
-            let (matrix, own, stride) = sides(p, factor);
-            let place = place(lowered, matrix.buffer).filter(|place| !written.contains(place))?;
-            // All products of a batch, and all pieces, have the same factor.
-            let same = p.axes.batch.iter().all(|x| stride(x) == 0) && family != Some(own);
-            (same && factor.is_worth_packing(&axes)).then_some((factor, place))
-        });
-        let Some((factor, place)) = given else { continue };
-        let (matrix, own, stride) = sides(p, factor);
-        let strides = |axes: &[Axis]| axes.iter().map(|x| (x.extent, stride(x))).collect::<Vec<_>>();
-        let key = (place, matrix.offset, strides(own.of(&p.axes)), strides(&p.axes.contracted));
+        let Some(place) = place(lowered, p.b.buffer).filter(|place| !written.contains(place)) else { continue };
+        // All products of a batch, and all pieces, have the same factor.
+        let same = p.axes.batch.iter().all(|x| x.b == 0) && family != Some(Family::Columns);
+        if !same || !gains_if_packed(&axes) {
+            continue;
+        }
+        let strides = |axes: &[Axis]| axes.iter().map(|x| (x.extent, x.b)).collect::<Vec<_>>();
+        let key = (place, p.b.offset, strides(&p.axes.columns), strides(&p.axes.contracted));
         let number = *known.entry(key).or_insert_with(|| {
-            all.push(Packed { product: Product { workspace: None, ..(**p).clone() }, factor });
+            all.push(Packed { product: Product { workspace: None, ..(**p).clone() } });
             all.len() - 1
         });
-        give(lowered, i, (factor, number), &axes);
+        give(lowered, i, number, &axes);
     }
     all
 }
 
-/// A factor: its matrix, the family of axes that only it and the result have, and how it steps along an axis.
-fn sides(p: &Product, factor: Factor) -> (super::Matrix, Family, fn(&Axis) -> isize) {
-    match factor {
-        Factor::Left => (p.a, Family::Rows, |x| x.a),
-        Factor::Right => (p.b, Family::Columns, |x| x.b),
-    }
-}
-
-/// The product of a step is given a factor packed. Of its workspace remains what it needs, over these axes of a piece and over all.
-fn give(lowered: &mut Lowered, step: usize, packed: (Factor, usize), axes: &Axes) {
+/// The product of a step is given its right factor packed. Of its workspace remains what it needs, over these axes of a piece and over all.
+fn give(lowered: &mut Lowered, step: usize, packed: usize, axes: &Axes) {
     let step = &mut lowered.steps[step];
     let Action::Product(p) = &mut step.action else { return };
     p.packed = Some(packed);

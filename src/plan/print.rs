@@ -41,7 +41,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::kernel::{Access, Affine, Fold, FoldKind, Index, Inst, Kernel, Slot, Store, StoreMode, ValueId};
 use super::nested::{LoopStep, Nested, Part};
-use super::{Action, Alpha, Axes, Axis, BufferId, Factor, KernelId, Matrix, Place, Plan, Product, RoutineCall};
+use super::{Action, Alpha, Axes, Axis, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall};
 
 impl Display for BufferId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -250,11 +250,7 @@ impl Display for Product {
             write!(f, " batch {:?}", batch.iter().map(|x| x.extent).collect::<Vec<_>>())?;
         }
         self.workspace.map_or(Ok(()), |w| write!(f, " workspace {w}"))?;
-        match self.packed {
-            Some((Factor::Left, _)) => write!(f, ", left factor packed once"),
-            Some((Factor::Right, _)) => write!(f, ", right factor packed once"),
-            None => Ok(()),
-        }
+        self.packed.map_or(Ok(()), |_| write!(f, ", right factor packed once"))
     }
 }
 

@@ -40,6 +40,7 @@ use crate::graph::DType;
 use blocks::Problem;
 use isa::{Hosted, Isa};
 use pack::TOGETHER;
+pub(crate) use path::gains_if_packed;
 use path::{Path, choose};
 pub use shape::{Axes, Axis};
 use shape::{Offsets, Side, extent};
@@ -62,25 +63,6 @@ pub(crate) fn workspace_len(axes: &Axes) -> usize {
     Table::new(axes, false).workspace_len()
 }
 
-/// A factor of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Factor {
-    /// The left one, `a`.
-    Left,
-    /// The right one, `b`.
-    Right,
-}
-
-impl Factor {
-    /// Whether products of these axes gain if they are given this factor packed.
-    pub(crate) fn is_worth_packing(self, axes: &Axes) -> bool {
-        match self {
-            Factor::Left => path::gains(&axes.clone().exchanged()),
-            Factor::Right => path::gains(axes),
-        }
-    }
-}
-
 /// A product, described for [`multiply_f32`] and [`multiply_f64`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Table {
@@ -98,20 +80,17 @@ impl Table {
         Table { axes, exchanged, accumulate, path }
     }
 
-    /// Describes a product that is given one factor as [`Table::pack_f32`] leaves it.
-    pub(crate) fn with_packed(axes: &Axes, accumulate: bool, factor: Factor) -> Table {
-        let exchanged = factor == Factor::Left;
-        let axes = if exchanged { axes.clone().exchanged() } else { axes.clone() };
-        let path = path::given(&axes);
-        Table { axes, exchanged, accumulate, path }
+    /// Describes a product that is given its right factor as [`Table::pack_f32`] leaves it.
+    pub(crate) fn with_packed(axes: &Axes, accumulate: bool) -> Table {
+        Table { axes: axes.clone(), exchanged: false, accumulate, path: path::given(axes) }
     }
 
-    /// Elements of a packed factor.
+    /// Elements of the packed right factor.
     pub(crate) fn packed_len(&self) -> usize {
         extent(&self.axes.columns).next_multiple_of(MAX_COLUMNS) * extent(&self.axes.contracted)
     }
 
-    /// Packs the factor that begins at `from`, all of it, for products that are given it packed.
+    /// Packs the right factor, which begins at `from`, for products that are given it packed.
     ///
     /// # Safety
     /// For all indices of the axes, the factor's elements can be read; [`Table::packed_len`] elements from `to` on can be written and are nobody else's.

@@ -91,7 +91,7 @@ pub(super) fn choose(axes: &Axes) -> (bool, Path) {
 
 /// Whether a product gains if it is given `b` packed: if it has several rows and columns, `a` is read by one stride, and the columns of the result are side by
 /// side.
-pub(super) fn gains(axes: &Axes) -> bool {
+pub(crate) fn gains_if_packed(axes: &Axes) -> bool {
     let a = [Offsets::new(&axes.rows, Side::A), Offsets::new(&axes.contracted, Side::A)];
     let [m, n, k] = [&axes.rows, &axes.columns, &axes.contracted].map(|family| extent(family));
     m > 1 && n > 1 && k > 0 && a.iter().all(|o| o.line.single) && Offsets::new(&axes.columns, Side::C).is_run()
