@@ -1,7 +1,7 @@
 //! Vectors of one width: what the tile, the packing and the vector products are written over.
 //!
 //! All methods are `unsafe` since an implementation may use instructions that the processor has to have. They are inlined into functions compiled for
-//! those instructions.
+//! those instructions. Closures may stay outside of them as functions of their own, so none of these methods is called in one.
 
 /// `f32` or `f64`.
 pub(super) trait Element: Copy + PartialEq + std::fmt::Debug + Send + Sync + 'static {

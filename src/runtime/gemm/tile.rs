@@ -134,7 +134,10 @@ pub(super) unsafe fn compute_free<S: Simd, const R: usize, const V: usize>(t: &F
         let mut acc = [[S::zero(); V]; R];
         for p in 0..t.k {
             let (a_step, b_step) = (*t.a_steps.add(p), *t.b_steps.add(p));
-            let row: [S::V; V] = std::array::from_fn(|v| S::load(b[v].wrapping_offset(b_step)));
+            let mut row = [S::zero(); V];
+            for (row, b) in row.iter_mut().zip(b) {
+                *row = S::load(b.wrapping_offset(b_step));
+            }
             for i in 0..R {
                 let x = S::splat(*a[i].wrapping_offset(a_step));
                 for v in 0..V {
@@ -145,18 +148,18 @@ pub(super) unsafe fn compute_free<S: Simd, const R: usize, const V: usize>(t: &F
         let alpha = S::splat(t.alpha);
         for (i, acc) in acc.iter().enumerate() {
             let c = t.c.wrapping_offset(*t.c_rows.add(i));
-            let vector = |v: usize| (c.wrapping_offset(*t.c_vectors.add(v)), *t.lanes.add(v));
             // All of a row is read before any of it is written: a load behind a store with a mask waits until memory has it, even if they do not meet.
-            let new: [S::V; V] = std::array::from_fn(|v| {
-                let (to, lanes) = vector(v);
-                match (t.add, lanes == S::LANES) {
-                    (false, _) => S::mul(alpha, acc[v]),
-                    (true, true) => S::fma(alpha, acc[v], S::load(to)),
-                    (true, false) => S::fma(alpha, acc[v], S::load_first(to, lanes)),
-                }
-            });
+            let mut new = *acc;
+            for (v, new) in new.iter_mut().enumerate() {
+                let (to, lanes) = (c.wrapping_offset(*t.c_vectors.add(v)), *t.lanes.add(v));
+                *new = match (t.add, lanes == S::LANES) {
+                    (false, _) => S::mul(alpha, *new),
+                    (true, true) => S::fma(alpha, *new, S::load(to)),
+                    (true, false) => S::fma(alpha, *new, S::load_first(to, lanes)),
+                };
+            }
             for (v, new) in new.into_iter().enumerate() {
-                let (to, lanes) = vector(v);
+                let (to, lanes) = (c.wrapping_offset(*t.c_vectors.add(v)), *t.lanes.add(v));
                 if lanes == S::LANES { S::store(to, new) } else { S::store_first(to, lanes, new) }
             }
         }
@@ -175,11 +178,19 @@ pub(super) unsafe fn spin<S: Simd>(turns: usize, [x, y]: [S::T; 2]) -> S::T {
     // SAFETY: the processor has the instructions; the array holds a vector.
     unsafe {
         let (x, y) = (S::splat(x), S::splat(y));
-        let mut sums: [S::V; SUMS] = std::array::from_fn(|i| S::splat(S::T::from_f64(i as f64)));
-        for _ in 0..turns {
-            sums.iter_mut().for_each(|sum| *sum = S::fma(*sum, x, y));
+        let mut sums = [S::zero(); SUMS];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum = S::splat(S::T::from_f64(i as f64));
         }
-        let sum = sums.into_iter().fold(S::zero(), |a, b| S::add(a, b));
+        for _ in 0..turns {
+            for sum in &mut sums {
+                *sum = S::fma(*sum, x, y);
+            }
+        }
+        let mut sum = S::zero();
+        for part in sums {
+            sum = S::add(sum, part);
+        }
         let mut lanes = [S::T::ZERO; MAX_COLUMNS];
         S::store(lanes.as_mut_ptr(), sum);
         lanes[0]

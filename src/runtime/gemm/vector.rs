@@ -47,11 +47,17 @@ unsafe fn add_rows<S: Simd, const N: usize>(r: &Rows<'_, S::T>, p: usize) {
     let (sums, n) = (r.sums.as_ptr().cast_mut(), r.sums.len());
     // SAFETY: `Rows`; columns from `j` on are inside.
     unsafe {
-        let x: [S::V; N] = std::array::from_fn(|i| S::splat(*r.x.offset((p + i) as isize * r.x_step)));
+        let mut x = [S::zero(); N];
+        for (i, x) in x.iter_mut().enumerate() {
+            *x = S::splat(*r.x.offset((p + i) as isize * r.x_step));
+        }
         let rows: [*const S::T; N] = std::array::from_fn(|i| r.rows.wrapping_offset((p + i) as isize * r.step));
         let mut j = 0;
         while j + 4 * S::LANES <= n {
-            let mut sum: [S::V; 4] = std::array::from_fn(|v| S::load(sums.add(j + v * S::LANES)));
+            let mut sum = [S::zero(); 4];
+            for (v, sum) in sum.iter_mut().enumerate() {
+                *sum = S::load(sums.add(j + v * S::LANES));
+            }
             for i in 0..N {
                 for (v, sum) in sum.iter_mut().enumerate() {
                     *sum = S::fma(x[i], S::load(rows[i].add(j + v * S::LANES)), *sum);

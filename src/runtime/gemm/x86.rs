@@ -77,8 +77,14 @@ unsafe fn transpose_f32(rows: [*const f32; 4], n: usize, to: *mut f32, width: us
     // SAFETY: the caller's promise for `Simd::transpose`.
     unsafe {
         let columns = transpose_lanes(match n {
-            8 => rows.map(|r| _mm256_loadu_ps(r)),
-            _ => rows.map(|r| _mm256_maskload_ps(r, mask_32(n))),
+            8 => {
+                [_mm256_loadu_ps(rows[0]), _mm256_loadu_ps(rows[1]), _mm256_loadu_ps(rows[2]), _mm256_loadu_ps(rows[3])]
+            }
+            _ => {
+                let mask = mask_32(n);
+                let (a, b) = (_mm256_maskload_ps(rows[0], mask), _mm256_maskload_ps(rows[1], mask));
+                [a, b, _mm256_maskload_ps(rows[2], mask), _mm256_maskload_ps(rows[3], mask)]
+            }
         });
         for (p, column) in columns.into_iter().enumerate() {
             if p < n {
@@ -97,11 +103,12 @@ unsafe fn transpose_eight_f32(rows: [*const f32; 8], to: *mut f32, width: usize)
     // SAFETY: the caller's promise for `Simd::transpose_eight`.
     unsafe {
         for half in [0, 4] {
-            let [a, b, c, d] = std::array::from_fn(|i| {
+            let mut pairs = [_mm256_setzero_ps(); 4];
+            for (i, pair) in pairs.iter_mut().enumerate() {
                 let low = _mm256_castps128_ps256(_mm_loadu_ps(rows[i].add(half)));
-                _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(rows[i + 4].add(half)))
-            });
-            let columns = transpose_lanes([a, b, c, d]);
+                *pair = _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(rows[i + 4].add(half)));
+            }
+            let columns = transpose_lanes(pairs);
             for (p, column) in columns.into_iter().enumerate() {
                 _mm256_storeu_ps(to.add((half + p) * width), column);
             }
@@ -131,8 +138,14 @@ unsafe fn transpose_f64(rows: [*const f64; 4], n: usize, to: *mut f64, width: us
     // SAFETY: the caller's promise for `Simd::transpose`.
     unsafe {
         let [a, b, c, d] = match n {
-            4 => rows.map(|r| _mm256_loadu_pd(r)),
-            _ => rows.map(|r| _mm256_maskload_pd(r, mask_64(n))),
+            4 => {
+                [_mm256_loadu_pd(rows[0]), _mm256_loadu_pd(rows[1]), _mm256_loadu_pd(rows[2]), _mm256_loadu_pd(rows[3])]
+            }
+            _ => {
+                let mask = mask_64(n);
+                let (a, b) = (_mm256_maskload_pd(rows[0], mask), _mm256_maskload_pd(rows[1], mask));
+                [a, b, _mm256_maskload_pd(rows[2], mask), _mm256_maskload_pd(rows[3], mask)]
+            }
         };
         let (ab, cd) = (_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d));
         let (ab_high, cd_high) = (_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d));
