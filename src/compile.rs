@@ -145,9 +145,8 @@ impl Program {
     /// for this machine too.
     ///
     /// # Errors
-    /// If there are neither outputs nor updates, or code generation fails.
+    /// If code generation fails.
     pub fn report(&self, options: &Options) -> Result<Report, CompileError> {
-        self.expect_results()?;
         let (mut report, mut stages) = (Report::default(), Stages::default());
         let (optimized, plan) = self.planned(options, &mut report, &mut stages)?;
         let (settings, threads) = (jit::settings_by_environment()?, threads(options)?);

@@ -394,7 +394,8 @@ fn a_program_without_inputs_runs_on_an_empty_list() {
         let error = h.program(&[]).compile(&options).unwrap_err();
         assert!(matches!(error, CompileError::Nothing), "{error}");
         assert!(error.to_string().starts_with("the program has neither outputs nor updates"), "{error}");
-        assert!(matches!(h.program(&[]).report(&options), Err(CompileError::Nothing)));
+        // What is to be told of it can be told.
+        assert!(h.program(&[]).report(&options).is_ok());
         assert_eq!(format!("{:?}", w.sum()).split("  ;").next(), Some("%5 = reduce %0 {kind=sum, axes=[0]} : f32[]"));
     }
 }

@@ -9,6 +9,8 @@ use crate::prim::{Dot, Emit, Op};
 
 /// With more results than this, threads find enough in the result.
 const RESULTS: usize = 4096;
+/// With as many along one free axis of an operand, they do too: a product is shared by its columns.
+const SIDE: usize = 1024;
 /// Terms of a part: so many hide that its result is stored and read again.
 const TERMS: usize = 512;
 /// Multiplications of a part, about as many as are worth a thread's while.
@@ -33,7 +35,9 @@ impl Split {
         let [lhs, rhs] = [graph.shape(operands[0]), graph.shape(operands[1])];
         let results = graph.shape(id).numel();
         let terms: usize = dot.lhs_contract.iter().map(|&axis| lhs[axis]).product();
-        if !graph.ty(id).dtype.is_float() || results == 0 || results > RESULTS {
+        let batch: usize = dot.lhs_batch.iter().map(|&axis| lhs[axis]).product();
+        let side = [lhs, rhs].map(|shape| shape.numel().checked_div(batch * terms).unwrap_or(0)).into_iter().max();
+        if !graph.ty(id).dtype.is_float() || results == 0 || results > RESULTS || side >= Some(SIDE) {
             return None;
         }
         let most = PARTS.min(terms / TERMS).min(results.saturating_mul(terms) / MULTIPLICATIONS);
@@ -107,6 +111,8 @@ mod tests {
     #[test]
     fn many_results_few_terms_and_integers_stay_whole() {
         let matrices = "lhs_contract=[1], rhs_contract=[0]";
+        assert!(split("f32[2, 8192]", "f32[8192, 1024]", matrices, "f32[2, 1024]").is_none());
+        assert!(split("f32[2, 8192]", "f32[8192, 1000]", matrices, "f32[2, 1000]").is_some());
         assert!(split("f32[100, 8192]", "f32[8192, 100]", matrices, "f32[100, 100]").is_none());
         assert!(split("f32[60, 1000]", "f32[1000, 60]", matrices, "f32[60, 60]").is_none());
         assert!(split("f32[1, 8192]", "f32[8192, 8]", matrices, "f32[1, 8]").is_none());

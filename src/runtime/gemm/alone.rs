@@ -1,6 +1,7 @@
 //! A product by itself, without a program around it: for benches, which compare instruction sets and layouts.
 
 use super::isa::{Hosted, Isa};
+use super::panel::pack_whole;
 use super::tile::SUMS;
 use super::{Axes, Axis, Call, Table, View, multiply};
 
@@ -77,6 +78,21 @@ impl Gemm {
     /// Names of the instruction sets of this host, the widest first, which is the one that programs use.
     pub fn instruction_sets() -> Vec<&'static str> {
         f32::isas().map(|isa| isa.name).collect()
+    }
+
+    /// The same product, whose right factor is packed before, once.
+    ///
+    /// # Panics
+    /// If the host has no such instruction set.
+    pub fn packed(mut self, instruction_set: &str) -> Gemm {
+        let isa = named(instruction_set);
+        let axes = if self.table.exchanged { self.table.axes.clone().exchanged() } else { self.table.axes.clone() };
+        let table = Table::with_packed(&axes, false);
+        let mut packed = vec![0.0; table.packed_len()];
+        // SAFETY: the right factor has the elements that the axes reach, and the copy is as long as it is packed. The host has the instruction set.
+        unsafe { pack_whole(isa, &axes, self.b.as_ptr(), packed.as_mut_ptr()) };
+        self.workspace = vec![Line([0.0; 16]); table.workspace_len().div_ceil(16)];
+        Gemm { words: table.words(), table, b: packed, ..self }
     }
 
     /// The left factor's memory.
