@@ -199,10 +199,22 @@ fn read_csv(path: &Path, _: Option<&str>) -> Result<Array, FileError> {
     Err(FileError::new(path, FileErrorKind::Feature { format: "csv" }))
 }
 
+/// Checks that a path leads to a file or a folder. A pipe may never give anything, and what it gives can be read once, but files are looked at first.
+pub(crate) fn expect_file(path: &Path) -> std::io::Result<()> {
+    let kind = std::fs::metadata(path)?.file_type();
+    match kind.is_file() || kind.is_dir() {
+        true => Ok(()),
+        false => Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "it is a pipe or a device, and only files on a disk are read",
+        )),
+    }
+}
+
 /// The first nine bytes of a file, or all if there are fewer.
 fn first_bytes(path: &Path) -> Result<Vec<u8>, FileErrorKind> {
     let mut start = Vec::new();
-    let file = File::open(path).map_err(FileErrorKind::Read)?;
+    let file = expect_file(path).and_then(|()| File::open(path)).map_err(FileErrorKind::Read)?;
     file.take(9).read_to_end(&mut start).map_err(FileErrorKind::Read)?;
     Ok(start)
 }

@@ -71,7 +71,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Array, FileError> {
 /// As [`read`].
 pub fn read_typed(path: impl AsRef<Path>) -> Result<(Array, ElementType), FileError> {
     let path = path.as_ref();
-    let open = || File::open(path).map_err(FileErrorKind::Read);
+    let open = || super::expect_file(path).and_then(|()| File::open(path)).map_err(FileErrorKind::Read);
     open().and_then(|file| read_typed_from(BufReader::new(file))).map_err(|kind| FileError::new(path, kind))
 }
 

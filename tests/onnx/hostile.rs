@@ -125,6 +125,13 @@ fn data_outside_of_the_folder_are_not_read() {
         std::os::unix::fs::symlink(&absolute, inside.join("link")).expect("a link");
         let error = import("link", "0").expect_err("the link leads outside");
         assert!(error.to_string().contains("leaves the model's folder"), "{error}");
+        // A pipe that nobody writes to would be waited for.
+        let pipe = |path: &std::path::Path| std::process::Command::new("mkfifo").arg(path).status().expect("it runs");
+        assert!(pipe(&inside.join("pipe")).success() && pipe(&inside.join("model.pipe")).success());
+        let error = import("pipe", "0").expect_err("there is nothing to read").to_string();
+        assert!(error.contains("it is a pipe or a device"), "{error}");
+        let error = Model::read(inside.join("model.pipe")).expect_err("there is nothing to read").to_string();
+        assert!(error.contains("it is a pipe or a device"), "{error}");
     }
     std::fs::remove_dir_all(&secret).expect("the folder was made");
 }

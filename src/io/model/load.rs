@@ -9,7 +9,7 @@ use crate::build::Program;
 use crate::graph::{Graph, Name, ParseError, Shape, TensorType, parse_file};
 use crate::prim::Op;
 
-use super::super::{ElementType, FileError, read_typed_arrays};
+use super::super::{ElementType, FileError, expect_file, read_typed_arrays};
 use super::convert::{convert, expect_held};
 use super::{LoadError, Model, ModelError};
 
@@ -261,7 +261,7 @@ fn read_text(path: &Path, bytes: &[u8]) -> Result<Model, LoadError> {
 
 /// The bytes of a file that is not empty, and does not begin like one of another kind.
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let bytes = std::fs::read(path).map_err(FileError::read(path))?;
+    let bytes = expect_file(path).and_then(|()| std::fs::read(path)).map_err(FileError::read(path))?;
     let file = || path.display().to_string();
     if bytes.is_empty() {
         return Err(LoadError::Empty { file: file() });

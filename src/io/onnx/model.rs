@@ -116,7 +116,7 @@ impl Model {
     pub fn read(path: impl AsRef<Path>) -> Result<Model, ModelError> {
         let path = path.as_ref();
         let io = |source| ModelError::Io { path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = crate::io::expect_file(path).and_then(|()| std::fs::read(path)).map_err(io)?;
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => Path::new(".").to_owned(),

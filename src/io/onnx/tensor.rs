@@ -190,7 +190,7 @@ pub(super) fn read_external(
         return Err(malformed(format!("{} bytes of data for {ty}, which has {bytes}", length.unwrap_or(0))));
     }
     let io = |error| TensorFault::Io(path.clone(), error);
-    let mut file = File::open(&path).map_err(io)?;
+    let mut file = crate::io::expect_file(&path).and_then(|()| File::open(&path)).map_err(io)?;
     let holds = file.metadata().map_err(io)?.len();
     if offset.checked_add(bytes as u64).is_none_or(|end| end > holds) {
         return Err(malformed(format!("its data are {bytes} bytes from {offset} of `{location}`, which has {holds}")));

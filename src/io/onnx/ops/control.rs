@@ -59,7 +59,11 @@ fn types(tensors: &[Tensor<'_>]) -> Vec<TensorType> {
 
 /// Fails where a loop would be too deep inside others.
 fn expect_room(node: &Node<'_, '_>) -> Result<(), Fault> {
-    if node.scope.loops + 1 >= MAX_DEPTH { unsupported("loops that deep inside each other") } else { Ok(()) }
+    if node.scope.loops + 1 >= MAX_DEPTH {
+        unsupported("loops or branches that deep inside each other")
+    } else {
+        Ok(())
+    }
 }
 
 fn if_<'g>(node: &Node<'_, 'g>) -> Results<'g> {
