@@ -22,6 +22,7 @@ use crate::dump;
 use crate::graph::{Graph, Name, NodeId};
 use crate::jit::{self, Compiled};
 use crate::opt::{Level, OptOptions, Optimized, optimize};
+use crate::plan::strip::Strips;
 use crate::plan::{self, Action, Place};
 use crate::prim::Op;
 use crate::runtime::room::{self, Needs};
@@ -121,11 +122,18 @@ impl Program {
                 Backend::Interp
             }
             Engine::Jit => {
-                let (optimized, plan) = self.planned(options, &mut report, &mut stages)?;
-                let mut needs = self.needs(params, &declared);
-                needs.add(plan.arena_bytes, || arena_name(&optimized.graph, &plan));
-                needs.add(plan.packed_bytes(), || "the packed copies of factors of products".to_owned());
-                needs.expect_room()?;
+                let (optimized, mut plan) = self.planned(options, &mut report, &mut stages)?;
+                let beside = self.needs(params, &declared);
+                let has_room = |plan: &plan::Plan| {
+                    let mut needs = beside.clone();
+                    needs.add(plan.arena_bytes, || arena_name(&optimized.graph, plan));
+                    needs.add(plan.packed_bytes(), || "the packed copies of factors of products".to_owned());
+                    needs.expect_room()
+                };
+                if plan.packed_bytes() > 0 && has_room(&plan).is_err() {
+                    plan = plan::plan_with(&optimized.graph, Strips::WherePaid);
+                }
+                has_room(&plan)?;
                 let names: Vec<Name> = input_names(&self.graph);
                 let (settings, threads) = (jit::settings_by_environment()?, threads(options)?);
                 let compiled = Compiled::new(plan, names.iter(), settings, threads, &mut stages)?;

@@ -6,15 +6,15 @@ use cranelift_codegen::Context;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::array::{Array, ArrayView};
 use crate::codegen::{self, Observer, Settings, Sharing, Symbols, Vectors, table_len};
 use crate::compile::CompileError;
 use crate::graph::{DType, Name};
-use crate::plan::{ARENA_ALIGN, Place, Plan};
+use crate::plan::{ARENA_ALIGN, Packed, Place, Plan};
 use crate::runtime::team::Team;
-use crate::runtime::{Params, Stages, pages};
+use crate::runtime::{Params, Stages, Store, pages};
 
 /// Address space reserved for each program's code, so that all of it lies within reach of a relative call.
 const CODE_RESERVE: usize = 256 << 20;
@@ -259,6 +259,16 @@ fn listing(plan: &Plan, assembly: bool) -> Result<String, CompileError> {
     Ok(listing.text)
 }
 
+/// The parameters that some step of a plan writes, by their numbers in the plan.
+fn written_params(plan: &Plan) -> FxHashSet<usize> {
+    let written = plan.steps.iter().flat_map(|step| step.written(plan));
+    let param = |b| match plan.buffer(b).place {
+        Place::Param(at) => Some(at),
+        _ => None,
+    };
+    written.filter_map(param).collect()
+}
+
 /// Zeroed memory, aligned for the widest vectors. What is never touched takes none of the machine's.
 struct Arena(Vec<u8>);
 
@@ -280,6 +290,17 @@ impl Arena {
     }
 }
 
+/// A parameter that a step touches.
+#[derive(Clone, Copy)]
+struct Link {
+    /// Its entry of the table.
+    entry: usize,
+    /// Its number among the parameters.
+    number: usize,
+    /// Whether the step changes it.
+    written: bool,
+}
+
 /// Native code with the memory of one executable.
 pub(crate) struct Compiled {
     code: Arc<Code>,
@@ -294,13 +315,16 @@ pub(crate) struct Compiled {
     table: Vec<*mut u8>,
     /// For each input of the executable, its entry of the table.
     inputs: Vec<Option<usize>>,
-    /// Memory for packed factors, and the version of the parameters that lies there.
+    /// Memory for packed factors, and the version that lies there of each.
+    #[expect(dead_code, reason = "it is kept for the pointers in the table")]
     packed: Vec<Arena>,
-    packed_version: Option<u64>,
+    packed_versions: Vec<Option<u64>>,
     /// The parameters, once they are known.
     params: Params,
-    /// For each parameter that the step touches, its entry of the table and its number among the parameters.
-    links: Vec<(usize, usize)>,
+    /// The parameters that the step touches.
+    links: Vec<Link>,
+    /// The numbers, among the parameters, of those that are packed; `None` for constants.
+    packed_numbers: Vec<Option<usize>>,
     updates: bool,
 }
 
@@ -356,9 +380,9 @@ impl Compiled {
         for (i, memory) in packed.iter_mut().enumerate() {
             table[codegen::first_packed(&plan) + i] = memory.as_mut_ptr();
         }
-        let is_param = |b: &crate::plan::Buffer| matches!(b.place, Place::Param(_));
-        let updates = plan.steps.iter().any(|s| s.written(&plan).any(|b| is_param(plan.buffer(b))));
-        let (params, links, packed_version) = (Params::new(), Vec::new(), None);
+        let updates = !written_params(&plan).is_empty();
+        let (params, links, packed_numbers) = (Params::new(), Vec::new(), Vec::new());
+        let packed_versions = vec![None; packed.len()];
         Compiled {
             code,
             code_bytes,
@@ -370,9 +394,10 @@ impl Compiled {
             table,
             inputs,
             packed,
-            packed_version,
+            packed_versions,
             params,
             links,
+            packed_numbers,
             updates,
         }
     }
@@ -389,20 +414,29 @@ impl Compiled {
         let first = codegen::table_index(&self.plan, Place::Param(0)).0;
         let store = params.read();
         let number = |name: &Name| store.number(name).expect("parameters are declared at compilation");
-        self.links = touched.into_iter().map(|at| (first + at, number(&self.plan.params[at]))).collect();
+        let written = written_params(&self.plan);
+        let link = |at: usize| {
+            let (entry, number, written) = (first + at, number(&self.plan.params[at]), written.contains(&at));
+            Link { entry, number, written }
+        };
+        self.links = touched.into_iter().map(link).collect();
+        let factor = |packed: &Packed| match self.plan.buffer(packed.product.b.buffer).place {
+            Place::Param(at) => Some(number(&self.plan.params[at])),
+            _ => None,
+        };
+        self.packed_numbers = self.plan.packed.iter().map(factor).collect();
         drop(store);
         self.params = params.clone();
-        self.packed_version = None;
+        self.packed_versions.fill(None);
     }
 
-    /// True if what is packed is not of this version of the parameters.
-    fn is_stale(&self, version: u64) -> bool {
-        !self.packed.is_empty() && self.packed_version != Some(version)
-    }
-
-    /// Packs the factors that are packed before a run. The pointers of parameters are in the table, and their lock is held.
-    fn pack(&self) {
+    /// Packs the factors that have changed since they were packed last. The pointers of parameters are in the table, and their lock is held.
+    fn pack(&self, store: &Store, versions: &mut [Option<u64>]) {
         for (i, packed) in self.plan.packed.iter().enumerate() {
+            let version = Some(self.packed_numbers[i].map_or(0, |number| store.version(number)));
+            if std::mem::replace(&mut versions[i], version) == version {
+                continue;
+            }
             let matrix = packed.product.b;
             let from = self.table[codegen::table_index(&self.plan, self.plan.buffer(matrix.buffer).place).0];
             let to = self.table[codegen::first_packed(&self.plan) + i];
@@ -432,29 +466,25 @@ impl Compiled {
         // results have been checked against the graph's types, parameters keep theirs. Inputs and constants are only read. The plan's steps stay within
         // their buffers, or in the same places of the shadows of the arena, which are as long. Routines are described by the plan. Nothing else touches
         // parameters while their lock is held.
+        let mut versions = std::mem::take(&mut self.packed_versions);
         if self.updates {
             let mut store = self.params.write();
-            let stale = self.is_stale(store.version());
-            let values = store.values_mut();
-            for &(entry, number) in &self.links {
-                self.table[entry] = values[number].as_mut_ptr();
+            for link in &self.links {
+                self.table[link.entry] = match link.written {
+                    true => store.value_mut(link.number).as_mut_ptr(),
+                    false => store.values()[link.number].as_ptr().cast_mut(),
+                };
             }
-            if stale {
-                self.pack();
-            }
-            // What the run changes is not what it has packed.
-            self.packed_version = Some(store.version());
+            self.pack(&store, &mut versions);
+            self.packed_versions = versions;
             self.team.enter(|| unsafe { (self.code.step)(self.table.as_ptr()) });
         } else {
             let store = self.params.read();
-            let values = store.values();
-            for &(entry, number) in &self.links {
-                self.table[entry] = values[number].as_ptr().cast_mut();
+            for link in &self.links {
+                self.table[link.entry] = store.values()[link.number].as_ptr().cast_mut();
             }
-            if self.is_stale(store.version()) {
-                self.pack();
-                self.packed_version = Some(store.version());
-            }
+            self.pack(&store, &mut versions);
+            self.packed_versions = versions;
             self.team.enter(|| unsafe { (self.code.step)(self.table.as_ptr()) });
         }
     }

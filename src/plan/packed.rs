@@ -1,7 +1,7 @@
 //! Right factors that are packed once: weights of a network that is run and not trained, frozen ones, constants.
 //!
 //! A product packs a factor into panels, so that its tiles read straight on. Where nothing that a run does changes the factor, that can be done before the
-//! run, and again only when somebody has set the parameter. The copy takes as much memory as the factor; results have the same bits.
+//! run, and again only when somebody has set the parameter. The copy takes at most twice as much memory as the factor; results have the same bits.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -75,7 +75,9 @@ pub(super) fn find(lowered: &mut Lowered, order: &[usize], strips: &[Found]) -> 
         let Some(place) = place(lowered, p.b.buffer).filter(|place| !written.contains(place)) else { continue };
         // All products of a batch, and all pieces, have the same factor.
         let same = p.axes.batch.iter().all(|x| x.b == 0) && family != Some(Family::Columns);
-        if !same || !gains_if_packed(&axes) {
+        // Windows would be copied element by element.
+        let len = Table::with_packed(&p.axes, false).packed_len();
+        if !same || !gains_if_packed(&axes) || len > 2 * lowered.buffers[p.b.buffer.index()].len {
             continue;
         }
         let strides = |axes: &[Axis]| axes.iter().map(|x| (x.extent, x.b)).collect::<Vec<_>>();

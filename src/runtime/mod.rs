@@ -22,7 +22,7 @@ pub(crate) mod team;
 pub(crate) use executable::{Backend, inputs_of, outside_choices};
 pub use executable::{Bound, Executable, Outputs, RunError};
 pub use inputs::Inputs;
-pub(crate) use params::Declaration;
+pub(crate) use params::{Declaration, Store};
 pub use params::{ParamError, Params};
 pub use profile::{CallProfile, Profile};
 pub(crate) use report::Stages;

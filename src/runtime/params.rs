@@ -59,8 +59,8 @@ pub(crate) struct Declaration<'a> {
 pub(crate) struct Store {
     numbers: BTreeMap<Name, usize>,
     values: Vec<Array>,
-    /// Grows whenever a value may have changed.
-    version: u64,
+    /// For each value a count that grows whenever it may have changed.
+    versions: Vec<u64>,
 }
 
 impl Store {
@@ -74,8 +74,8 @@ impl Store {
     }
 
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Array> {
-        self.version += 1;
-        self.number(name).map(|number| &mut self.values[number])
+        let number = self.number(name)?;
+        Some(self.value_mut(number))
     }
 
     /// All values, by number.
@@ -83,15 +83,15 @@ impl Store {
         &self.values
     }
 
-    /// All values, by number.
-    pub(crate) fn values_mut(&mut self) -> &mut [Array] {
-        self.version += 1;
-        &mut self.values
+    /// A value, by its number, to be changed.
+    pub(crate) fn value_mut(&mut self, number: usize) -> &mut Array {
+        self.versions[number] += 1;
+        &mut self.values[number]
     }
 
-    /// A number that is another one if a value has been open to changes since.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
+    /// How often a value, by its number, has been open to changes.
+    pub(crate) fn version(&self, number: usize) -> u64 {
+        self.versions[number]
     }
 
     /// Adds a parameter unless there is one of this name.
@@ -99,6 +99,7 @@ impl Store {
         if !self.numbers.contains_key(name) {
             self.numbers.insert(name.clone(), self.values.len());
             self.values.push(value());
+            self.versions.push(0);
         }
     }
 }
@@ -148,14 +149,15 @@ impl Params {
     /// If there is no parameter of this name, or the array is typed unlike it. Nothing is changed then.
     pub fn set<'a>(&self, name: &str, value: impl Into<ArrayView<'a>>) -> Result<(), ParamError> {
         let (value, mut store) = (value.into(), self.write());
-        let Some(param) = store.get_mut(name) else {
+        let Some(number) = store.number(name) else {
             drop(store);
             return Err(self.unknown(name));
         };
-        if param.ty() != value.ty() {
-            return Err(ParamError::Type { name: name.to_owned(), expected: param.ty(), given: value.ty() });
+        let expected = store.values[number].ty();
+        if expected != value.ty() {
+            return Err(ParamError::Type { name: name.to_owned(), expected, given: value.ty() });
         }
-        param.copy_from(&value);
+        store.value_mut(number).copy_from(&value);
         Ok(())
     }
 
@@ -203,5 +205,29 @@ impl Params {
 
     fn unknown(&self, name: &str) -> ParamError {
         ParamError::Unknown { name: name.to_owned(), known: self.names().iter().map(|n| n.to_string()).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_have_changed_has_another_version() {
+        let params = Params::new();
+        let (a, b): (Name, Name) = ("a".into(), "b".into());
+        let ty = Array::from([0.0f32; 2]).ty();
+        let declared = [&a, &b].map(|name| Declaration { name, ty: &ty, initial: None });
+        params.declare(&declared).expect("nothing is there yet");
+        let versions =
+            || ["a", "b"].map(|name| params.read().version(params.read().number(name).expect("it is there")));
+        let first = versions();
+        params.set("b", &Array::from([1.0f32, 2.0])).expect("it is of this type");
+        let second = versions();
+        assert!(second[0] == first[0] && second[1] > first[1]);
+        params.set("a", &Array::from([1.0f64, 2.0])).expect_err("it is of another type");
+        params.set("c", &Array::from([1.0f32, 2.0])).expect_err("there is none");
+        params.declare(&declared).expect("they are as they were");
+        assert_eq!(versions(), second);
     }
 }

@@ -111,7 +111,7 @@ impl fmt::Display for Report {
             };
             let packed = match self.packed_bytes {
                 0 => String::new(),
-                n => format!(", {n} bytes of them packed"),
+                n => format!(" and {n} bytes of packed copies"),
             };
             writeln!(
                 f,

@@ -1,6 +1,6 @@
 //! Strips: random programs whose steps are done piece by piece wherever they can be.
 
-use crate::codegen::{Settings, Sharing};
+use crate::codegen::{Isa, Settings, Sharing, Vectors};
 use crate::interp::Results;
 use crate::opt::{OptOptions, optimize};
 use crate::plan::strip::Strips;
@@ -71,8 +71,10 @@ fn bodies_of_loops_are_done_piece_by_piece() {
     let inputs = [[6, 8, 4].to_vec(), [5, 6, 8, 4].to_vec()].map(|shape| init::normal(shape, 0.0, 1.0, 0).array());
     for settings in all_settings() {
         let [whole, pieces] = [&whole, &pieces].map(|plan| run(plan, &inputs, &[], settings));
-        // A kernel of a piece may run another loop by vectors than the whole one, and then adds in another order.
+        // With 512 bits a kernel of a piece runs another loop by vectors than the whole one, and so adds in another order.
+        let exact = settings.vectors != Vectors::Wide(Isa::Avx512);
         for (w, p) in whole.compiled.iter().zip(&pieces.compiled) {
+            assert!(!exact || w == p, "{settings:?}");
             compare(w, p, Tolerance::of(DType::F32).times(30.0)).unwrap_or_else(|e| panic!("{settings:?}: {e}"));
         }
         for (e, c) in pieces.evaluated.iter().zip(&pieces.compiled) {

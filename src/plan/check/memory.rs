@@ -8,7 +8,8 @@ use crate::graph::{DType, TensorType};
 use crate::plan::kernel::{Access, Kernel, SCRATCH_ROWS, SlotId, StoreMode};
 use crate::plan::print::show_buffer;
 use crate::plan::{
-    ARENA_ALIGN, Action, Alpha, Axes, Axis, Buffer, BufferId, KernelId, Matrix, Place, Plan, Product, RoutineCall,
+    ARENA_ALIGN, Action, Alpha, Axes, Axis, Buffer, BufferId, KernelId, Matrix, Packed, Place, Plan, Product,
+    RoutineCall,
 };
 use crate::prim::Workspace;
 
@@ -335,6 +336,9 @@ impl Walk<'_> {
         if given < needed {
             self.fault(FaultKind::WorkspaceSize { needed, given });
         }
+        if let Some(number) = p.packed.filter(|&number| !is_packed_factor(plan, p, number)) {
+            self.fault(FaultKind::Packed(number));
+        }
         let mut uses = Vec::new();
         let scale = scale.map(|s| (s, Region::strided(0, [])));
         // Without terms, nothing is read but the result is still written.
@@ -629,4 +633,18 @@ fn may_alias(kernel: &Kernel, read: usize, written: usize) -> bool {
             !meet(kernel, load.index, store.index, Pairs::OtherRow) && !loaded_after_store(kernel, load, store)
         })
     })
+}
+
+/// Whether packed factor `number` of the plan is the right one of this product, and lies in memory that no step writes.
+fn is_packed_factor(plan: &Plan, p: &Product, number: usize) -> bool {
+    let Some(Packed { product }) = plan.packed.get(number) else { return false };
+    let place = |product: &Product| plan.buffer(product.b.buffer).place;
+    let strides = |axes: &[Axis]| axes.iter().map(|x| (x.extent, x.b)).collect::<Vec<_>>();
+    let lanes = |product: &Product| (strides(&product.axes.columns), strides(&product.axes.contracted));
+    let written = |b: BufferId| plan.buffer(b).place == place(p);
+    matches!(place(p), Place::Param(_) | Place::Const(_))
+        && (place(p), p.b.offset, p.dtype) == (place(product), product.b.offset, product.dtype)
+        && lanes(p) == lanes(product)
+        && p.axes.batch.iter().all(|x| x.b == 0)
+        && !plan.steps.iter().any(|step| step.written(plan).any(written))
 }

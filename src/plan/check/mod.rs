@@ -351,6 +351,9 @@ pub enum FaultKind {
         /// Elements of the buffer.
         given: usize,
     },
+    /// A product that is given a packed factor which there is not, which is that of other axes, or which a step writes.
+    #[error("the packed factor {0} is not this product's, or a step writes it")]
+    Packed(usize),
     /// A product two elements of whose result are one place.
     #[error("elements of the result {0} meet")]
     ResultMeets(BufferId),

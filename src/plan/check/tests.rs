@@ -282,6 +282,7 @@ fn products_are_well_formed() {
     assert_eq!(kinds[0], FaultKind::ResultMeets(B(3)));
     assert_eq!(changed(|p| p.buffers[7].len = 255), [FaultKind::WorkspaceSize { needed: 256, given: 255 }]);
     assert_eq!(changed(|p| factor(p).workspace = None), [FaultKind::WorkspaceSize { needed: 256, given: 0 }]);
+    assert_eq!(changed(|p| factor(p).packed = Some(0))[0], FaultKind::Packed(0));
     let kinds = changed(|p| factor(p).a.offset = 1);
     assert_eq!(kinds, [FaultKind::Outside { buffer: B(0), min: 1, max: 6, len: 6 }]);
     // Several contracted axes sum up, and are no meeting.

@@ -4,10 +4,10 @@
 //!   Axes --Table::new--> Table (path, packing)    at compile time; workspace_len tells the planner what memory it takes
 //!   Table + pointers --multiply_f32--> blocks --> pack, tile        blocks: loops; pack: panels side by side; tile: registers
 //!                                  free   --> tile                  windows, read where they lie
-//!   Table::with_packed + pack                                      a factor that is packed once, for many calls
 //!                                             --> vector            a single row
 //! ```
 //!
+//! - A right factor that many calls have in common can be packed once, by `Table::pack_f32`, for products of `Table::with_packed`.
 //! - Nothing is allocated: packed panels lie in memory that the caller gives.
 //! - Axes that do not join into one stride, and windows that overlap, are read through lists of offsets while they are packed. So a transpose costs
 //!   nothing, and a convolution is a product whose window matrix is never in memory.
@@ -118,7 +118,7 @@ impl Table {
         match self.path {
             Path::Tiles { pack_a, pack_b } => {
                 let a = if pack_a { MC * steps } else { 0 };
-                // Without masks, a panel whose last vector is not whole is packed all the same.
+                // A panel whose last vector is not whole is packed all the same.
                 let kept = if extent(rows) <= MC { TOGETHER * MAX_COLUMNS } else { NC };
                 let b = match n {
                     _ if pack_b => n.min(kept).next_multiple_of(MAX_COLUMNS) * steps,

@@ -3,8 +3,8 @@
 //! The choice is a function of the axes alone. It compares estimates of what packing takes, in units of the time in which a tile multiplies one element of
 //! `a` with a vector of 16 columns. Nothing here changes the bits of a result but the choice of [`Path::Dots`], which adds in an order of its own.
 
-use super::KC;
 use super::shape::{Axes, Axis, Offsets, Side, extent};
+use super::{KC, MAX_COLUMNS};
 
 /// How a product is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,16 +89,21 @@ pub(super) fn choose(axes: &Axes) -> (bool, Path) {
     if other_cost < cost { (true, other_path) } else { (false, path) }
 }
 
-/// Whether a product gains if it is given `b` packed: if it has several rows and columns, `a` is read by one stride, and the columns of the result are side by
-/// side.
+/// Whether a product gains if it is given `b` packed: if it has several rows and enough columns for a panel, `a` is read by one stride, and the columns of the
+/// result are side by side.
 pub(crate) fn gains_if_packed(axes: &Axes) -> bool {
     let a = [Offsets::new(&axes.rows, Side::A), Offsets::new(&axes.contracted, Side::A)];
     let [m, n, k] = [&axes.rows, &axes.columns, &axes.contracted].map(|family| extent(family));
-    m > 1 && n > 1 && k > 0 && a.iter().all(|o| o.line.single) && Offsets::new(&axes.columns, Side::C).is_run()
+    m > 1
+        && n >= MAX_COLUMNS
+        && k > 0
+        && a.iter().all(|o| o.line.single)
+        && Offsets::new(&axes.columns, Side::C).is_run()
 }
 
 /// The path of a product that is given `b` packed.
 pub(super) fn given(axes: &Axes) -> Path {
+    // The axes of all pieces of a strip may be read by several strides, those of one by a single one.
     let a = [Offsets::new(&axes.rows, Side::A), Offsets::new(&axes.contracted, Side::A)];
     let many = extent(&axes.rows) >= PACK_A_ROWS && extent(&axes.columns) >= PACK_A_COLUMNS;
     Path::Given { pack_a: a.iter().any(|o| !o.line.single) || (many && !a[1].is_run()) }

@@ -183,8 +183,11 @@ fn check<T: Number>(case: &Case<T>, d: &mut Draw, text: &str) -> usize {
             // SAFETY: the case's vectors hold the elements of all indices, and the host has the instruction set.
             unsafe { panel::pack_whole(isa, &table.axes, from, given.b.as_mut_ptr()) };
             given.starts[1] = 0;
-            let result = run(isa, &given, &table, &whole(&table));
-            assert!(bits(&result) == bits(&natural), "{text} {}: given packed", isa.name);
+            let by_one = (0..table.chunks()).rev().map(|chunk| chunk..chunk + 1).collect::<Vec<_>>();
+            for ranges in [whole(&table), by_one] {
+                let result = run(isa, &given, &table, &ranges);
+                assert!(bits(&result) == bits(&natural), "{text} {}: given packed, in {ranges:?}", isa.name);
+            }
             given_packed += 1;
         }
         // Any split gives the same bits.
@@ -307,6 +310,16 @@ fn products_longer_than_blocks() {
         let case = case::<f32>(d, [&[], &[m], &[n], &[k]]);
         check(&case, d, &format!("{m} x {k} x {n}, seed {seed}"));
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long")]
+fn panels_from_afar_are_packed_together() {
+    let [m, n, k] = [40, 640, 900];
+    assert!(n * k > path::NEAR && n > TOGETHER * MAX_COLUMNS);
+    let numbers = |len: usize| (0..len).map(|i| (i * 7919 % 1009) as f32 / 1009.0 - 0.5).collect::<Vec<_>>();
+    let case = plain([m, n, k], numbers(m * k), numbers(k * n));
+    check(&case, &mut Draw::new(0), "from afar");
 }
 
 /// Row-major matrices.

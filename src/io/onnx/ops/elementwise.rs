@@ -48,8 +48,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     .held(Held::Divides),
     op("Pow", 1, pow).held(Held::Asks),
     op("Mod", 10, modulo).held(Held::Divides),
-    variadic!("Max", 1, Max).held(Held::Chooses),
-    variadic!("Min", 1, Min).held(Held::Chooses),
+    variadic!("Max", 1, Max).held(Held::ChoosesAmong),
+    variadic!("Min", 1, Min).held(Held::ChoosesAmong),
     variadic!("Sum", 1, Add).held(Held::Wraps),
     op("Mean", 1, mean),
     unary!("Abs", 1, Abs).held(Held::Orders),
@@ -95,7 +95,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     binary!("BitwiseXor", 18, Xor).held(Held::Wraps),
     unary!("BitwiseNot", 18, Not).held(Held::Wraps),
     op("Where", 9, |node| one(node.input(0)?.choose(node.input(1)?, node.input(2)?))).held(Held::Moves),
-    op("Clip", 1, clip).held(Held::Chooses),
+    op("Clip", 1, clip).held(Held::ChoosesAmong),
     op("Cast", 1, cast).held(Held::Asks),
     op("CastLike", 15, |node| {
         let ((x, from), (_, to)) = (node.element(0)?, node.element(1)?);

@@ -77,8 +77,10 @@ pub(super) enum Held {
     Orders,
     /// [`Held::Orders`], where its import function asks for [the type](Node::own), which may be one without a sign.
     Divides,
-    /// It chooses among integers by their order: the first result is of their type.
+    /// It chooses among integers by their order: the first result is of their type. Other operands, of 64 bits, are counts or axes.
     Chooses,
+    /// It chooses among the integers of several operands by their order: the first result is of their type.
+    ChoosesAmong,
     /// It looks at integers: no result is of their type.
     Reads,
     /// It looks at the order of integers: no result is of their type.
@@ -114,7 +116,10 @@ impl Held {
             }
         }
         // Numbers of the wider type are no numbers of the held one. Where operators choose, operands of 64 bits may be counts and axes.
-        let computes = matches!(self, Held::Wraps | Held::Divides | Held::Reads | Held::Compares | Held::Chooses);
+        let computes = matches!(
+            self,
+            Held::Wraps | Held::Divides | Held::Reads | Held::Compares | Held::Chooses | Held::ChoosesAmong
+        );
         if let Some((own, holder)) = own.and_then(|own| Some((own, own.holder()?))).filter(|_| computes) {
             let is_wider = |operand: &Value<'g>| matches!(operand, Value::Tensor(t) if t.dtype() == holder);
             let may_count = self == Held::Chooses && holder == DType::I64;
@@ -128,7 +133,9 @@ impl Held {
         }
         let unpack = |value: Value<'g>| {
             match value {
-                Value::Held(tensor, own) if matches!(self, Held::Chooses | Held::Compares) => own.ordered(tensor),
+                Value::Held(tensor, own) if matches!(self, Held::Chooses | Held::ChoosesAmong | Held::Compares) => {
+                    own.ordered(tensor)
+                }
                 Value::Held(tensor, _) => Ok(tensor),
                 other => return Ok(other),
             }
@@ -143,7 +150,13 @@ impl Held {
     pub fn taken<'g>(self, mut results: Vec<Value<'g>>, own: Option<OnnxType>) -> Results<'g> {
         let Some(own) = own else { return Ok(results) };
         let count = match self {
-            Held::Moves | Held::Fills | Held::Wraps | Held::Orders | Held::Divides | Held::Chooses => 1,
+            Held::Moves
+            | Held::Fills
+            | Held::Wraps
+            | Held::Orders
+            | Held::Divides
+            | Held::Chooses
+            | Held::ChoosesAmong => 1,
             Held::MovesAll => results.len(),
             Held::Refuses | Held::Asks | Held::Reads | Held::Compares => 0,
         };
@@ -154,7 +167,7 @@ impl Held {
             }
             *result = own.value(match self {
                 Held::Wraps | Held::Orders | Held::Divides => own.fitted(tensor)?,
-                Held::Chooses => own.ordered(tensor)?,
+                Held::Chooses | Held::ChoosesAmong => own.ordered(tensor)?,
                 _ => tensor,
             });
         }
