@@ -2,6 +2,7 @@
 #![cfg(feature = "onnx")]
 
 mod archive;
+mod classical;
 mod export;
 mod gradients;
 mod held;

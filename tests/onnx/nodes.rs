@@ -240,6 +240,11 @@ fn check_page(by_operator: &BTreeMap<String, Counts>) {
 /// The head of a family's table.
 const TABLE: &str = "| operator | since | until | passed | refused |\n|---|---|---|---|---|\n";
 
+/// Where classical machine learning differs from onnxruntime.
+const LEARNING: &str = "`LabelEncoder` takes the last of equal keys from version 4 on, as specified, where onnxruntime takes the first; before, NaN is no key, as in \
+    onnxruntime, though the specification of version 2 says that it is one. `LinearClassifier` with one row of coefficients and `SOFTMAX` gives the softmax of the \
+    score and its opposite, where onnxruntime leaves the score and the rest to 1 as they are.\n\n";
+
 /// Where trees differ from onnxruntime.
 const TREES: &str = "A class or target to which no leaf gives a weight has the sum 0, to which its base value is added, and a transformation is made of any number \
     of sums. onnxruntime leaves the sum of a single target as it is where the transformation is `LOGISTIC`, `SOFTMAX` or `SOFTMAX_ZERO`; gives 0 without the base \
@@ -261,7 +266,11 @@ fn page(by_operator: &BTreeMap<String, Counts>) -> String {
     for operator in supported() {
         if operator.family != family {
             family = operator.family;
-            let remark = if family == "Trees" { TREES } else { "" };
+            let remark = match family {
+                "Classical machine learning" => LEARNING,
+                "Trees" => TREES,
+                _ => "",
+            };
             write!(page, "\n# {family}\n\n{remark}{TABLE}").expect("text");
         }
         let name = match operator.domain {

@@ -35,8 +35,8 @@ def scalar(value, dtype=np.float32):
     return np.array(value, dtype)
 
 
-def case(name, operator, operands, outputs=1, domain=MS, opset=18, fixed=(), **attributes):
-    """Operands of `None` are left out, those whose number is in `fixed` are initializers. `outputs` is how many there are, or a name or None for each."""
+def case(name, operator, operands, outputs=1, domain=MS, opset=18, learning=3, fixed=(), **attributes):
+    """Operands of `None` are left out, those whose number is in `fixed` are initializers. `outputs` is how many there are, or a name or None for each; `learning` the version of `ai.onnx.ml`."""
     names = ["" if x is None else f"x{i}" for i, x in enumerate(operands)]
     given = {n: x for i, (n, x) in enumerate(zip(names, operands)) if x is not None and i not in fixed}
     kept = [numpy_helper.from_array(operands[i], names[i]) for i in fixed]
@@ -45,7 +45,7 @@ def case(name, operator, operands, outputs=1, domain=MS, opset=18, fixed=(), **a
     info = lambda n, x: h.make_tensor_value_info(n, h.np_dtype_to_tensor_dtype(x.dtype), x.shape)
     untyped = [onnx.ValueInfoProto(name=n) for n in results if n]
     graph = h.make_graph([node], name, [info(n, x) for n, x in given.items()], untyped, kept)
-    opsets = [h.make_opsetid("", opset)] + ([h.make_opsetid(domain, 3 if domain == "ai.onnx.ml" else 1)] if domain else [])
+    opsets = [h.make_opsetid("", opset)] + ([h.make_opsetid(domain, learning if domain == "ai.onnx.ml" else 1)] if domain else [])
     model = h.make_model(graph, opset_imports=opsets, ir_version=8)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -207,10 +207,56 @@ def tree_cases():
         yield case(f"boosted_{name}", "TreeEnsembleClassifier", [x[:n]], outputs=2, domain="ai.onnx.ml", classlabels_int64s=list(range(k)), post_transform=post, **base, **attributes)
 
 
+def learning_cases():
+    ml = lambda name, operator, operands, **given: case(name, operator, operands, domain="ai.onnx.ml", **given)
+    for shape in ((4,), (1,), (1, 4), (3, 4), (2, 3, 4)):
+        for index in ([shape[-1] - 1], [0, shape[-1] - 1], [[0, 0], [0, 0]]):
+            kind = "x".join(map(str, shape)) + "_" + str(np.size(index))
+            yield ml(f"features_{kind}", "ArrayFeatureExtractor", [f32(*shape), np.array(index)], fixed=(1,))
+    x = np.array([[-2], [-0.5], [0], [0.2], [0.49], [0.5], [0.51], [0.9], [1], [2]], np.float32)
+    # onnxruntime transforms the two scores of one row with LOGISTIC alone.
+    for post in ("NONE", "LOGISTIC"):
+        one = {"coefficients": [1.0], "intercepts": [0.0], "classlabels_ints": [5, 9], "post_transform": post}
+        yield ml(f"linear_one_{post}", "LinearClassifier", [x], outputs=2, **one)
+    for post in ("NONE", "LOGISTIC", "SOFTMAX"):
+        two = {"coefficients": [1.0, -0.5], "intercepts": [0.1, 0.3], "classlabels_ints": [5, 9], "post_transform": post}
+        yield ml(f"linear_two_{post}", "LinearClassifier", [x], outputs=2, **two)
+    x, keys = np.array([1, np.nan, 2, 3, -0.0], np.float32), [1.0, float("nan"), 2.0, 0.0]
+    labels = {"keys_floats": keys, "values_int64s": [10, 20, 30, 40], "default_int64": -7}
+    for version in (2, 3, 4):
+        yield ml(f"labels_nan_{version}", "LabelEncoder", [x], learning=version, **labels)
+    tensors = {"keys_tensor": np.array(keys), "values_tensor": np.arange(4), "default_tensor": np.array([-7])}
+    tensors = {key: numpy_helper.from_array(v) for key, v in tensors.items()}
+    yield ml("labels_nan_tensors", "LabelEncoder", [x.astype(np.float64)], learning=4, **tensors)
+    twice = {"keys_int64s": [1, 2, 1], "values_floats": [0.5, 1.5, 2.5], "default_float": -1.0}
+    yield ml("labels_twice", "LabelEncoder", [np.array([1, 2, 3])], learning=2, **twice)
+
+
+def gemm_cases():
+    """Products of quantized matrices: weights of 7 bits, for the reason told above."""
+    m, k, n = 4, 6, 5
+    for kind in (np.uint8, np.int8):
+        span = (0, 256) if kind == np.uint8 else (-128, 128)
+        a, b = ints(*span, (m, k), kind), ints(-64, 64, (k, n), np.int8)
+        a_side, columns = [scalar(0.05), scalar(17, kind)], [positive(n) / 50, ints(-3, 4, n, np.int8)]
+        all_alike, end = [scalar(0.02), scalar(0, np.int8)], [scalar(0.11), scalar(span[0] + 120, kind)]
+        c = ints(-3000, 3000, n, np.int32)
+        name = lambda what: f"qgemm_{np.dtype(kind).name}_{what}"
+        yield case(name("float"), "QGemm", [a, *a_side, b, *all_alike], fixed=(3, 4, 5))
+        yield case(name("plain"), "QGemm", [a, *a_side, b, *all_alike, None, *end], fixed=(3, 4, 5))
+        yield case(name("linear"), "QGemm", [a, *a_side, b.T.copy(), *all_alike, c, *end], fixed=(1, 2, 3, 4, 5, 6, 7, 8), transB=1)
+        yield case(name("columns"), "QGemm", [a, *a_side, b, *columns, c, *end], fixed=(3, 4, 5, 6), alpha=0.5)
+        yield case(name("turned"), "QGemm", [a.T.copy(), *a_side, b.T.copy(), *columns, c], transA=1, transB=1, alpha=1.7)
+        yield case(name("rows"), "QGemm", [a, *a_side, b, *all_alike, ints(-3000, 3000, (m, 1), np.int32), *end])
+        yield case(name("all"), "QGemm", [a, *a_side, b, *columns, ints(-3000, 3000, (m, n), np.int32)])
+    a, b = ints(0, 128, (m, k), np.uint8), ints(0, 128, (k, n), np.uint8)
+    yield case("qgemm_bytes", "QGemm", [a, scalar(0.05), scalar(17, np.uint8), b, scalar([0.02]), scalar([64], np.uint8), None, scalar([0.1]), scalar([3], np.uint8)])
+
+
 def main():
     with gzip.GzipFile(TARGET, "wb", mtime=0) as file:
         count = 0
-        for group in (attention_cases, quantized_cases, fused_cases, other_cases, tree_cases):
+        for group in (attention_cases, quantized_cases, fused_cases, other_cases, tree_cases, learning_cases, gemm_cases):
             for records in group():
                 for name, data in records:
                     for part in (name.encode(), data):

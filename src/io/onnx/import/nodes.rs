@@ -77,7 +77,7 @@ impl<'g> Importer<'_, 'g> {
             return self.call(function, proto, operands, scope);
         }
         let Some(operator) = ops::find(domain, name) else {
-            return unsupported("the operator is not supported");
+            return unsupported(ops::missing(domain, name));
         };
         let version = match scope.opsets.get(domain) {
             Some(&version) => version,

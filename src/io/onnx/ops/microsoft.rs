@@ -55,6 +55,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         })
     })
     .held(Held::Asks),
+    ms("QGemm", quantize::qgemm).held(Held::Asks),
     ms("MatMulNBits", matmul_n_bits).ignoring(&["accuracy_level"]),
 ];
 

@@ -21,7 +21,9 @@ pub(super) const OPERATORS: &[Operator] = &[
         let x = node.input(0)?;
         let Some(last) = x.rank().checked_sub(1) else { return invalid("a scalar has no features") };
         let index = super::index::indices(node, 1, x.shape()[last])?;
-        one(x.gathered(index.shaped([index.shape().numel()])?, last))
+        // A list is one row.
+        let x = if last == 0 { x.unsqueezed(0)? } else { x };
+        one(x.gathered(index.shaped([index.shape().numel()])?, x.rank() - 1))
     }),
     ml("Binarizer", |node| {
         let x = node.input(0)?;
@@ -109,7 +111,8 @@ fn listed(node: &Node<'_, '_>, [ints, floats, texts, tensor]: [&'static str; 4])
     })
 }
 
-/// The value of the first key that an element is, or the default.
+/// The value of the key that an element is, or the default. From version 4 on, NaN is a key like others, and of equal keys the last counts; before, NaN is no key,
+/// and the first counts, as in onnxruntime.
 fn label_encoder<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let x = node.input(0)?;
     let keys = listed(node, ["keys_int64s", "keys_floats", "keys_strings", "keys_tensor"])?;
@@ -134,17 +137,22 @@ fn label_encoder<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     if keys.shape().numel() == 0 {
         return one(default.broadcast(&x.shape()));
     }
-    let (keys, last) = (g.constant(keys), x.rank());
+    let last = x.rank();
+    let (mut keys, mut values) = (g.constant(keys), g.constant(values));
+    if node.version >= 4 {
+        let count = keys.shape().numel() as i64;
+        let backwards = g.constant(Array::from((0..count).rev().collect::<Vec<i64>>()));
+        (keys, values) = (keys.gathered(backwards, 0)?, values.gathered(backwards, 0)?);
+    }
     let apart = x.unsqueezed(last)?;
     let mut same = apart.f2(ScalarFn::Eq, keys)?;
-    if x.dtype().is_float() {
-        // NaN is a key too.
+    if x.dtype().is_float() && node.version >= 4 {
         same = same.f2(ScalarFn::Or, apart.f(ScalarFn::IsNan)?.f2(ScalarFn::And, keys.f(ScalarFn::IsNan)?)?)?;
     }
     let same = same.to(DType::I32)?;
     let place = same.push1(crate::prim::ArgReduce { extremum: crate::prim::Extremum::Max, axis: last })?;
     let found = same.fold(Reduction::Max, &[last], false)?.to(DType::Bool)?;
-    one(found.choose(g.constant(values).gathered(place.to(DType::I64)?, 0)?, default))
+    one(found.choose(values.gathered(place.to(DType::I64)?, 0)?, default))
 }
 
 /// For each element, 1 in the place of the category that it is. What is none has zeros.
@@ -195,28 +203,29 @@ fn linear_regressor<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     one(transformed(node, linear(node, targets)?))
 }
 
-/// The label of the largest score, and the scores. With one row of coefficients for two classes, the other score is the rest.
+/// The label of the largest score, and the scores. One row of coefficients for two classes gives the score of the second, whose label is that of the scores above
+/// 0; the score of the first is the rest, or with `LOGISTIC` and `SOFTMAX` the opposite.
 fn linear_classifier<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let Some(labels) = node.ints("classlabels_ints")? else { return unsupported("labels that are no integers") };
     node.int("multi_class", 0)?;
     let coefficients = node.floats("coefficients")?.unwrap_or_default().len();
     let features = node.input(0)?.shape().last().copied().unwrap_or(0);
     let rows = coefficients.checked_div(features).unwrap_or(0);
-    let scores = linear(node, rows)?;
-    let post = node.text("post_transform", "NONE")?;
-    let scores = if rows == 1 && labels.len() == 2 {
-        let other = match post {
-            "LOGISTIC" | "SOFTMAX" => scores.f(ScalarFn::Neg)?,
-            _ => scores.number(1.0).f2(ScalarFn::Sub, scores)?,
+    let mut scores = linear(node, rows)?;
+    let place = if rows == 1 && labels.len() == 2 {
+        let second = scores;
+        let first = match node.text("post_transform", "NONE")? {
+            "LOGISTIC" | "SOFTMAX" => second.f(ScalarFn::Neg)?,
+            _ => second.number(1.0).f2(ScalarFn::Sub, second)?,
         };
-        concat(&[other, scores], 1)?
+        scores = concat(&[first, second], 1)?;
+        second.with(ScalarFn::Gt, 0.0)?.shaped([scores.shape()[0]])?
     } else {
-        scores
+        if scores.shape()[1] != labels.len() || labels.is_empty() {
+            return invalid(format!("{} labels for {}", labels.len(), scores.ty()));
+        }
+        scores.push1(crate::prim::ArgReduce { extremum: crate::prim::Extremum::Max, axis: 1 })?
     };
-    if scores.shape()[1] != labels.len() || labels.is_empty() {
-        return invalid(format!("{} labels for {}", labels.len(), scores.ty()));
-    }
-    let place = scores.push1(crate::prim::ArgReduce { extremum: crate::prim::Extremum::Max, axis: 1 })?;
     let label = node.g().constant(Array::from(labels)).gathered(place.to(DType::I64)?, 0)?;
     Ok(vec![label.into(), transformed(node, scores)?.into()])
 }

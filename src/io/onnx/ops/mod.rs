@@ -258,3 +258,11 @@ static TABLE: LazyLock<HashMap<(&'static str, &'static str), &'static Operator>>
 pub(super) fn find(domain: &str, name: &str) -> Option<&'static Operator> {
     TABLE.get(&(domain, name)).copied()
 }
+
+/// Why there is no operator of this name, with what helps if that is known.
+pub(super) fn missing(domain: &str, name: &str) -> &'static str {
+    match (domain, name) {
+        ("ai.onnx.ml", "ZipMap") => "the operator is not supported: export the model with options={'zipmap': False}",
+        _ => "the operator is not supported",
+    }
+}

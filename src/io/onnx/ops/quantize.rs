@@ -7,7 +7,7 @@ use crate::graph::{DType, Dims, Shape};
 use crate::prim::Reduction;
 use crate::scalar::ScalarFn;
 
-use super::super::checked::{Checked, Made};
+use super::super::checked::{Checked, Made, joined};
 use super::super::dtype::OnnxType;
 use super::super::error::{Fault, invalid, unsupported};
 use super::super::narrow::Rounding;
@@ -160,4 +160,49 @@ fn qlinear_matmul<'g>(node: &Node<'_, 'g>) -> Results<'g> {
     let scale = node.input(6)?;
     let along = |v: Tensor<'g>| if v.shape().numel() == 1 { v.shaped(Shape::scalar()) } else { Ok(v) };
     Ok(vec![quantized(product, along(scale)?, Some(along(zero)?), to)?])
+}
+
+/// `alpha` times a product of quantized matrices, each transposed if asked for, with a sum to the 32-bit integers that it is of: in floats, or quantized again.
+pub(super) fn qgemm<'g>(node: &Node<'_, 'g>) -> Results<'g> {
+    let one_number = |i: usize, v: Tensor<'g>| match v.shape().numel() {
+        1 => v.shaped(Shape::scalar()),
+        _ => invalid(format!("operand {i} is {}, expected one number", v.ty())),
+    };
+    let matrix = |i: usize, flag: &'static str| {
+        let x = node.held(i)?.0.to(DType::I32)?;
+        if x.rank() != 2 {
+            return invalid(format!("operand {i} has the shape {}, expected a matrix", x.shape()));
+        }
+        if node.flag(flag, false)? { x.permute(&[1, 0]) } else { Ok(x) }
+    };
+    let (a, b) = (matrix(0, "transA")?, matrix(3, "transB")?);
+    let columns = b.shape()[1];
+    // One for all columns, or one for each.
+    let by_column = |i: usize, v: Tensor<'g>| match v.shape()[..] {
+        [count] if count == columns => Ok(v),
+        _ if v.shape().numel() == 1 => v.shaped(Shape::scalar()),
+        _ => invalid(format!("operand {i} is {}, expected one number, or {columns} for the columns", v.ty())),
+    };
+    let a = a.f2(ScalarFn::Sub, one_number(2, node.held(2)?.0.to(DType::I32)?)?)?;
+    let b = b.f2(ScalarFn::Sub, by_column(5, node.held(5)?.0.to(DType::I32)?)?)?;
+    let mut sum = a.product(b)?;
+    if let Some(c) = node.optional(6)? {
+        if c.dtype() != DType::I32 || joined(&[c.shape(), sum.shape()])? != sum.shape() {
+            return invalid(format!("operand 6 is {}, expected i32 that broadcast to {}", c.ty(), sum.shape()));
+        }
+        sum = sum.f2(ScalarFn::Add, c)?;
+    }
+    let (a_scale, b_scale) = (one_number(1, node.float_input(1)?)?, by_column(4, node.float_input(4)?)?);
+    let scale = a_scale.with(ScalarFn::Mul, node.float("alpha", 1.0)?)?.f2(ScalarFn::Mul, b_scale)?;
+    let scaled = |scale: Tensor<'g>| sum.to(scale.dtype())?.f2(ScalarFn::Mul, scale);
+    match (node.optional(7)?, node.held_optional(8)?) {
+        (None, None) => one(scaled(scale)),
+        (Some(y_scale), Some((zero, to))) => {
+            // One multiplication, as in onnxruntime: what lies halfway depends on it.
+            let y = scaled(scale.f2(ScalarFn::Div, one_number(7, y_scale)?)?)?;
+            Ok(vec![quantized(y, y.number(1.0), Some(one_number(8, zero)?), to)?])
+        }
+        (Some(_), None) => invalid("operand 7, the scale of the result, without operand 8, its zero point"),
+        (None, Some(_)) => invalid("operand 8, the zero point of the result, without operand 7, its scale"),
+    }
 }
