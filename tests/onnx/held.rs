@@ -115,8 +115,7 @@ fn operators_that_do_not_know_them_refuse_them() {
         assert!(error.to_string().contains("int8 and i32"), "{operator}: {error}");
     }
     for operator in ["Max", "Min", "Clip"] {
-        let nodes =
-            vec![cast("x", "a", 13), cast("x", "w", 7), node(operator, &["a", "w"], &["b"]), cast("b", "y", 1)];
+        let nodes = vec![cast("x", "a", 13), cast("x", "w", 7), node(operator, &["a", "w"], &["b"]), cast("b", "y", 1)];
         let error = import(&graph(nodes, vec![input("x", &[])], "y"), &Bindings::new()).expect_err("two types");
         assert!(error.to_string().contains("uint64 and i64"), "{operator}: {error}");
     }
