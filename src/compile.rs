@@ -47,7 +47,8 @@ pub struct Options {
     /// Which rewrites the optimizer may make.
     pub level: Level,
     /// The most bytes that the arena of intermediate values may take. Where a plan needs more, values that wait long for their last use are computed
-    /// again instead of kept: elementwise chains first, matrix products last. Results stay the same up to rounding. Of no effect on the interpreter.
+    /// again instead of kept: elementwise chains first, matrix products last. Results stay the same up to rounding. Factors of
+    /// products are packed in each run then, as copies of them would take more. Of no effect on the interpreter.
     pub memory_budget: Option<usize>,
     /// How many threads a run may use, the caller's included. If it is not given, `COTANGENT_THREADS` tells, or else the processors that this process may
     /// use, of which affinity and control groups are a part. Results do not depend on it. The interpreter uses one.
