@@ -4,9 +4,6 @@ Models of one node each of operators that the ONNX project has few tests for, wi
 ReferenceEvaluator, in the format that onnx_nodes.py describes. Who computed a case is printed.
 """
 
-import gzip
-import os
-import struct
 
 import numpy as np
 import onnx
@@ -16,7 +13,8 @@ from onnx import helper as h
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-TARGET = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "onnx", "layers.gz")
+import cases_file
+
 ML = "ai.onnx.ml"
 rng = np.random.default_rng(23)
 
@@ -165,14 +163,7 @@ def encoders():
 
 
 def main():
-    packed = bytearray()
-    for family in [deformed, ensembles, texts, encoders]:
-        for name, data in family():
-            for part in (name.encode(), data):
-                packed += struct.pack("<I", len(part)) + part
-    with open(TARGET, "wb") as file:
-        file.write(gzip.compress(bytes(packed), 9, mtime=0))
-    print(f"{TARGET}: {os.path.getsize(TARGET)} bytes")
+    cases_file.write("layers.gz", (case for family in [deformed, ensembles, texts, encoders] for case in family()))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,6 @@ where it does not have the version, of ONNX's ReferenceEvaluator or of NumPy by 
 Who computed a case is printed.
 """
 
-import gzip
-import os
-import struct
 
 import numpy as np
 import onnx
@@ -17,7 +14,8 @@ from onnx import helper as h
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-TARGET = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "onnx", "legacy.gz")
+import cases_file
+
 rng = np.random.default_rng(3)
 
 
@@ -325,14 +323,7 @@ def quantized():
 
 
 def main():
-    packed = bytearray()
-    for family in [elementwise, shapes, reductions, layers, resizes, quantized]:
-        for name, data in family():
-            for part in (name.encode(), data):
-                packed += struct.pack("<I", len(part)) + part
-    with open(TARGET, "wb") as file:
-        file.write(gzip.compress(bytes(packed), 9, mtime=0))
-    print(f"{TARGET}: {os.path.getsize(TARGET)} bytes")
+    cases_file.write("legacy.gz", (case for family in [elementwise, shapes, reductions, layers, resizes, quantized] for case in family()))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,6 @@ The reference is not asked where it leaves the specification: what float4 and fl
 subnormal numbers, 0 and infinities is not what its table says.
 """
 
-import gzip
-import os
-import struct
 
 import ml_dtypes
 import numpy as np
@@ -20,7 +17,8 @@ from onnx import helper as h
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-TARGET = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "onnx", "narrow.gz")
+import cases_file
+
 TYPES = {
     T.FLOAT8E4M3FN: (ml_dtypes.float8_e4m3fn, 8),
     T.FLOAT8E4M3FNUZ: (ml_dtypes.float8_e4m3fnuz, 8),
@@ -116,13 +114,7 @@ def all_cases():
 
 
 def main():
-    packed = bytearray()
-    for name, data in all_cases():
-        for part in (name.encode(), data):
-            packed += struct.pack("<I", len(part)) + part
-    with open(TARGET, "wb") as file:
-        file.write(gzip.compress(bytes(packed), 9, mtime=0))
-    print(f"{TARGET}: {os.path.getsize(TARGET)} bytes")
+    cases_file.write("narrow.gz", all_cases())
 
 
 if __name__ == "__main__":
