@@ -63,10 +63,6 @@ pub(super) fn find(lowered: &mut Lowered, order: &[usize], strips: &[Found]) -> 
     let (mut all, mut known): (Vec<Packed>, FxHashMap<Key, usize>) = Default::default();
     for (turn, &i) in order.iter().enumerate() {
         let Action::Product(p) = &lowered.steps[i].action else { continue };
-        // Whose workspace others use too, it stays as it is.
-        if p.workspace.is_some_and(|w| users[&w] > 1) {
-            continue;
-        }
         let family = match cuts.get(&turn) {
             Some(&Cut::Axis(family)) => Some(family),
             Some(Cut::Rows) | None => None,
@@ -80,27 +76,61 @@ pub(super) fn find(lowered: &mut Lowered, order: &[usize], strips: &[Found]) -> 
         if !same || !gains_if_packed(&axes) || len > 2 * lowered.buffers[p.b.buffer.index()].len {
             continue;
         }
+        // Its workspace is to hold what is left to pack, and to be nobody else's.
+        let tables = [&axes, &p.axes].map(|axes| Table::with_packed(axes, p.accumulate));
+        let needed = tables.iter().map(Table::workspace_len).max().unwrap_or(0);
+        if p.workspace.map_or(needed > 0, |w| users[&w] > 1) {
+            continue;
+        }
         let strides = |axes: &[Axis]| axes.iter().map(|x| (x.extent, x.b)).collect::<Vec<_>>();
         let key = (place, p.b.offset, strides(&p.axes.columns), strides(&p.axes.contracted));
         let number = *known.entry(key).or_insert_with(|| {
             all.push(Packed { product: Product { workspace: None, ..(**p).clone() } });
             all.len() - 1
         });
-        give(lowered, i, number, &axes);
+        give(lowered, i, number, needed);
     }
     all
 }
 
-/// The product of a step is given its right factor packed. Of its workspace remains what it needs, over these axes of a piece and over all.
-fn give(lowered: &mut Lowered, step: usize, packed: usize, axes: &Axes) {
+/// The product of a step is given its right factor packed, and needs a workspace of so many elements then.
+fn give(lowered: &mut Lowered, step: usize, packed: usize, needed: usize) {
     let step = &mut lowered.steps[step];
     let Action::Product(p) = &mut step.action else { return };
     p.packed = Some(packed);
-    let needed = p.table(axes).workspace_len().max(p.table(&p.axes).workspace_len());
     let Some(workspace) = p.workspace else { return };
     lowered.buffers[workspace.index()].len = needed;
     if needed == 0 {
         p.workspace = None;
         step.writes.retain(|b| *b != workspace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{check, plan};
+    use crate::prelude::*;
+
+    /// Layouts of the left factor and counts of rows and columns at which products pack one factor or another, or none.
+    #[test]
+    fn what_is_left_to_pack_has_a_workspace() {
+        let mut packed = 0;
+        for (rows, columns, terms) in
+            [(2, 32, 64), (8, 256, 40), (32, 256, 512), (36, 256, 64), (64, 288, 800), (300, 64, 65)]
+        {
+            for transposed in [false, true] {
+                let g = Builder::new();
+                let shape = if transposed { [terms, rows] } else { [rows, terms] };
+                let x = g.input("x", f32(shape));
+                let x = if transposed { x.t() } else { x };
+                for w in [g.param("w", init::zeros([terms, columns])), g.param("v", init::zeros([columns, terms])).t()]
+                {
+                    let plan = plan(&g.program(&[("y", x.dot(w))]).graph);
+                    assert_eq!(check::check(&plan), Ok(()), "{plan}");
+                    packed += plan.packed.len();
+                }
+            }
+        }
+        assert!(packed >= 20, "{packed}");
     }
 }
