@@ -61,6 +61,11 @@ impl Vector {
         lanes
     }
 
+    /// True if elements so far from each other are best moved by the whole vectors that they lie in, where vectors can be permuted.
+    pub(super) fn is_near(dtype: DType, step: isize) -> bool {
+        dtype.size() >= 4 && matches!(step, -4..=-1 | 2..=4)
+    }
+
     /// True if the lanes are rows rather than points of an inner loop.
     pub(super) fn along_rows(self, kernel: &Kernel) -> bool {
         self.dim < kernel.rows
@@ -321,6 +326,9 @@ impl Estimate<'_> {
             1 if dtype.size() < 4 => 5.0 + choice,
             1 => self.vectors(dtype, true) + choice,
             0 => 1.0 + choice,
+            step if v.bits == 512 && Vector::is_near(dtype, step) => {
+                (2 * step.unsigned_abs()) as f64 * self.vectors(dtype, true) + choice
+            }
             _ => 2.0 * lanes + choice,
         }
     }

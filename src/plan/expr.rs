@@ -4,6 +4,7 @@
 //! elementwise nodes stay expressions and are computed again by each consumer; the others are *placed*: they get a value of their own in some group, and
 //! are a leaf from then on.
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::graph::{DType, NodeId};
@@ -15,7 +16,7 @@ use crate::scalar::{Cost, ScalarFn};
 pub(super) struct ExprId(u32);
 
 /// An expression over the axes of some node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Expr {
     /// The element of a placed node's value that the view leads to.
     Leaf { source: NodeId, view: Strided },
@@ -36,34 +37,45 @@ pub(super) enum Expr {
 pub(super) struct ExprData {
     pub(super) expr: Expr,
     pub(super) dtype: DType,
-    /// Work of computing it at one point, in cheap operations.
+    /// Work of computing it at one point, in cheap operations, each as often as the expression names it.
     pub(super) weight: u32,
-    /// Count of loads.
+    /// Count of loads, likewise.
     pub(super) loads: u32,
 }
 
 /// Weight of a dear scalar function in cheap operations.
 const DEAR: u32 = 16;
 
-/// Expressions of at most this weight and this many loads are computed again by each consumer.
+/// Expressions of at most this weight and this many loads, equal parts counted once, are computed again by each consumer.
 const INLINE_WEIGHT: u32 = 8;
 const INLINE_LOADS: u32 = 3;
 
-/// All expressions of a planning run.
+/// What is named so many times as often as it weighs is not looked into.
+const MOST_NAMED: u32 = 4;
+
+/// All expressions of a planning run. Equal ones are one.
 #[derive(Debug, Default)]
-pub(super) struct Exprs(Vec<ExprData>);
+pub(super) struct Exprs {
+    all: Vec<ExprData>,
+    numbers: FxHashMap<(Expr, DType), ExprId>,
+}
 
 impl Exprs {
     pub(super) fn get(&self, id: ExprId) -> &ExprData {
-        &self.0[id.0 as usize]
+        &self.all[id.0 as usize]
     }
 
     pub(super) fn push(&mut self, expr: Expr, dtype: DType) -> ExprId {
+        let key = (expr, dtype);
+        if let Some(&id) = self.numbers.get(&key) {
+            return id;
+        }
+        let expr = &key.0;
         let sum = |ids: &[ExprId]| {
             let data = ids.iter().map(|&i| self.get(i));
             data.fold((0u32, 0u32), |(w, l), d| (w.saturating_add(d.weight), l.saturating_add(d.loads)))
         };
-        let (weight, loads) = match &expr {
+        let (weight, loads) = match expr {
             Expr::Leaf { .. } => (0, 1),
             Expr::Const(_) | Expr::Counter(_) => (0, 0),
             Expr::Map(f, args) => {
@@ -80,14 +92,40 @@ impl Exprs {
                 (w.saturating_add(2), l.saturating_add(1))
             }
         };
-        self.0.push(ExprData { expr, dtype, weight, loads });
-        ExprId(u32::try_from(self.0.len() - 1).expect("a plan has fewer than 2^32 expressions"))
+        self.all.push(ExprData { expr: expr.clone(), dtype, weight, loads });
+        let id = ExprId(u32::try_from(self.all.len() - 1).expect("a plan has fewer than 2^32 expressions"));
+        self.numbers.insert(key, id);
+        id
     }
 
     /// True if computing the expression again costs no more than loading it.
     pub(super) fn is_cheap(&self, id: ExprId) -> bool {
         let data = self.get(id);
-        data.weight <= INLINE_WEIGHT && (data.loads <= INLINE_LOADS || self.loads_few(id))
+        let light = data.weight <= INLINE_WEIGHT
+            || data.weight <= MOST_NAMED * INLINE_WEIGHT && self.distinct_weight(id) <= INLINE_WEIGHT;
+        light && (data.loads <= INLINE_LOADS || self.loads_few(id))
+    }
+
+    /// The weight of an expression that is not heavy, its equal parts counted once.
+    fn distinct_weight(&self, id: ExprId) -> u32 {
+        let (mut seen, mut open) = (SmallVec::<[ExprId; 16]>::new(), SmallVec::<[ExprId; 16]>::from_elem(id, 1));
+        let mut weight = 0;
+        while let Some(id) = open.pop() {
+            if seen.contains(&id) {
+                continue;
+            }
+            seen.push(id);
+            let own = self.get(id);
+            let parts: &[ExprId] = match &own.expr {
+                Expr::Map(_, args) => args,
+                Expr::Cast(arg) => std::slice::from_ref(arg),
+                Expr::Gather { index, .. } => std::slice::from_ref(index),
+                Expr::Leaf { .. } | Expr::Const(_) | Expr::Counter(_) => continue,
+            };
+            weight += own.weight - parts.iter().map(|&p| self.get(p).weight).sum::<u32>();
+            open.extend_from_slice(parts);
+        }
+        weight
     }
 
     /// True if the expression has a dear function, or as much work.

@@ -4,6 +4,7 @@
 //! interval that is used least for its length, loops counted, lives in the frame instead. Constants that are used most take the registers that remain.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::ir::{Code, Inst, Kind, LoopId, Reg};
 
@@ -28,7 +29,7 @@ pub(super) enum Home {
 #[derive(Debug)]
 pub(super) struct Homes {
     pub(super) of: Vec<Home>,
-    /// Constants to load at the beginning, with their vector registers.
+    /// Constants to load at the beginning, with their registers.
     pub(super) constants: Vec<(Reg, u8)>,
     /// Vectors and masks in the frame.
     pub(super) spilled_vectors: u32,
@@ -88,14 +89,18 @@ pub(super) fn allocate(code: &Code) -> Homes {
     let has_masks = code.isa.has_mask_registers();
     let registers = code.isa.scratch()[0].0;
     let mut homes = vec![Home::None; n];
-    let (mut vectors, mut masks, mut constants) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut vectors, mut masks) = (Vec::new(), Vec::new());
+    let (mut constants, mut truths) = (Vec::new(), Vec::new());
     for (i, kind) in code.kinds.iter().enumerate().filter(|(i, _)| start[*i] != u32::MAX) {
         let interval = Interval { reg: Reg(i as u32), start: start[i], end: end[i], weight: weight[i] };
         match kind {
             Kind::Vector => vectors.push(interval),
             Kind::Mask if has_masks => masks.push(interval),
             Kind::Mask => vectors.push(interval),
-            Kind::Truths(_) if has_masks => homes[i] = Home::Pool,
+            Kind::Truths(_) if has_masks => {
+                homes[i] = Home::Pool;
+                truths.push(interval);
+            }
             Kind::Element(..) | Kind::Constant(_) | Kind::Truths(_) => {
                 homes[i] = Home::Pool;
                 constants.push(interval);
@@ -103,21 +108,26 @@ pub(super) fn allocate(code: &Code) -> Homes {
         }
     }
     let (spilled_vectors, used) = scan(vectors, registers, &mut homes);
-    let (spilled_masks, _) = scan(masks, MASKS, &mut homes);
+    let (spilled_masks, used_masks) = scan(masks, MASKS, &mut homes);
     let masks = homes.iter_mut().zip(&code.kinds).filter(|(_, k)| has_masks && **k == Kind::Mask);
     for home in masks.map(|(h, _)| h) {
         if let Home::Register(r) = home {
             *r += FIRST_MASK;
         }
     }
-    // Only constants of loops are worth a register.
-    constants.retain(|c| c.weight >= 8);
-    constants.sort_by_key(|c| (std::cmp::Reverse(c.weight), c.reg));
-    let constants: Vec<(Reg, u8)> = constants.iter().map(|c| c.reg).zip(used..registers).collect();
+    let mut constants = remaining(constants, used..registers);
+    constants.extend(remaining(truths, FIRST_MASK + used_masks..FIRST_MASK + MASKS));
     for &(reg, r) in &constants {
         homes[reg.index()] = Home::Register(r);
     }
     Homes { of: homes, constants, spilled_vectors, spilled_masks }
+}
+
+/// The constants that registers are left for, those used most first. Only constants of loops are worth one.
+fn remaining(mut constants: Vec<Interval>, registers: Range<u8>) -> Vec<(Reg, u8)> {
+    constants.retain(|c| c.weight >= 8);
+    constants.sort_by_key(|c| (std::cmp::Reverse(c.weight), c.reg));
+    constants.iter().map(|c| c.reg).zip(registers).collect()
 }
 
 /// For each loop, the registers that occur in it.

@@ -28,6 +28,8 @@ pub(super) struct Body<'k> {
     pub(super) code: Code,
     /// Elements worked on at a time.
     pub(super) width: Width,
+    /// The counters that are known: those of loops whose turns are written out.
+    pub(super) known: Dims<Option<isize>>,
     dependencies: &'k Dependencies,
     values: Vec<Option<Parts>>,
     /// Values emitted since the beginning, so that those of a closed loop can be forgotten.
@@ -55,6 +57,7 @@ impl<'k> Body<'k> {
             vector,
             code: Code::new(isa, isa.vector_bits() / vector.least_lanes()),
             width: Width::SCALAR,
+            known: kernel.loops.iter().map(|_| None).collect(),
             dependencies,
             values: vec![None; kernel.values.len()],
             log: Vec::new(),
@@ -231,10 +234,16 @@ impl<'k> Body<'k> {
         self.width.is_wide() && self.vector.along_rows(self.kernel) && scratch
     }
 
-    /// The pattern of coefficients; those of loops of one turn left aside.
+    /// What the counters that are known add to a linear function.
+    pub(super) fn known_part(&self, coefs: &[isize]) -> i128 {
+        coefs.iter().zip(&self.known).map(|(&c, known)| c as i128 * known.unwrap_or(0) as i128).sum()
+    }
+
+    /// The pattern of coefficients; those of loops of one turn, and of counters that are known, left aside.
     pub(super) fn pattern(&mut self, coefs: &[isize], factor: isize) -> Option<super::ir::Pattern> {
-        let real = coefs.iter().zip(&self.kernel.loops).map(|(&c, &n)| if n > 1 { c * factor } else { 0 });
-        let coefs: Dims<isize> = real.collect();
+        let moves = |d: usize| self.kernel.loops[d] > 1 && self.known[d].is_none();
+        let coefs: Dims<isize> =
+            coefs.iter().enumerate().map(|(d, &c)| if moves(d) { c * factor } else { 0 }).collect();
         // Counters and what they advance by are kept in 32 bits.
         let farthest: i128 =
             coefs.iter().zip(&self.kernel.loops).map(|(&c, &n)| (c as i128 * (n as i128 + 64)).abs()).sum();
@@ -248,7 +257,8 @@ impl<'k> Body<'k> {
         let parked = self.is_parked(slot);
         let factor = if parked { self.lanes() as isize } else { 1 };
         let pattern = self.pattern(&affine.coefs, factor);
-        let disp = i32::try_from(affine.offset as i128 * factor as i128 * size as i128);
+        let first = affine.offset as i128 + self.known_part(&affine.coefs);
+        let disp = i32::try_from(first * factor as i128 * size as i128);
         // Parts lie behind each other.
         self.code.unsupported |= disp.is_err() || disp.is_ok_and(|d| d.unsigned_abs() > 1 << 30);
         let address = Address { slot: slot.0, pattern, size: size as u8, disp: disp.unwrap_or(0), chosen: None };
@@ -313,6 +323,7 @@ impl<'k> Body<'k> {
         match step {
             0 => self.code.push(Inst::Load { lay: Lay::One, dst, at: *at, length, mask: None }),
             1 => self.code.push(Inst::Load { lay: Lay::Run, dst, at: *at, length, mask }),
+            _ if self.is_near(dtype, step) => return self.load_near(dtype, at, step, mask),
             _ => {
                 self.code.unsupported |= dtype.size() < 4;
                 // Lanes that are stored one by one have their places in the instructions.
@@ -429,6 +440,7 @@ impl<'k> Body<'k> {
         match step {
             0 => self.code.push(Inst::Store { lay: Lay::One, src, at: *at, length, mask }),
             1 => self.code.push(Inst::Store { lay: Lay::Run, src, at: *at, length, mask }),
+            _ if known && self.is_near(dtype, step) => self.store_near(dtype, at, step, src, mask),
             _ => {
                 self.code.unsupported |= dtype.size() < 4;
                 self.code.unsupported |= mask.is_some() && !known && !self.code.isa.has_scatters();
@@ -442,14 +454,15 @@ impl<'k> Body<'k> {
     /// A linear function of the counters, as a number.
     fn counter(&mut self, affine: &Affine, dtype: DType, wide: bool) -> Parts {
         let pattern = self.pattern(&affine.coefs, 1);
-        self.code.unsupported |= i32::try_from(affine.offset).is_err();
+        let offset = i32::try_from(affine.offset as i128 + self.known_part(&affine.coefs));
+        self.code.unsupported |= offset.is_err();
         let step = if wide { affine.coefs[self.vector.dim] as i64 } else { 0 };
         // The pattern fits 32 bits, or the kernel is not supported.
         let lane = if dtype == DType::I64 { DType::I64 } else { DType::I32 };
         let (lane_bits, length) = (bits(lane), self.length(bits(lane)));
         let count = if wide { self.parts_of_width() } else { 1 };
         let first = self.code.vector();
-        let offset = affine.offset as i64;
+        let offset = offset.unwrap_or(0).into();
         self.code.push(Inst::Counter { dst: first, pattern, offset, wide: lane_bits == 64, length });
         (0..count)
             .map(|p| {

@@ -153,7 +153,10 @@ impl Body<'_> {
         }
         let pattern = self.pattern(&coefs, 1);
         let (dst, length) = (self.code.vector(), self.length(32));
-        self.code.push(Inst::Counter { dst, pattern, offset: 0, wide: false, length });
+        let offset = i32::try_from(self.known_part(&coefs));
+        self.code.unsupported |= offset.is_err();
+        let offset = offset.unwrap_or(0).into();
+        self.code.push(Inst::Counter { dst, pattern, offset, wide: false, length });
         let step = i64::from(self.folds_across() && self.width.is_wide());
         if step == 0 { dst } else { self.plus_steps(dst, part, step, 32) }
     }

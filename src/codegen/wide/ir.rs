@@ -114,6 +114,8 @@ pub(super) enum Inst {
     Fma { negated: bool, wide: bool, length: Length, dst: Reg, args: [Reg; 3] },
     /// `yes` where the mask is set, else `no`.
     Blend { wide: bool, length: Length, dst: Reg, mask: Reg, yes: Reg, no: Reg },
+    /// The lanes of two vectors that an index names, those of the second counted behind those of the first.
+    Permute { wide: bool, length: Length, dst: Reg, index: Reg, args: [Reg; 2] },
     /// An instruction on truth values.
     Logic { op: Logic, dst: Reg, args: SmallVec<[Reg; 2]> },
     /// A copy.
@@ -355,6 +357,7 @@ impl Inst {
             Inst::Vector { dst, .. }
             | Inst::Fma { dst, .. }
             | Inst::Blend { dst, .. }
+            | Inst::Permute { dst, .. }
             | Inst::Logic { dst, .. }
             | Inst::Move { dst, .. }
             | Inst::Load { dst, .. }
@@ -371,6 +374,7 @@ impl Inst {
             Inst::Vector { dst, .. }
             | Inst::Fma { dst, .. }
             | Inst::Blend { dst, .. }
+            | Inst::Permute { dst, .. }
             | Inst::Logic { dst, .. }
             | Inst::Move { dst, .. }
             | Inst::Load { dst, .. }
@@ -388,6 +392,7 @@ impl Inst {
             Inst::Vector { args, .. } | Inst::Logic { args, .. } => args.iter().for_each(|&a| f(a)),
             Inst::Fma { args, .. } => args.iter().for_each(|&a| f(a)),
             Inst::Blend { mask, yes, no, .. } => [*mask, *yes, *no].into_iter().for_each(f),
+            Inst::Permute { index, args: [a, b], .. } => [*index, *a, *b].into_iter().for_each(f),
             Inst::Move { src, .. } => f(*src),
             Inst::Load { mask, .. } => mask.iter().for_each(|&m| f(m)),
             Inst::Store { src, mask, .. } => {

@@ -71,6 +71,11 @@ impl Isa {
         matches!(self, Isa::Avx512)
     }
 
+    /// True if any lanes of two vectors make up a third.
+    pub(super) const fn has_permutations(self) -> bool {
+        matches!(self, Isa::Avx512)
+    }
+
     /// A whole vector.
     pub(super) const fn full(self) -> Length {
         match self {

@@ -26,6 +26,7 @@ mod ir;
 mod isa;
 mod lacking;
 mod lanes;
+mod near;
 mod nest;
 mod opcodes;
 #[cfg(test)]

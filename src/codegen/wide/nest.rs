@@ -1,10 +1,17 @@
 //! The loops of a kernel, as wide code: the same turns, rests and blocks as in [`kernel`](crate::codegen::kernel), with the counters kept in patterns.
+//!
+//! Inner loops of a few turns, such as those over a window, are written out: their counters are numbers then, and no loop keeps the processor waiting.
 
 use crate::codegen::kernel::{Blocks, Turns};
 use crate::codegen::loops::Width;
 
 use super::body::Body;
 use super::ir::{Inst, Trips};
+
+/// Turns of inner loops that are written out: three by three.
+const MOST_TURNS: usize = 9;
+/// Values in all of these turns.
+const MOST_VALUES: usize = 128;
 
 type Inner<'b, 'k> = &'b mut dyn FnMut(&mut Body<'k>);
 
@@ -67,6 +74,29 @@ fn whole_loop<'k>(e: &mut Body<'k>, d: usize, turns: Turns, block: Option<(usize
     }
 }
 
+/// Emits a body for each turn of a loop that is written out.
+fn unrolled<'k>(e: &mut Body<'k>, d: usize, turns: Turns, body: Inner<'_, 'k>) {
+    let starts = (0..turns.whole).step_by(turns.step).map(|start| (start, turns.width));
+    for (start, width) in starts.chain(turns.rest.map(|rest| (turns.whole, rest))) {
+        let scope = e.enter(width);
+        e.known[d] = Some(start as isize);
+        body(e);
+        e.leave(scope);
+    }
+    e.known[d] = None;
+}
+
+/// True if loop `d` of a phase and those inside are written out.
+fn is_short(e: &Body<'_>, p: usize, d: usize) -> bool {
+    let (kernel, phase) = (e.kernel, &e.kernel.phases[p]);
+    let turns = (d..kernel.loops.len()).map(|d| {
+        let turns = Turns::of(kernel.loops[d], Some(e.vector).filter(|v| v.dim == d), e.width);
+        turns.count() + usize::from(turns.rest.is_some())
+    });
+    let turns = turns.fold(1usize, usize::saturating_mul);
+    turns <= MOST_TURNS && turns * (phase.inner.len() + phase.folds.len()) <= MOST_VALUES
+}
+
 /// Emits a body that is run so often; after each time the counter of a loop grows by a step.
 fn repeat<'k>(e: &mut Body<'k>, width: Width, count: usize, advance: Option<(usize, i64)>, body: Inner<'_, 'k>) {
     if count == 0 {
@@ -114,5 +144,8 @@ fn inner(e: &mut Body<'_>, p: usize, d: usize, blocks: Option<Blocks>) {
     }
     let turns = Turns::of(kernel.loops[d], Some(e.vector).filter(|v| v.dim == d), e.width);
     let block = blocks.filter(|b| b.dim == d).map(|b| (p, b.turns));
+    if block.is_none() && is_short(e, p, d) {
+        return unrolled(e, d, turns, &mut |e| inner(e, p, d + 1, blocks));
+    }
     whole_loop(e, d, turns, block, &mut |e| inner(e, p, d + 1, blocks));
 }

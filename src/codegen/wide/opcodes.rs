@@ -55,6 +55,16 @@ pub(super) const fn rotate(wide: bool) -> Opcode {
     int(if wide { "valignq" } else { "valignd" }, Map::M0f3a, wide, 0x03)
 }
 
+/// The lanes of a vector that an index names.
+pub(super) const fn permute(wide: bool) -> Opcode {
+    int(if wide { "vpermpd" } else { "vpermps" }, Map::M0f38, wide, 0x16)
+}
+
+/// The lanes of two vectors that an index names; the first is overwritten.
+pub(super) const fn permute_two(wide: bool) -> Opcode {
+    int(if wide { "vpermt2pd" } else { "vpermt2ps" }, Map::M0f38, wide, 0x7f)
+}
+
 /// Loads and stores of vectors, the write mask by elements of 32 or 64 bits.
 pub(super) const fn load(wide: bool) -> Opcode {
     float(wide, if wide { "vmovupd" } else { "vmovups" }, 0x10)

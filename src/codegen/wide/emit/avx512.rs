@@ -21,6 +21,18 @@ impl Emit<'_> {
                 self.asm.vector(opcodes::blend(*wide), *length, Under::Merge(k), to.0, no.0, yes, None);
                 self.put(*dst, to);
             }
+            Inst::Permute { wide, length, dst, index, args: [a, b] } => {
+                let index = self.in_register(*index, self.scratch[0]);
+                let b = self.in_register(*b, self.scratch[1]);
+                // The first vector is overwritten.
+                let own = self.target(*dst, self.scratch[2]);
+                let to = if own == b { self.scratch[2] } else { own };
+                let a = self.in_register(*a, to);
+                self.copy(to, a);
+                self.asm.vector(opcodes::permute_two(*wide), *length, Under::All, to.0, index.0, Rm::Reg(b), None);
+                self.copy(own, to);
+                self.put(*dst, own);
+            }
             Inst::Logic { op, dst, args } => self.logic_avx512(*op, *dst, args),
             Inst::Move { dst, src } => {
                 let from = self.mask(*src, K_SCRATCH[0]);
@@ -98,12 +110,17 @@ impl Emit<'_> {
             }
             Home::Pool => {
                 let bits = self.code.constant_truths(reg).expect("the constant is truth values");
-                self.asm.imm(Gpr::RAX, i64::from(bits));
-                self.asm.kmov_from(scratch, Gpr::RAX);
+                self.set_mask(scratch, bits);
                 scratch
             }
             Home::None => panic!("mask v{} has no home", reg.0),
         }
+    }
+
+    /// Gives a mask register these bits; uses `rax`.
+    pub(super) fn set_mask(&mut self, to: Mask, bits: u16) {
+        self.asm.imm(Gpr::RAX, i64::from(bits));
+        self.asm.kmov_from(to, Gpr::RAX);
     }
 
     fn mask_target(&self, reg: Reg, scratch: Mask) -> Mask {

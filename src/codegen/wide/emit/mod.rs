@@ -11,7 +11,7 @@ use crate::plan::kernel::Kernel;
 
 use super::WideCode;
 use super::alloc::{Home, Homes};
-use super::asm::{Assembler, Condition, Gpr, Label, Length, Mem, Opcode, Rm, Simd, Under};
+use super::asm::{Assembler, Condition, Gpr, Label, Length, Mask, Mem, Opcode, Rm, Simd, Under};
 use super::ir::{Address, Chosen, Code, Form, Function, Inst, Kind, LoopId, Reg, Trips};
 use super::isa::Isa;
 use super::opcodes;
@@ -204,7 +204,10 @@ impl Emit<'_> {
             }
         }
         for &(reg, r) in &self.homes.constants {
-            self.materialize(reg, Simd(r));
+            match self.code.constant_truths(reg).filter(|_| self.isa.has_mask_registers()) {
+                Some(bits) => self.set_mask(Mask(r), bits),
+                None => self.materialize(reg, Simd(r)),
+            }
         }
     }
 
@@ -453,6 +456,7 @@ impl Emit<'_> {
             }
             Inst::Advance { dim, by } => self.advance(*dim, *by),
             Inst::Blend { .. }
+            | Inst::Permute { .. }
             | Inst::Logic { .. }
             | Inst::Move { .. }
             | Inst::Load { .. }
