@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use super::blocks::{Problem, Scratch, blocks, pack_panel, step_table, tile_height};
-use super::isa::{Hosted, Isa, VECTORS};
+use super::isa::{FreeRow, Hosted, Isa, VECTORS};
 use super::path::MIN_RUN;
 use super::shape::{Axis, Offsets, Side, extent};
 use super::simd::Element;
@@ -41,7 +41,8 @@ pub(super) unsafe fn compute<T: Hosted>(
     pack_b: bool,
 ) {
     let run = p.columns.last().map_or(0, |x| x.extent);
-    let isa = isa.narrower.filter(|narrower| !pack_b && run <= narrower.lanes).unwrap_or(isa);
+    let narrower = isa.narrower.as_ref().filter(|n| !pack_b && run <= n.isa.lanes);
+    let (isa, halves) = narrower.map_or((isa, None), |n| (n.isa, Some(n.halves)));
     let k = extent(p.contracted);
     let (a_rows, c_rows) = (Offsets::new(p.rows, Side::A), Offsets::new(p.rows, Side::C));
     let (a_steps, b_steps) = (Offsets::new(p.contracted, Side::A), Offsets::new(p.contracted, Side::B));
@@ -61,6 +62,7 @@ pub(super) unsafe fn compute<T: Hosted>(
                 let count = MC.min(rows.end - first_row);
                 let block = Block {
                     isa,
+                    halves,
                     k: steps,
                     a: p.a,
                     a_rows: a_memory.fill(&a_rows, first_row, count),
@@ -87,6 +89,8 @@ fn panel_width<T>(isa: &Isa<T>, columns: usize) -> usize {
 /// A block of rows and steps.
 struct Block<'a, T: 'static> {
     isa: &'a Isa<T>,
+    /// Tiles whose vectors are two of the instruction set's, where there are such.
+    halves: Option<&'static [FreeRow<T>]>,
     k: usize,
     a: *const T,
     a_rows: &'a [isize],
@@ -140,7 +144,10 @@ unsafe fn in_runs<T: Hosted>(block: &Block<'_, T>, right: &Right<'_, T>) {
     let c_runs = c_memory.fill(&Offsets::new(outer, Side::C), first, count);
     // From the first to the last column in memory: what is between can be read.
     let last: isize = of.columns.iter().map(|x| ((x.extent as isize - 1) * x.b).max(0)).sum();
-    let most = block.isa.free[block.high - 1][0].0;
+    let most = match block.halves {
+        Some(halves) => 2 * halves[block.high - 1][0].0,
+        None => block.isa.free[block.high - 1][0].0,
+    };
     let mut vectors = Vectors::new();
     for (i, (&b, &c)) in b_runs.iter().zip(c_runs).enumerate() {
         let begin = (first + i) * run;
@@ -236,13 +243,17 @@ unsafe fn scattered<T: Hosted>(
 /// Computes the tiles of all rows and these vectors.
 #[inline]
 unsafe fn tiles<T: Element>(block: &Block<'_, T>, b: *const T, b_steps: &[isize], vectors: &Vectors) {
-    let Block { isa, k, a, a_rows, a_steps, c, c_rows, alpha, add, high } = *block;
+    let Block { isa, halves, k, a, a_rows, a_steps, c, c_rows, alpha, add, high } = *block;
     for row in (0..a_rows.len()).step_by(high) {
-        let functions = isa.free[high.min(a_rows.len() - row) - 1];
+        let rows = high.min(a_rows.len() - row) - 1;
         let mut at = 0;
         while at < vectors.count {
-            let fits = functions.iter().find(|f| f.0 <= vectors.count - at);
-            let &(width, function) = fits.expect("there are tiles of one vector");
+            let left = vectors.count - at;
+            let pairs = halves.and_then(|h| h[rows].iter().find(|f| 2 * f.0 <= left));
+            let (width, function) = match pairs {
+                Some(&(pairs, function)) => (2 * pairs, function),
+                None => *isa.free[rows].iter().find(|f| f.0 <= left).expect("there are tiles of one vector"),
+            };
             let tile = FreeTile {
                 k,
                 a,

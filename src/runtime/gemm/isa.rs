@@ -24,7 +24,7 @@ pub(super) struct Isa<T: 'static> {
     pub(super) name: &'static str,
     pub(super) lanes: usize,
     /// The next narrower instruction set with the same rounding, for runs that leave half of a vector empty.
-    pub(super) narrower: Option<&'static Isa<T>>,
+    pub(super) narrower: Option<Narrower<T>>,
     /// From the largest count of rows down to 1.
     pub(super) tiles: &'static [ByVectors<T>],
     /// The same, for tiles that pack what they read of the right factor.
@@ -37,6 +37,13 @@ pub(super) struct Isa<T: 'static> {
     pub(super) spin: unsafe fn(usize, [T; 2]) -> T,
     pub(super) rows: unsafe fn(&Rows<'_, T>),
     pub(super) dots: unsafe fn(&Dots<T>),
+}
+
+/// An instruction set with vectors of half the width, and with tiles whose vectors are two of these.
+pub(super) struct Narrower<T: 'static> {
+    pub(super) isa: &'static Isa<T>,
+    /// As [`Isa::free`], for tiles that take twice as many narrow vectors.
+    pub(super) halves: &'static [FreeRow<T>],
 }
 
 impl<T> Isa<T> {
@@ -62,8 +69,34 @@ pub(super) trait Hosted: Element {
     }
 }
 
+macro_rules! narrower {
+    ($(#[$attribute:meta])? $simd:ident, $t:ident,) => {
+        None
+    };
+    (#[$attribute:meta] $simd:ident, $t:ident, $narrower:ident) => {{
+        #[$attribute]
+        unsafe fn halves<const R: usize, const V: usize>(t: &FreeTile<$t>) {
+            // SAFETY: as in the macro above.
+            unsafe { tile::compute_halves::<$simd<$t>, R, V>(t) }
+        }
+        Some(Narrower {
+            isa: &$narrower,
+            halves: &[
+                &[(4, halves::<1, 4>), (2, halves::<1, 2>), (1, halves::<1, 1>)],
+                &[(4, halves::<2, 4>), (2, halves::<2, 2>), (1, halves::<2, 1>)],
+                &[(2, halves::<3, 2>), (1, halves::<3, 1>)],
+                &[(2, halves::<4, 2>), (1, halves::<4, 1>)],
+                &[(2, halves::<5, 2>), (1, halves::<5, 1>)],
+                &[(1, halves::<6, 1>)],
+                &[(1, halves::<7, 1>)],
+                &[(1, halves::<8, 1>)],
+            ],
+        })
+    }};
+}
+
 macro_rules! isa {
-    ($name:ident, $text:literal, $simd:ident, $t:ident, $narrower:expr, $(#[$attribute:meta])? rows $($rows:literal)*) => {
+    ($name:ident, $text:literal, $simd:ident, $t:ident, $(#[$attribute:meta])? $(narrower $narrower:ident)? rows $($rows:literal)*) => {
         static $name: Isa<$t> = {
             type S = $simd<$t>;
             $(#[$attribute])?
@@ -102,7 +135,7 @@ macro_rules! isa {
             Isa {
                 name: $text,
                 lanes: S::LANES,
-                narrower: $narrower,
+                narrower: narrower!($(#[$attribute])? $simd, $t, $($narrower)?),
                 tiles: &[$([compute::<$rows, 1, false>, compute::<$rows, 2, false>]),*],
                 packing: &[$([compute::<$rows, 1, true>, compute::<$rows, 2, true>]),*],
                 free: &[
@@ -129,13 +162,13 @@ macro_rules! isa {
 macro_rules! hosted {
     ($t:ident, $avx512:ident, $avx2:ident, $portable:ident) => {
         #[cfg(target_arch = "x86_64")]
-        isa!($avx512, "avx512", Avx512, $t, Some(&$avx2), #[target_feature(enable = "avx512f,avx2,fma")] rows 12 11 10 9 8 7 6 5 4 3 2 1);
+        isa!($avx512, "avx512", Avx512, $t, #[target_feature(enable = "avx512f,avx2,fma")] narrower $avx2 rows 12 11 10 9 8 7 6 5 4 3 2 1);
         #[cfg(target_arch = "x86_64")]
-        isa!($avx2, "avx2", Avx2, $t, None, #[target_feature(enable = "avx2,fma")] rows 6 5 4 3 2 1);
+        isa!($avx2, "avx2", Avx2, $t, #[target_feature(enable = "avx2,fma")] rows 6 5 4 3 2 1);
         #[cfg(target_arch = "aarch64")]
-        isa!($portable, "portable", Portable, $t, None, rows 8 7 6 5 4 3 2 1);
+        isa!($portable, "portable", Portable, $t, rows 8 7 6 5 4 3 2 1);
         #[cfg(not(target_arch = "aarch64"))]
-        isa!($portable, "portable", Portable, $t, None, rows 4 3 2 1);
+        isa!($portable, "portable", Portable, $t, rows 4 3 2 1);
 
         impl Hosted for $t {
             fn isas() -> impl Iterator<Item = &'static Isa<$t>> {

@@ -86,6 +86,19 @@ pub(super) trait Simd: Copy {
     fn prefetch(at: *const Self::T);
 }
 
+/// Vectors whose halves are loaded and stored by themselves.
+///
+/// # Safety
+/// As of [`Simd`].
+pub(super) trait Halves: Simd {
+    /// A vector of a half from each of two places.
+    unsafe fn load_halves(from: [*const Self::T; 2]) -> Self::V;
+    /// The first elements of each half, as many as said; the other lanes are 0.
+    unsafe fn load_first_halves(from: [*const Self::T; 2], counts: [usize; 2]) -> Self::V;
+    /// Stores the first lanes of each half, as many as said.
+    unsafe fn store_first_halves(to: [*mut Self::T; 2], counts: [usize; 2], v: Self::V);
+}
+
 /// Vectors of 128 bits in plain Rust, which the compiler makes of what the target has.
 #[derive(Clone, Copy)]
 pub(super) struct Portable<T>(std::marker::PhantomData<T>);

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::Simd;
+use super::simd::{Halves, Simd};
 
 /// 256 bits: AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -276,3 +276,64 @@ simd!(
     |from, n| _mm256_maskload_pd(from, mask_64(n)),
     |to, n, v| store_first_f64(to, n, v)
 );
+
+/// A mask of the first `n` lanes.
+#[inline(always)]
+fn first(n: usize) -> u16 {
+    ((1u32 << n) - 1) as u16
+}
+
+impl Halves for Avx512<f32> {
+    #[inline(always)]
+    unsafe fn load_halves([low, high]: [*const f32; 2]) -> __m512 {
+        // SAFETY: the processor has the instructions; the elements can be read.
+        unsafe {
+            let low = _mm512_castpd256_pd512(_mm256_loadu_pd(low.cast()));
+            _mm512_castpd_ps(_mm512_insertf64x4::<1>(low, _mm256_loadu_pd(high.cast())))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_halves([low, high]: [*const f32; 2], [l, h]: [usize; 2]) -> __m512 {
+        // SAFETY: as above; lanes that the masks leave out are not read.
+        unsafe {
+            let low = _mm512_maskz_loadu_ps(first(l), low);
+            _mm512_mask_loadu_ps(low, first(h) << 8, high.wrapping_sub(8))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_halves([low, high]: [*mut f32; 2], [l, h]: [usize; 2], v: __m512) {
+        // SAFETY: as above; lanes that the masks leave out are not written.
+        unsafe {
+            _mm512_mask_storeu_ps(low, first(l), v);
+            _mm512_mask_storeu_ps(high.wrapping_sub(8), first(h) << 8, v);
+        }
+    }
+}
+
+impl Halves for Avx512<f64> {
+    #[inline(always)]
+    unsafe fn load_halves([low, high]: [*const f64; 2]) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_insertf64x4::<1>(_mm512_castpd256_pd512(_mm256_loadu_pd(low)), _mm256_loadu_pd(high)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_halves([low, high]: [*const f64; 2], [l, h]: [usize; 2]) -> __m512d {
+        // SAFETY: as above.
+        unsafe {
+            let low = _mm512_maskz_loadu_pd(first(l) as u8, low);
+            _mm512_mask_loadu_pd(low, (first(h) << 4) as u8, high.wrapping_sub(4))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_halves([low, high]: [*mut f64; 2], [l, h]: [usize; 2], v: __m512d) {
+        // SAFETY: as above.
+        unsafe {
+            _mm512_mask_storeu_pd(low, first(l) as u8, v);
+            _mm512_mask_storeu_pd(high.wrapping_sub(4), (first(h) << 4) as u8, v);
+        }
+    }
+}
