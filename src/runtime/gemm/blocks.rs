@@ -215,14 +215,19 @@ pub(super) fn step_table<'m>(
     runs: &'m mut Scratch<u16, KC>,
 ) -> (&'m [isize], &'m [u16]) {
     let offsets = offsets.fill(of, start, count);
-    let runs = &mut runs.0[..count];
+    (offsets, runs_of(offsets, runs))
+}
+
+/// For the offsets of steps, how many next ones follow each at distance 1.
+pub(super) fn runs_of<'m>(offsets: &[isize], runs: &'m mut Scratch<u16, KC>) -> &'m [u16] {
+    let runs = &mut runs.0[..offsets.len()];
     let mut run = 0;
-    for i in (0..count).rev() {
-        run = if i + 1 < count && offsets[i + 1] == offsets[i] + 1 { run + 1 } else { 0 };
+    for i in (0..offsets.len()).rev() {
+        run = if i + 1 < offsets.len() && offsets[i + 1] == offsets[i] + 1 { run + 1 } else { 0 };
         runs[i].write(run);
     }
     // SAFETY: each has been written.
-    (offsets, unsafe { runs.assume_init_ref() })
+    unsafe { runs.assume_init_ref() }
 }
 
 /// Packs a panel.

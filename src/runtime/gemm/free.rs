@@ -13,8 +13,8 @@
 
 use std::ops::Range;
 
-use super::blocks::{Problem, Scratch, blocks, pack_panel, step_table, tile_height};
-use super::isa::{FreeRow, Hosted, Isa, VECTORS};
+use super::blocks::{Problem, Scratch, blocks, pack_panel, runs_of, tile_height};
+use super::isa::{FreeRow, Hosted, Isa, Narrower, VECTORS};
 use super::path::MIN_RUN;
 use super::shape::{Axis, Offsets, Side, extent};
 use super::simd::Element;
@@ -41,20 +41,22 @@ pub(super) unsafe fn compute<T: Hosted>(
     pack_b: bool,
 ) {
     let run = p.columns.last().map_or(0, |x| x.extent);
-    let narrower = isa.narrower.as_ref().filter(|n| !pack_b && run <= n.isa.lanes);
+    // Halves take twice as many loads, so a quarter of the lanes has to be saved.
+    let saves = |n: &&Narrower<T>| 4 * run.next_multiple_of(isa.lanes) >= 5 * run.next_multiple_of(n.isa.lanes);
+    let narrower = isa.narrower.as_ref().filter(|n| !pack_b && saves(n));
     let (isa, halves) = narrower.map_or((isa, None), |n| (n.isa, Some(n.halves)));
     let k = extent(p.contracted);
     let (a_rows, c_rows) = (Offsets::new(p.rows, Side::A), Offsets::new(p.rows, Side::C));
     let (a_steps, b_steps) = (Offsets::new(p.contracted, Side::A), Offsets::new(p.contracted, Side::B));
     let (mut a_memory, mut c_memory) = (Scratch::<isize, MC>::new(), Scratch::<isize, MC>::new());
     let (mut a_step_memory, mut b_step_memory) = (Scratch::<isize, KC>::new(), Scratch::<isize, KC>::new());
-    let (mut runs, mut packed_memory) = (Scratch::<u16, KC>::new(), Scratch::<isize, KC>::new());
+    let mut packed_memory = Scratch::<isize, KC>::new();
 
     for first_column in columns.clone().step_by(NC) {
         let columns = first_column..columns.end.min(first_column + NC);
         for (start, steps) in blocks(k) {
             let a_table = a_step_memory.fill(&a_steps, start, steps);
-            let (b_table, runs) = step_table(&b_steps, start, steps, &mut b_step_memory, &mut runs);
+            let b_table = b_step_memory.fill(&b_steps, start, steps);
             let wide = if pack_b { panel_width(isa, columns.len()) } else { isa.lanes };
             let of_panel = [Axis { extent: steps, a: 0, b: wide as isize, c: 0 }];
             let packed_table = packed_memory.fill(&Offsets::new(&of_panel, Side::B), 0, steps);
@@ -73,7 +75,7 @@ pub(super) unsafe fn compute<T: Hosted>(
                     add: p.accumulate || start > 0,
                     high: tile_height(count, if columns.len() > isa.lanes { ROWS } else { ROWS_OF_ONE }),
                 };
-                let b = Right { of: p, columns: columns.clone(), steps: b_table, runs, packed: packed_table };
+                let b = Right { of: p, columns: columns.clone(), steps: b_table, packed: packed_table };
                 // SAFETY: the caller's promise. The workspace has room for all panels of a block of columns, or for a vector.
                 unsafe { if pack_b { packed(&block, &b, first_row == rows.start) } else { in_runs(&block, &b) } }
             }
@@ -108,8 +110,6 @@ struct Right<'a, T> {
     of: &'a Problem<'a, T>,
     columns: Range<usize>,
     steps: &'a [isize],
-    /// See [`super::pack::Panel::runs`].
-    runs: &'a [u16],
     /// Offsets of the steps in a packed panel.
     packed: &'a [isize],
 }
@@ -135,7 +135,7 @@ impl Vectors {
 
 /// Columns in runs, each vector read where it lies.
 unsafe fn in_runs<T: Hosted>(block: &Block<'_, T>, right: &Right<'_, T>) {
-    let Right { of, ref columns, steps, runs, packed } = *right;
+    let Right { of, ref columns, steps, packed } = *right;
     let Some((&Axis { extent: run, .. }, outer)) = of.columns.split_last() else { return };
     let lanes = block.isa.lanes;
     let (first, count) = (columns.start / run, columns.end.div_ceil(run) - columns.start / run);
@@ -160,7 +160,8 @@ unsafe fn in_runs<T: Hosted>(block: &Block<'_, T>, right: &Right<'_, T>) {
                     let mut offsets = Scratch::<isize, MAX_COLUMNS>::new();
                     let columns = [Axis { extent: used, a: 0, b: 1, c: 0 }];
                     let offsets = offsets.fill(&Offsets::new(&columns, Side::B), 0, used);
-                    let from = of.b.wrapping_offset(b);
+                    let (from, mut runs) = (of.b.wrapping_offset(b), Scratch::<u16, KC>::new());
+                    let runs = runs_of(steps, &mut runs);
                     pack_panel(block.isa, from, offsets, (steps, runs), of.workspace, lanes);
                     let mut alone = Vectors::new();
                     alone.push(0, c, used);
@@ -181,7 +182,9 @@ unsafe fn in_runs<T: Hosted>(block: &Block<'_, T>, right: &Right<'_, T>) {
 
 /// Columns in packed panels, which are packed now if `fresh`.
 unsafe fn packed<T: Hosted>(block: &Block<'_, T>, right: &Right<'_, T>, fresh: bool) {
-    let Right { of, ref columns, steps, runs, packed } = *right;
+    let Right { of, ref columns, steps, packed } = *right;
+    let mut runs = Scratch::<u16, KC>::new();
+    let runs = if fresh { runs_of(steps, &mut runs) } else { &[] };
     let (b_columns, c_columns) = (Offsets::new(of.columns, Side::B), Offsets::new(of.columns, Side::C));
     let (lanes, wide) = (block.isa.lanes, panel_width(block.isa, columns.len()));
     for first in columns.clone().step_by(wide) {

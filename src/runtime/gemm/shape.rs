@@ -126,12 +126,11 @@ impl<'a> Offsets<'a> {
     fn fill_axes(&self, last: &Axis, outer: &[Axis], start: usize, to: &mut [MaybeUninit<isize>]) {
         let stride = last.stride(self.side);
         let outer = Offsets { axes: outer, side: self.side, line: Line { single: false, stride: 0 } };
-        let (mut at, mut done) = (start, 0);
+        let (mut line, mut first, mut done) = (start / last.extent, start % last.extent, 0);
         while done < to.len() {
-            let first = at % last.extent;
             let count = (last.extent - first).min(to.len() - done);
-            write_line(&mut to[done..done + count], outer.at(at / last.extent) + first as isize * stride, stride);
-            (at, done) = (at + count, done + count);
+            write_line(&mut to[done..done + count], outer.at(line) + first as isize * stride, stride);
+            (line, first, done) = (line + 1, 0, done + count);
         }
     }
 }
