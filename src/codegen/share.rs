@@ -61,17 +61,13 @@ pub(super) fn grain(kernel: &Kernel, choice: Choice, sharing: Sharing) -> Option
     (grain < rows).then_some(grain)
 }
 
-/// How many chunks of a product a thread takes at a time; `None` if one thread is to compute it.
+/// How many chunks of a product a thread takes at a time at least; `None` if one thread is to compute it.
 pub(super) fn product_grain(table: &Table, dtype: DType, sharing: Sharing) -> Option<usize> {
-    let (chunks, unit) = (table.chunks(), table.unit().max(1));
-    let time = table.time(dtype);
-    let grain = match sharing {
-        Sharing::Always => unit,
+    let (chunks, time) = (table.chunks(), table.time(dtype));
+    let least = match sharing {
+        Sharing::Always => 1,
         Sharing::WherePaid if time < PRODUCT_WORTH => return None,
-        Sharing::WherePaid => {
-            let pieces = ((time / PIECE) as usize).clamp(1, PIECES);
-            chunks.div_ceil(pieces).next_multiple_of(unit)
-        }
+        Sharing::WherePaid => ((chunks as f64 * PIECE / time).ceil() as usize).max(1),
     };
-    (grain < chunks).then_some(grain)
+    (least < chunks).then_some(least)
 }

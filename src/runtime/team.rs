@@ -6,7 +6,8 @@
 
 use std::cell::Cell;
 
-use super::{gemm, pool};
+use super::gemm;
+use super::pool::{self, Pace};
 
 /// The threads that a run may use.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ pub(crate) unsafe extern "C" fn rows(
     };
     let bases = Shared(slots);
     let chunks = (rows as usize).div_ceil(grain as usize);
-    pool::share(team.threads, chunks, true, &|thread, chunk| {
+    pool::share(team.threads, chunks, Pace::Even(1), &|thread, range| {
         let shadow = team.shadow(thread);
         let mut own = [std::ptr::null_mut::<u8>(); MAX_SLOTS];
         for (i, slot) in own.iter_mut().enumerate().take(count) {
@@ -85,9 +86,9 @@ pub(crate) unsafe extern "C" fn rows(
             let base = unsafe { *bases.get().add(i) };
             *slot = if scratch >> i & 1 != 0 { base.wrapping_offset(shadow) } else { base };
         }
-        let begin = chunk as i64 * grain;
+        let [begin, end] = [range.start, range.end].map(|chunk| (chunk as i64 * grain).min(rows));
         // SAFETY: the caller's promise; the range begins at a multiple of the grain.
-        unsafe { kernel(own.as_ptr(), begin, (begin + grain).min(rows)) };
+        unsafe { kernel(own.as_ptr(), begin, end) };
     });
 }
 
@@ -108,15 +109,17 @@ pub(crate) unsafe extern "C" fn pieces(strip: Strip, table: *const *mut u8, piec
         return;
     };
     let table = Shared(table);
-    pool::share(team.threads, pieces as usize, true, &|thread, piece| {
-        // SAFETY: the caller's promise; each piece is done once.
-        unsafe { strip(*table.get(), team.shadow(thread), piece as i64) };
+    pool::share(team.threads, pieces as usize, Pace::Even(1), &|thread, range| {
+        for piece in range {
+            // SAFETY: the caller's promise; each piece is done once.
+            unsafe { strip(*table.get(), team.shadow(thread), piece as i64) };
+        }
     });
 }
 
 macro_rules! product {
     ($name:ident, $multiply:path, $t:ident) => {
-        /// Computes all `chunks` of a product, `grain` at a time or some times as many, on the run's threads.
+        /// Computes all `chunks` of a product, at least `least` at a time, on the run's threads.
         ///
         /// # Safety
         /// As for the function of one thread, for all chunks; the workspace lies in the arena.
@@ -129,23 +132,24 @@ macro_rules! product {
             workspace: *mut $t,
             alpha: f64,
             chunks: usize,
-            grain: usize,
+            least: usize,
         ) {
-            let Some(team) = Team::current().filter(|t| t.threads > 1 && chunks > grain) else {
+            let Some(team) = Team::current().filter(|t| t.threads > 1 && chunks > least) else {
                 // SAFETY: the caller's promise.
                 return unsafe { $multiply(table, a, b, c, workspace, alpha, 0, chunks) };
             };
             // SAFETY: the caller's promise.
-            let pieces = team.threads * unsafe { gemm::pieces_per_thread(table) };
-            let grain = grain * chunks.div_ceil(grain).div_ceil(pieces);
+            let pace = match unsafe { gemm::unit(table) } {
+                Some(unit) => Pace::Guided { least, unit },
+                None => Pace::Even(chunks.div_ceil(team.threads)),
+            };
             let call = Shared((table, a, b, c, workspace));
-            pool::share(team.threads, chunks.div_ceil(grain), true, &|thread, piece| {
+            pool::share(team.threads, chunks, pace, &|thread, range| {
                 let (table, a, b, c, workspace) = *call.get();
                 let own =
                     if workspace.is_null() { workspace } else { workspace.wrapping_byte_offset(team.shadow(thread)) };
-                let first = piece * grain;
                 // SAFETY: the caller's promise; each chunk is computed once, and each thread has a workspace of its own.
-                unsafe { $multiply(table, a, b, c, own, alpha, first, (first + grain).min(chunks)) };
+                unsafe { $multiply(table, a, b, c, own, alpha, range.start, range.end) };
             });
         }
     };

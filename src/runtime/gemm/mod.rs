@@ -163,13 +163,6 @@ impl Table {
         self.view().chunks()
     }
 
-    /// Chunks that are best computed by one thread: a column of the grid shares what is packed of `b`. If there is only one column, a chunk.
-    pub(crate) fn unit(&self) -> usize {
-        let [_, rows, columns, _] = self.families();
-        let grid = Grid::of(rows, columns);
-        if grid.across > 1 { grid.down } else { 1 }
-    }
-
     /// An estimate of the time that one thread takes, in nanoseconds: what multiplying takes, or what bringing the matrices from memory does, if that is more.
     pub(crate) fn time(&self, dtype: DType) -> f64 {
         /// Of a multiplication, by vectors of one element.
@@ -227,10 +220,10 @@ impl<'a> View<'a> {
 }
 
 /// Most rows of a chunk.
-const CHUNK_ROWS: usize = 120;
-/// Columns of a chunk.
+const CHUNK_ROWS: usize = 128;
+/// Most columns of a chunk.
 const CHUNK_COLUMNS: usize = 128;
-/// So many chunks there are at least, if there are rows.
+/// So many chunks there are at least, if there are rows and columns for them.
 const CHUNKS: usize = 8;
 /// Fewest rows of a chunk.
 const LEAST_ROWS: usize = 4;
@@ -240,22 +233,31 @@ const LEAST_ROWS: usize = 4;
 struct Grid {
     m: usize,
     n: usize,
-    /// Rows of a chunk.
+    /// Rows and columns of a chunk.
     height: usize,
+    width: usize,
     down: usize,
     across: usize,
 }
 
 impl Grid {
+    /// Chunks of about equal size. Those of a small product are nearly square, as what is packed is packed for each.
     fn of(rows: &[Axis], columns: &[Axis]) -> Grid {
         let (m, n) = (extent(rows), extent(columns));
-        let across = n.div_ceil(CHUNK_COLUMNS);
-        // If chunks go down one column only, threads share what is in it.
-        let height = match across {
-            1 => m.div_ceil(CHUNKS).next_multiple_of(LEAST_ROWS).clamp(LEAST_ROWS, CHUNK_ROWS),
-            _ => CHUNK_ROWS,
-        };
-        Grid { m, n, height, down: m.div_ceil(height), across }
+        let even =
+            |size: usize, parts: usize, unit: usize| size.div_ceil(parts.max(1)).next_multiple_of(unit).max(unit);
+        let mut height = even(m, m.div_ceil(CHUNK_ROWS), LEAST_ROWS);
+        let mut width = even(n, n.div_ceil(CHUNK_COLUMNS), MAX_COLUMNS);
+        while m.div_ceil(height) * n.div_ceil(width) < CHUNKS {
+            if height > width && height > LEAST_ROWS || width == MAX_COLUMNS && height > LEAST_ROWS {
+                height = even(height, 2, LEAST_ROWS);
+            } else if width > MAX_COLUMNS {
+                width = even(width, 2, MAX_COLUMNS);
+            } else {
+                break;
+            }
+        }
+        Grid { m, n, height, width, down: m.div_ceil(height), across: n.div_ceil(width) }
     }
 
     fn count(&self) -> usize {
@@ -270,7 +272,7 @@ impl Grid {
             _ => (1, (self.down - row).min(to - from)),
         };
         let range = |at: usize, count: usize, size: usize, end: usize| at * size..((at + count) * size).min(end);
-        (range(row, rows, self.height, self.m), range(column, columns, CHUNK_COLUMNS, self.n), rows * columns)
+        (range(row, rows, self.height, self.m), range(column, columns, self.width, self.n), rows * columns)
     }
 }
 
@@ -320,17 +322,15 @@ unsafe fn multiply<T: Hosted>(isa: &Isa<T>, table: View<'_>, call: Call<T>, chun
     }
 }
 
-/// As how many pieces a thread should compute its share of the product that the table describes: enough if some thread is pushed aside meanwhile, but not
-/// many, as what is packed is packed for each. A single row is bound by memory, which is read fastest in long runs.
+/// How many chunks of the product that the table describes share what is packed of `b`, and are best computed together: a column of the grid. `None` for a
+/// single row, which is bound by memory, and read fastest in long runs.
 ///
 /// # Safety
 /// At `table` lies what [`Table::words`] returns.
-pub(crate) unsafe fn pieces_per_thread(table: *const usize) -> usize {
+pub(crate) unsafe fn unit(table: *const usize) -> Option<usize> {
     // SAFETY: the caller's promise.
-    match unsafe { View::read(table) }.path {
-        Path::Rows => 1,
-        _ => 4,
-    }
+    let View { families: [_, rows, columns, _], path, .. } = unsafe { View::read(table) };
+    (path != Path::Rows).then(|| Grid::of(rows, columns).down.max(1))
 }
 
 macro_rules! entry {

@@ -456,7 +456,7 @@ fn tables_are_read_as_they_were_written() {
 
 #[test]
 fn chunks_are_pieces_of_the_result() {
-    for (m, n) in [(1, 1), (120, 128), (121, 129), (500, 700), (7, 1000), (1000, 7)] {
+    for (m, n) in [(1, 1), (120, 128), (121, 129), (500, 700), (7, 1000), (1000, 7), (100, 500), (0, 5)] {
         let axis = |extent| [Axis { extent, a: 1, b: 1, c: 1 }];
         let grid = Grid::of(&axis(m), &axis(n));
         let mut seen = vec![0; m * n];
@@ -467,5 +467,8 @@ fn chunks_are_pieces_of_the_result() {
             at += count;
         }
         assert!(at == grid.count() && seen.iter().all(|&s| s == 1), "{m} x {n}");
+        let few =
+            grid.height == LEAST_ROWS.max(m.next_multiple_of(LEAST_ROWS).min(LEAST_ROWS)) && grid.width == MAX_COLUMNS;
+        assert!(grid.count() >= CHUNKS || few || m * n == 0, "{m} x {n}: {grid:?}");
     }
 }
