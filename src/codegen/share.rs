@@ -1,6 +1,6 @@
 //! Which kernels, products and strips are worth several threads, and in which pieces.
 //!
-//! The pieces are a function of the kernel or product alone. Rows and chunks do not depend on each other, so neither the pieces nor the threads show in the results.
+//! Rows and chunks do not depend on each other, so neither the pieces nor the threads show in the results.
 
 use crate::graph::DType;
 use crate::plan::kernel::Kernel;

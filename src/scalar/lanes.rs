@@ -13,6 +13,8 @@
 //! truth values (`M`). Every operation acts on each lane by itself. All of them are exactly defined: IEEE 754 round-to-nearest for floats, wrapping
 //! arithmetic for integers, so two implementations cannot differ.
 
+use super::math::by_two_powers;
+
 /// A group of lanes and the exactly defined operations on it.
 ///
 /// Methods that begin with `f` act on floats, with `i` on integers of the same width, with `m` on truth values.
@@ -39,6 +41,14 @@ pub trait Lanes {
     fn fdiv(&mut self, a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.
     fn fma(&mut self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `p * 2^n` for an integer `n`, rounded once, of `p` that is 0 or from 1/2 to 2. The low bits of `t` hold `n` and twice the bias of exponents.
+    fn fscale(&mut self, p: Self::F, n: Self::F, t: Self::F) -> Self::F
+    where
+        Self: Sized,
+    {
+        let _ = n;
+        by_two_powers(self, p, t)
+    }
     /// `-a`: flips the sign bit.
     fn fneg(&mut self, a: Self::F) -> Self::F;
     /// `|a|`: clears the sign bit.

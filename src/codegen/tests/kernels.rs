@@ -216,3 +216,107 @@ fn softmax_is_wide_where_the_machine_is() {
     assert!(text.contains(&format!("; kernel_0, {}-bit vectors", isa.vector_bits())), "{text}");
     assert!(text.contains("vfma"), "{text}");
 }
+
+/// `y[.. i * to ..] = x[.. i * from ..] + 1` for `n` elements, each side as long as its elements reach.
+fn spread(dtype: DType, n: usize, [from, to]: [isize; 2]) -> (Body, [usize; 2]) {
+    let reach = |step: isize| step.unsigned_abs() * (n - 1) + 1;
+    let first = |step: isize| if step < 0 { reach(step) as isize - 1 } else { 0 };
+    let mut k = Body::new(&[n], 1);
+    let (x, y) = (k.slot(dtype, Access::Read), k.slot(dtype, Access::Write));
+    let x = k.row(Inst::Load { slot: x, index: at(first(from), &[from]), fill: 0 }, dtype);
+    let one = k.row(Inst::Const(1f64.to_bits()), dtype);
+    let sum = k.row(Inst::Map(ScalarFn::Add, [x, one].into_iter().collect()), dtype);
+    k.row_store(y, at(first(to), &[to]), sum);
+    (k, [reach(from), reach(to)])
+}
+
+const STEPS: [isize; 9] = [-5, -4, -3, -2, -1, 2, 3, 4, 5];
+const COUNTS: [usize; 12] = [2, 3, 5, 8, 9, 15, 16, 17, 31, 32, 33, 50];
+
+#[test]
+fn elements_at_distances_are_moved_and_those_between_stay() {
+    for dtype in [DType::F32, DType::F64, DType::I32, DType::I64] {
+        for n in COUNTS {
+            for (from, to) in
+                STEPS.iter().map(|&s| (s, 1)).chain(STEPS.iter().map(|&s| (1, s))).chain([(2, 3), (-1, -1)])
+            {
+                let (kernel, [read, written]) = spread(dtype, n, [from, to]);
+                let numbers = Draw::new(n as u64).fill(&TensorType::new(dtype, [read]), |d| d.between(0, 100) as f64);
+                Single::new().reads(numbers).writes(dtype, written).check(kernel);
+            }
+        }
+    }
+}
+
+/// Memory that lies between pages that nobody may read.
+#[cfg(target_os = "linux")]
+struct Fenced {
+    pages: *mut u8,
+}
+
+#[cfg(target_os = "linux")]
+impl Fenced {
+    const PAGE: usize = 4096;
+
+    fn new() -> Fenced {
+        // SAFETY: a new mapping of three pages, the outer of which lose all access.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let pages = libc::mmap(std::ptr::null_mut(), 3 * Fenced::PAGE, protection, flags, -1, 0);
+            assert_ne!(pages, libc::MAP_FAILED);
+            let pages = pages.cast::<u8>();
+            for fence in [pages, pages.add(2 * Fenced::PAGE)] {
+                assert_eq!(libc::mprotect(fence.cast(), Fenced::PAGE, libc::PROT_NONE), 0);
+            }
+            Fenced { pages }
+        }
+    }
+
+    /// So many numbers at the beginning of the page, or at its end.
+    fn numbers(&self, len: usize, at_end: bool) -> &[f32] {
+        let skipped = if at_end { Fenced::PAGE / 4 - len } else { 0 };
+        // SAFETY: inside of the middle page, which is zeroed and can be read.
+        unsafe { std::slice::from_raw_parts(self.pages.add(Fenced::PAGE).cast::<f32>().add(skipped), len) }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Fenced {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's.
+        unsafe { libc::munmap(self.pages.cast(), 3 * Fenced::PAGE) };
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_outside_of_the_elements_is_touched() {
+    let fenced = Fenced::new();
+    for vectors in super::vectors() {
+        for n in COUNTS {
+            for from in STEPS {
+                let (kernel, [read, written]) = spread(DType::F32, n, [from, 1]);
+                let mut single = Single::new();
+                single.reads(floats(0, read)).writes(DType::F32, written);
+                crate::plan::testing::call(&mut single.plan, kernel.0, &single.args);
+                let settings = crate::codegen::Settings { vectors, sharing: crate::codegen::Sharing::WherePaid };
+                let (inputs, name) = (single.plan.inputs.clone(), single.plan.params[0].clone());
+                let mut code =
+                    crate::jit::Compiled::new(single.plan, inputs.iter(), settings, 1, &mut Stages::default())
+                        .expect("the plan compiles");
+                let params = crate::runtime::Params::new();
+                let initial = &single.params[0];
+                let declared = Declaration { name: &name, ty: &initial.ty(), initial: Some(initial) };
+                params.declare(&[declared]).expect("it is declared once");
+                code.attach(&params);
+                for at_end in [false, true] {
+                    let view = crate::array::ArrayView::new([read], fenced.numbers(read, at_end)).expect("as many");
+                    code.run([view].iter(), &mut []);
+                    let sums = params.get(&name).expect("it has been declared");
+                    assert!(sums.to_f64_vec().iter().all(|&v| v == 1.0), "{n} elements, {from} apart, {vectors:?}");
+                }
+            }
+        }
+    }
+}

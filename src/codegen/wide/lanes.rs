@@ -6,6 +6,7 @@ use super::asm::{Length, Map, Opcode};
 use super::ir::{Code, Form, Function, Inst, Logic, Reg};
 use super::isa::Isa;
 use super::opcodes::{self, avx2, float, int};
+use crate::scalar::math::by_two_powers;
 use crate::scalar::{Lanes, Slow, Slow2};
 
 /// A group of lanes of `bits` bits.
@@ -171,6 +172,13 @@ impl Lanes for Wide<'_> {
 
     fn fdiv(&mut self, a: Reg, b: Reg) -> Reg {
         self.binary(self.float("vdiv", 0x5e), a, b)
+    }
+
+    fn fscale(&mut self, p: Reg, n: Reg, t: Reg) -> Reg {
+        match self.code.isa {
+            Isa::Avx2 => by_two_powers(self, p, t),
+            Isa::Avx512 => self.binary(opcodes::scale(self.wide()), p, n),
+        }
     }
 
     fn fma(&mut self, a: Reg, b: Reg, c: Reg) -> Reg {

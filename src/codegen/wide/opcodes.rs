@@ -95,6 +95,11 @@ pub(super) const fn blend(wide: bool) -> Opcode {
     int(if wide { "vblendmpd" } else { "vblendmps" }, Map::M0f38, wide, 0x65)
 }
 
+/// The first operand times two to the power of the second.
+pub(super) const fn scale(wide: bool) -> Opcode {
+    int(if wide { "vscalefpd" } else { "vscalefps" }, Map::M0f38, wide, 0x2c)
+}
+
 /// Compares integers; the immediate says how.
 pub(super) const fn compare_ints(wide: bool) -> Opcode {
     int(if wide { "vpcmpq" } else { "vpcmpd" }, Map::M0f3a, wide, 0x1f)

@@ -18,12 +18,10 @@ pub fn exp<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let vanishes = ltc(l, x, pick(l, -104.0, -745.5));
     let x = clamp(l, x, lo, hi);
     let offset = 2.0 * bias(l);
-    let (t, r) = reduce(l, x, offset);
+    let (t, n, r) = reduce(l, x, offset);
     let p = exp_poly(l, r);
-    let (a, b) = two_powers(l, t);
-    let b = unless(l, vanishes, b);
-    let y = l.fmul(p, a);
-    l.fmul(y, b)
+    let p = unless(l, vanishes, p);
+    l.fscale(p, n, t)
 }
 
 /// `2^x`: `n = round(x)`, then a polynomial on [-1/2, 1/2].
@@ -39,17 +37,15 @@ pub fn exp2<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let f = l.fsub(x, n);
     let q = horner(l, f, &coef::EXP2);
     let p = fma_add(l, q, f, 1.0);
-    let (a, b) = two_powers(l, t);
-    let b = unless(l, vanishes, b);
-    let y = l.fmul(p, a);
-    l.fmul(y, b)
+    let p = unless(l, vanishes, p);
+    l.fscale(p, n, t)
 }
 
-/// `y`, or 0 where `vanishes`: what rounds to 0 anyway is not made of subnormal numbers, which take processors many times as long. Softmax of masked scores
+/// `p`, or 0 where `vanishes`: what rounds to 0 anyway is not made of subnormal numbers, which take processors many times as long. Softmax of masked scores
 /// has many of these.
-fn unless<L: Lanes>(l: &mut L, vanishes: L::M, y: L::F) -> L::F {
+fn unless<L: Lanes>(l: &mut L, vanishes: L::M, p: L::F) -> L::F {
     let zero = l.fconst(0.0);
-    l.fselect(vanishes, zero, y)
+    l.fselect(vanishes, zero, p)
 }
 
 /// `e^x - 1`, without cancellation near zero: `2 (2^(n-1) (e^r - 1) + (2^(n-1) - 1/2))`.
@@ -88,7 +84,7 @@ pub fn sigmoid<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let (lo, hi) = pick(l, (-40.0, 105.0), (-80.0, 746.0));
     let x = clamp(l, x, lo, hi);
     let offset = 2.0 * bias(l);
-    let (t, r) = reduce(l, x, offset);
+    let (t, _, r) = reduce(l, x, offset);
     let q = horner(l, r, &coef::EXP);
     let q = fma_add(l, q, r, 1.0);
     let p = l.fmul(q, r);
@@ -118,14 +114,14 @@ pub fn sigmoid<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     l.fadd(y, rest)
 }
 
-/// `t = n + magic + offset` and `r = x - n log 2`, `n = round(x / log 2)`.
-pub(super) fn reduce<L: Lanes>(l: &mut L, x: L::F, offset: f64) -> (L::F, L::F) {
+/// `t = n + magic + offset`, `n = round(x / log 2)` and `r = x - n log 2`.
+pub(super) fn reduce<L: Lanes>(l: &mut L, x: L::F, offset: f64) -> (L::F, L::F, L::F) {
     let m = magic(l) + offset;
     let c = l.fconst(m);
     let t = fma_by(l, x, LOG2_E, c);
     let n = l.fsub(t, c);
     let r = less_ln2(l, n, x);
-    (t, r)
+    (t, n, r)
 }
 
 /// `x - n log 2`: the first step is exact.
@@ -147,6 +143,13 @@ pub(super) fn power<L: Lanes>(l: &mut L, t: L::F) -> L::F {
     let t = l.to_bits(t);
     let p = l.ishl(t, fraction_bits(l));
     l.from_bits(p)
+}
+
+/// `p` times 2^n, rounded once, by two factors: `t` holds `n + 2 * bias` in its low bits.
+pub(crate) fn by_two_powers<L: Lanes>(l: &mut L, p: L::F, t: L::F) -> L::F {
+    let (a, b) = two_powers(l, t);
+    let y = l.fmul(p, a);
+    l.fmul(y, b)
 }
 
 /// Two normal powers of two with the product 2^n, for `t` whose low bits hold `n + 2 * bias`.

@@ -120,7 +120,7 @@ fn quarters<L: Lanes>(l: &mut L, a: L::F) -> (L::F, L::F) {
     let most = l.fconst(pick(l, 89.5, 710.6));
     let a = lesser(l, most, a);
     let offset = bias(l) - 2.0;
-    let (t, r) = reduce(l, a, offset);
+    let (t, _, r) = reduce(l, a, offset);
     let p = exp_poly(l, r);
     let e = power(l, t);
     let q = l.fmul(p, e);

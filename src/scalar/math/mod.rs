@@ -38,6 +38,7 @@ mod threefry;
 mod trig;
 
 pub use arc::{acos, asin, atan, atan2};
+pub(crate) use exp::by_two_powers;
 pub use exp::{exp, exp2, expm1, sigmoid};
 pub use gamma::{digamma, lgamma};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};

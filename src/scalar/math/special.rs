@@ -58,7 +58,7 @@ pub fn erfc<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let lo = l.fneg(s);
     let lo = l.fma(a, minus, lo);
     let offset = 2.0 * bias(l);
-    let (t, r) = reduce(l, s, offset);
+    let (t, _, r) = reduce(l, s, offset);
     let p = horner(l, r, &coef::EXP);
     let p = fma_add(l, p, r, 1.0);
     // e^(r + lo) - 1 = e^r - 1 + lo e^r, less the rounding of 1 + 2 a, divided by P(q) so closely as it matters.
