@@ -61,9 +61,16 @@ impl Vector {
         lanes
     }
 
-    /// True if elements so far from each other are best moved by the whole vectors that they lie in, where vectors can be permuted.
-    pub(super) fn is_near(dtype: DType, step: isize) -> bool {
-        dtype.size() >= 4 && matches!(step, -4..=-1 | 2..=4)
+    /// True if elements so far from each other are best loaded as the whole vectors that they lie in: vectors of 512 bits can be permuted, and those of 256 bits
+    /// with lanes of 32.
+    pub(super) fn loads_near(self, dtype: DType, step: isize) -> bool {
+        let permutes = self.bits == 512 || self.bits == 256 && self.mask_bits == 32;
+        permutes && dtype.size() >= 4 && matches!(step, -4..=-1 | 2..=4)
+    }
+
+    /// True if they are best stored so: under masks, for which vectors of 512 bits have registers.
+    pub(super) fn stores_near(self, dtype: DType, step: isize) -> bool {
+        self.bits == 512 && self.loads_near(dtype, step)
     }
 
     /// True if the lanes are rows rather than points of an inner loop.
@@ -292,7 +299,9 @@ impl Estimate<'_> {
         let wide = self.varies(id);
         let lanes = self.vector.map_or(1.0, |v| f64::from(v.least_lanes()));
         let own = match &value.inst {
-            Inst::Load { slot, index, .. } => return self.access(index, slot.index(), value.dtype),
+            Inst::Load { slot, index, .. } => {
+                return self.access(index, slot.index(), value.dtype, Vector::loads_near);
+            }
             Inst::Map(ScalarFn::Div | ScalarFn::Rem | ScalarFn::Mod, _) if value.dtype.is_int() => {
                 return 12.0 * if wide { lanes } else { 1.0 };
             }
@@ -310,10 +319,11 @@ impl Estimate<'_> {
     }
 
     fn store(&self, store: &Store) -> f64 {
-        self.access(&store.index, store.slot.index(), self.kernel.slots[store.slot.index()].dtype)
+        let slot = store.slot.index();
+        self.access(&store.index, slot, self.kernel.slots[slot].dtype, Vector::stores_near)
     }
 
-    fn access(&self, index: &Index, slot: usize, dtype: DType) -> f64 {
+    fn access(&self, index: &Index, slot: usize, dtype: DType, near: fn(Vector, DType, isize) -> bool) -> f64 {
         let choice = if index.choice.is_some() { 5.0 } else { 0.0 };
         let Some(v) = self.vector else { return 1.0 + choice };
         let lanes = f64::from(v.least_lanes());
@@ -326,9 +336,7 @@ impl Estimate<'_> {
             1 if dtype.size() < 4 => 5.0 + choice,
             1 => self.vectors(dtype, true) + choice,
             0 => 1.0 + choice,
-            step if v.bits == 512 && Vector::is_near(dtype, step) => {
-                (2 * step.unsigned_abs()) as f64 * self.vectors(dtype, true) + choice
-            }
+            step if near(v, dtype, step) => (2 * step.unsigned_abs()) as f64 * self.vectors(dtype, true) + choice,
             _ => 2.0 * lanes + choice,
         }
     }

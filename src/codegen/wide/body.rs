@@ -323,7 +323,7 @@ impl<'k> Body<'k> {
         match step {
             0 => self.code.push(Inst::Load { lay: Lay::One, dst, at: *at, length, mask: None }),
             1 => self.code.push(Inst::Load { lay: Lay::Run, dst, at: *at, length, mask }),
-            _ if self.is_near(dtype, step) => return self.load_near(dtype, at, step, mask),
+            _ if self.vector.loads_near(dtype, step) => return self.load_near(dtype, at, step, mask),
             _ => {
                 self.code.unsupported |= dtype.size() < 4;
                 // Lanes that are stored one by one have their places in the instructions.
@@ -440,7 +440,7 @@ impl<'k> Body<'k> {
         match step {
             0 => self.code.push(Inst::Store { lay: Lay::One, src, at: *at, length, mask }),
             1 => self.code.push(Inst::Store { lay: Lay::Run, src, at: *at, length, mask }),
-            _ if known && self.is_near(dtype, step) => self.store_near(dtype, at, step, src, mask),
+            _ if known && self.vector.stores_near(dtype, step) => self.store_near(dtype, at, step, src, mask),
             _ => {
                 self.code.unsupported |= dtype.size() < 4;
                 self.code.unsupported |= mask.is_some() && !known && !self.code.isa.has_scatters();

@@ -114,7 +114,8 @@ pub(super) enum Inst {
     Fma { negated: bool, wide: bool, length: Length, dst: Reg, args: [Reg; 3] },
     /// `yes` where the mask is set, else `no`.
     Blend { wide: bool, length: Length, dst: Reg, mask: Reg, yes: Reg, no: Reg },
-    /// The lanes of two vectors that an index names, those of the second counted behind those of the first.
+    /// The lanes of two vectors that an index names, those of the second counted behind those of the first, and [marked](Isa::permutes_two) where it takes several
+    /// instructions.
     Permute { wide: bool, length: Length, dst: Reg, index: Reg, args: [Reg; 2] },
     /// An instruction on truth values.
     Logic { op: Logic, dst: Reg, args: SmallVec<[Reg; 2]> },

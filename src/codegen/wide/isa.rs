@@ -71,8 +71,8 @@ impl Isa {
         matches!(self, Isa::Avx512)
     }
 
-    /// True if any lanes of two vectors make up a third.
-    pub(super) const fn has_permutations(self) -> bool {
+    /// True if any lanes of two vectors make up a third, in one instruction. Otherwise the sign of a lane's number says that it is of the second.
+    pub(super) const fn permutes_two(self) -> bool {
         matches!(self, Isa::Avx512)
     }
 

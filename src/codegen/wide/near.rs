@@ -1,6 +1,7 @@
 //! Elements at short even distances, such as every second one, or each before the other: loaded and stored as the whole vectors that they lie in, between
 //! which permutations carry lanes. A gather takes an access for each lane.
 
+#[cfg(doc)]
 use crate::codegen::choose::Vector;
 use crate::graph::DType;
 
@@ -28,11 +29,6 @@ impl Layout {
 }
 
 impl Body<'_> {
-    /// True if elements so far from each other are moved by whole vectors.
-    pub(super) fn is_near(&self, dtype: DType, step: isize) -> bool {
-        self.code.isa.has_permutations() && Vector::is_near(dtype, step)
-    }
-
     /// The layout of lanes at a distance, of which as many live as a constant mask says.
     fn layout(&self, step: isize, mask: Option<Reg>) -> Layout {
         let lanes = self.lanes();
@@ -61,7 +57,7 @@ impl Body<'_> {
         self.code.constant(bytes.collect())
     }
 
-    /// Loads elements that are [near](Body::is_near). Nothing before the first or behind the last is touched.
+    /// Loads elements that are [near](Vector::loads_near). Nothing before the first or behind the last is touched.
     pub(super) fn load_near(&mut self, dtype: DType, at: &Address, step: isize, mask: Option<Reg>) -> Reg {
         let (layout, length) = (self.layout(step, mask), self.length(bits(dtype)));
         let (lanes, count) = (layout.lanes, layout.vectors());
@@ -91,6 +87,10 @@ impl Body<'_> {
                 None if count > 1 => dst,
                 None => self.permuted(dtype, length, picks, dst),
                 Some(others) => {
+                    // Where a permutation has one vector, the sign of a lane's number says that it is of the second.
+                    if !self.code.isa.permutes_two() {
+                        picks.iter_mut().filter(|l| **l >= lanes).for_each(|l| *l |= 1 << 31);
+                    }
                     let index = self.picks(dtype, picks);
                     let (both, wide) = (self.code.vector(), bits(dtype) == 64);
                     self.code.push(Inst::Permute { wide, length, dst: both, index, args: [others, dst] });
@@ -107,7 +107,7 @@ impl Body<'_> {
         self.code.op(opcodes::permute(bits(dtype) == 64), Form::Binary, length, &[index, v], None)
     }
 
-    /// Stores lanes that are [near](Body::is_near), as many as a constant mask says. Nothing between them is touched.
+    /// Stores lanes that are [near](Vector::stores_near), as many as a constant mask says. Nothing between them is touched.
     pub(super) fn store_near(&mut self, dtype: DType, at: &Address, step: isize, src: Reg, mask: Option<Reg>) {
         let (layout, length) = (self.layout(step, mask), self.length(bits(dtype)));
         let lanes = layout.lanes;

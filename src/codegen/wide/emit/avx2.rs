@@ -41,6 +41,20 @@ impl Emit<'_> {
                 self.asm.vector(avx2::blend(*wide), *length, Under::All, to.0, no.0, yes, imm);
                 self.put(*dst, to);
             }
+            Inst::Permute { length, dst, index, args: [a, b], .. } => {
+                let [first, second, both] = self.scratch;
+                let index = self.in_register(*index, both);
+                let op = opcodes::permute(false);
+                for (from, to) in [(*a, first), (*b, second)] {
+                    let from = self.rm(from);
+                    self.asm.vector(op, *length, Under::All, to.0, index.0, from, None);
+                }
+                let own = self.target(*dst, both);
+                // The fourth operand, whose signs choose, is in the upper half of the immediate.
+                let imm = Some(index.0 << 4);
+                self.asm.vector(avx2::blend(false), *length, Under::All, own.0, first.0, Rm::Reg(second), imm);
+                self.put(*dst, own);
+            }
             Inst::Logic { op, dst, args } => self.logic_avx2(*op, *dst, args),
             Inst::Load { lay, dst, at, length, mask } => self.load_avx2(*lay, *dst, at, *length, *mask),
             Inst::Store { lay: Lay::One, src, at, mask, .. } => self.store_one_avx2(*src, at, *mask),
