@@ -208,7 +208,7 @@ fn far_offsets() {
 /// Ordinary kernels are run by the widest vectors that the machine has, and the listing says so.
 #[test]
 fn softmax_is_wide_where_the_machine_is() {
-    let Some(Vectors::Wide(isa)) = crate::jit::vectors().last() else { return };
+    let Some(Vectors::Wide(isa)) = super::vectors().last() else { return };
     let mut single = Single::new();
     single.reads(floats(1, 500)).writes(DType::F32, 500).scratch(DType::F32, 10);
     crate::plan::testing::call(&mut single.plan, softmax(50, 10), &single.args);
