@@ -87,8 +87,16 @@ mod storage {
                     match self { $(StorageRef::$variant(v) => v.len(),)* }
                 }
 
-                pub fn to_storage(self) -> Storage {
-                    match self { $(StorageRef::$variant(v) => Storage::$variant(v.to_vec()),)* }
+                /// A copy. `prepare` is told the address and the bytes of its memory before there is anything in it.
+                pub fn to_storage(self, prepare: impl FnOnce(*mut u8, usize)) -> Storage {
+                    match self {
+                        $(StorageRef::$variant(v) => {
+                            let mut copy: Vec<$rust> = Vec::with_capacity(v.len());
+                            prepare(copy.as_mut_ptr().cast(), size_of_val(v));
+                            copy.extend_from_slice(v);
+                            Storage::$variant(copy)
+                        })*
+                    }
                 }
 
                 pub fn as_ptr(&self) -> *const u8 {
@@ -421,7 +429,12 @@ impl<'a> ArrayView<'a> {
 
     /// A copy that owns its elements.
     pub fn to_array(&self) -> Array {
-        Array { shape: self.shape.clone(), data: self.data.to_storage() }
+        self.to_array_in(|_, _| {})
+    }
+
+    /// A copy that owns its elements. `prepare` is told the address and the bytes of its memory before there is anything in it.
+    pub(crate) fn to_array_in(&self, prepare: impl FnOnce(*mut u8, usize)) -> Array {
+        Array { shape: self.shape.clone(), data: self.data.to_storage(prepare) }
     }
 
     pub(crate) fn as_ptr(&self) -> *const u8 {

@@ -19,7 +19,7 @@ use rustc_hash::FxHashSet;
 use crate::build::Program;
 use crate::codegen;
 use crate::dump;
-use crate::graph::{Graph, Name, NodeId};
+use crate::graph::{Graph, NodeId};
 use crate::jit::{self, Compiled};
 use crate::opt::{Level, OptOptions, Optimized, optimize};
 use crate::plan::strip::Strips;
@@ -108,10 +108,16 @@ impl Program {
     /// If there are neither outputs nor updates, a parameter is typed unlike the one that is there, a run needs more memory than the machine has, or code generation fails. Nothing is added to
     /// `params` then.
     pub fn compile_with(&self, options: &Options, params: &Params) -> Result<Executable, CompileError> {
+        self.clone().into_executable(options, params)
+    }
+
+    /// [`Program::compile_with`] of a program that is not needed any more: an executable keeps the graph.
+    pub(crate) fn into_executable(self, options: &Options, params: &Params) -> Result<Executable, CompileError> {
         self.expect_results()?;
         let declared = self.declarations();
         params.check(&declared)?;
         dump::by_environment(&self.graph, options)?;
+        let inputs = inputs_of(&self.graph);
         let mut report = Report::default();
         let mut stages = Stages::default();
         let backend = match options.engine {
@@ -135,9 +141,8 @@ impl Program {
                     plan = plan::plan_with(&optimized.graph, Strips::WherePaid);
                 }
                 has_room(&plan)?;
-                let names: Vec<Name> = input_names(&self.graph);
                 let (settings, threads) = (jit::settings_by_environment()?, threads(options)?);
-                let compiled = Compiled::new(plan, names.iter(), settings, threads, &mut stages)?;
+                let compiled = Compiled::new(plan, inputs.iter().map(|i| &i.name), settings, threads, &mut stages)?;
                 fill(&mut report, &self.graph, &optimized, (compiled.plan(), compiled.code_bytes()));
                 Backend::Jit(Box::new(compiled))
             }
@@ -147,7 +152,7 @@ impl Program {
             stages.lap("memory");
         }
         report.stages = stages.into_times();
-        Ok(Executable::new(self.graph.clone(), backend, params.clone(), self.builder, options.clone(), report))
+        Ok(Executable::new(self.graph, inputs, backend, params.clone(), self.builder, options.clone(), report))
     }
 
     /// What the report of a compilation by the JIT would say, its memory included. No memory is taken for a run, so it tells of programs that are too large
@@ -267,11 +272,6 @@ fn threads(options: &Options) -> Result<usize, CompileError> {
 
 fn count_live(graph: &Graph) -> usize {
     graph.live().iter().filter(|&&l| l).count()
-}
-
-/// Names of the arrays that a run is given, in order.
-fn input_names(graph: &Graph) -> Vec<Name> {
-    inputs_of(graph).into_iter().map(|i| i.name).collect()
 }
 
 /// Tells what the compilation did.

@@ -277,11 +277,9 @@ impl Arena {
         Arena(vec![0; bytes + ARENA_ALIGN])
     }
 
-    /// An arena that will be used whole.
-    fn touched(bytes: usize) -> Arena {
-        let mut arena = Arena::new(bytes);
-        pages::prefer_large(arena.0.as_mut_ptr(), arena.0.len());
-        arena
+    /// The arena will be used whole, soon.
+    fn prepare(&mut self) {
+        pages::prepare(self.0.as_mut_ptr(), self.0.len());
     }
 
     fn as_mut_ptr(&mut self) -> *mut u8 {
@@ -316,7 +314,6 @@ pub(crate) struct Compiled {
     /// For each input of the executable, its entry of the table.
     inputs: Vec<Option<usize>>,
     /// Memory for packed factors, and the version that lies there of each.
-    #[expect(dead_code, reason = "it is kept for the pointers in the table")]
     packed: Vec<Arena>,
     packed_versions: Vec<Option<u64>>,
     /// The parameters, once they are known.
@@ -326,6 +323,8 @@ pub(crate) struct Compiled {
     /// The numbers, among the parameters, of those that are packed; `None` for constants.
     packed_numbers: Vec<Option<usize>>,
     updates: bool,
+    /// Whether there has been a run. What is compiled and never run takes no memory for its values.
+    has_run: bool,
 }
 
 // SAFETY: the pointers in the table lead to the arena and the constants, which the executable owns, to parameters, which are used under their lock, and
@@ -365,7 +364,7 @@ impl Compiled {
         threads: usize,
     ) -> Compiled {
         let code = Arc::new(code);
-        let mut arena = Arena::touched(plan.arena_bytes);
+        let mut arena = Arena::new(plan.arena_bytes);
         let mut shadows: Vec<Arena> = (1..threads).map(|_| Arena::new(plan.arena_bytes)).collect();
         let base = arena.as_mut_ptr().addr();
         let team = Team::new(shadows.iter_mut().map(|s| s.as_mut_ptr().addr().wrapping_sub(base) as isize).collect());
@@ -376,7 +375,7 @@ impl Compiled {
         for (i, call) in plan.routine_calls().into_iter().enumerate() {
             table[codegen::first_routine(&plan) + i] = Arc::as_ptr(&call.routine).cast_mut().cast();
         }
-        let mut packed: Vec<Arena> = plan.packed.iter().map(|p| Arena::touched(p.bytes())).collect();
+        let mut packed: Vec<Arena> = plan.packed.iter().map(|p| Arena::new(p.bytes())).collect();
         for (i, memory) in packed.iter_mut().enumerate() {
             table[codegen::first_packed(&plan) + i] = memory.as_mut_ptr();
         }
@@ -399,6 +398,7 @@ impl Compiled {
             links,
             packed_numbers,
             updates,
+            has_run: false,
         }
     }
 
@@ -452,6 +452,10 @@ impl Compiled {
 
     /// Runs the step once. The inputs are those named at compilation, of the graph's types; `results` has one array for each output, of its type.
     pub(crate) fn run<'a, 'b: 'a>(&mut self, inputs: impl Iterator<Item = &'a ArrayView<'b>>, results: &mut [Array]) {
+        if !std::mem::replace(&mut self.has_run, true) {
+            self.arena.prepare();
+            self.packed.iter_mut().for_each(Arena::prepare);
+        }
         self.table[0] = self.arena.as_mut_ptr();
         for (view, entry) in inputs.zip(&self.inputs) {
             if let Some(entry) = entry {

@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use cotangent::prelude::*;
 
@@ -120,6 +121,24 @@ fn a_run_with_many_inputs_allocates_nothing() {
         assert!(step.run(&inputs[1..]).is_err());
         assert_eq!(ten_steps(&mut step, &inputs), (0, 0), "{count} inputs");
     }
+}
+
+/// By no one but the parameters of the executable, and they can be looked at where they are.
+#[test]
+fn a_shared_array_is_copied_once() {
+    let shared = Arc::new(init::normal([512, 512], 0.0, 1.0, 0).array());
+    let bytes = 512 * 512 * 4;
+    let start = LIVE_BYTES.with(Cell::get);
+    let grown = || LIVE_BYTES.with(Cell::get) - start;
+    let g = Builder::new();
+    let w = g.param("w", Arc::clone(&shared));
+    assert!(grown() < bytes / 8, "the builder takes {} bytes", grown());
+    let step = Sgd::new(0.1).minimize(w.square().mean()).compile(&Options::default()).expect("the step compiles");
+    assert!((bytes..bytes + bytes / 8).contains(&grown()), "the step takes {} bytes for {bytes}", grown());
+
+    let before = ALLOCATIONS.with(Cell::get);
+    let same = step.params().with("w", |w| *w == *shared).expect("there is one");
+    assert!(same && ALLOCATIONS.with(Cell::get) == before, "looking takes no memory");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
 use cotangent::prelude::*;
 
@@ -13,7 +14,7 @@ pub struct Data {
     /// Labels or targets; W4 and W8 have none.
     pub y: Option<Array>,
     /// Names and values, in the order of the model.
-    params: Vec<(String, Array)>,
+    params: Vec<(String, Arc<Array>)>,
 }
 
 impl Data {
@@ -25,7 +26,7 @@ impl Data {
             match &name[..] {
                 "x" => x = Some(array),
                 "y" => y = Some(array),
-                _ => params.push((name, array)),
+                _ => params.push((name, Arc::new(array))),
             }
         }
         params.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -90,7 +91,7 @@ impl Data {
             }
             _ => (normal(&[1, 784], 0.3), None, deep()),
         };
-        Data { x, y, params: params.into_iter().map(|(name, init)| (name, init.array())).collect() }
+        Data { x, y, params: params.into_iter().map(|(name, init)| (name, Arc::new(init.array()))).collect() }
     }
 
     /// The inputs of a run, by name.
@@ -100,7 +101,7 @@ impl Data {
 
     /// Names and initial values of the parameters.
     pub fn params(&self) -> impl Iterator<Item = (&str, &Array)> {
-        self.params.iter().map(|(name, value)| (name.as_str(), value))
+        self.params.iter().map(|(name, value)| (name.as_str(), &**value))
     }
 
     /// The input `x` of the graph.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use cotangent::{Executable, Params, Profile, Report};
+use cotangent::{ArrayError, Executable, Params, Profile, Report};
 use serde_json::{Value, json};
 
 use crate::args::Args;
@@ -95,10 +95,12 @@ impl Figures {
 fn distance(params: &Params, data: &Data) -> Result<f64, Box<dyn Error>> {
     let mut sum = 0.0;
     for (name, initial) in data.params() {
-        let now = params.get(name)?;
-        for (now, then) in now.as_slice::<f32>()?.iter().zip(initial.as_slice::<f32>()?) {
-            sum += (f64::from(*now) - f64::from(*then)).powi(2);
-        }
+        params.with(name, |now| {
+            for (now, then) in now.as_slice::<f32>()?.iter().zip(initial.as_slice::<f32>()?) {
+                sum += (f64::from(*now) - f64::from(*then)).powi(2);
+            }
+            Ok::<(), ArrayError>(())
+        })??;
     }
     Ok(sum.sqrt())
 }

@@ -22,7 +22,7 @@ enum Values {
 }
 
 /// Type and initial values of a parameter. The functions of this module make `f32` initializers; [`Init::dtype`] changes that. An [`Array`] is an
-/// initializer too.
+/// initializer too, and so is an [`Arc`] of one, where the values are wanted elsewhere as well.
 #[derive(Clone, Debug)]
 pub struct Init {
     ty: TensorType,
@@ -110,8 +110,14 @@ impl Init {
 impl<A: Into<Array>> From<A> for Init {
     /// The values given: an [`Array`], or what makes one, such as `[[1.0f32, 2.0], [3.0, 4.0]]`.
     fn from(array: A) -> Init {
-        let array = array.into();
-        Init { ty: array.ty(), values: Values::Given(Arc::new(array)) }
+        Init::from(Arc::new(array.into()))
+    }
+}
+
+impl From<Arc<Array>> for Init {
+    /// The values given, which are shared and not copied.
+    fn from(array: Arc<Array>) -> Init {
+        Init { ty: array.ty(), values: Values::Given(array) }
     }
 }
 

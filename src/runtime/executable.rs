@@ -142,6 +142,7 @@ pub struct Executable {
 impl Executable {
     pub(crate) fn new(
         source: Graph,
+        inputs: Vec<InputSpec>,
         backend: Backend,
         params: Params,
         builder: u64,
@@ -152,7 +153,6 @@ impl Executable {
         if let Backend::Jit(compiled) = &mut backend {
             compiled.attach(&params);
         }
-        let inputs = inputs_of(&source);
         let results = source.outputs().iter().map(|o| Array::zeros(source.ty(o.node))).collect();
         let input_numbers = inputs.iter().enumerate().map(|(i, input)| (input.name.clone(), i)).collect();
         let output_numbers = source.outputs().iter().enumerate().map(|(i, o)| (o.name.clone(), i)).collect();
@@ -317,7 +317,7 @@ impl Executable {
     pub fn function(&self, outputs: &[(&str, Tensor<'_>)]) -> Result<Executable, CompileError> {
         let builder = outputs.first().expect("function: takes at least one output").1.builder();
         assert!(builder.token() == self.builder, "function: the tensor belongs to another builder than the executable");
-        builder.program(outputs).compile_with(&self.options, &self.params)
+        builder.program(outputs).into_executable(&self.options, &self.params)
     }
 
     /// How the program was compiled.
@@ -520,13 +520,13 @@ impl fmt::Debug for Outputs<'_> {
 /// The inputs that outputs and updates need, with what each chooses from. A predictor made from a training step's graph does not ask for labels.
 pub(crate) fn inputs_of(graph: &Graph) -> Vec<InputSpec> {
     let live = graph.live();
+    let nodes: Vec<NodeId> = graph.ids().filter(|id| live[id.index()]).collect();
     let mut inputs = Vec::new();
-    for id in graph.ids().filter(|id| live[id.index()]) {
+    for &id in &nodes {
         if let Op::Input(input) = graph.op(id) {
             inputs.push(InputSpec { name: input.name.clone(), node: id, ty: input.ty.clone(), choices: Vec::new() });
         }
     }
-    let nodes: Vec<NodeId> = graph.ids().filter(|id| live[id.index()]).collect();
     for (node, choice) in choice::choices(graph, &nodes) {
         let input = inputs.iter_mut().find(|input| input.node == node).expect("what is live has live operands");
         if input.choices.iter().all(|other| !other.covers(&choice)) {

@@ -126,7 +126,7 @@ impl Params {
     /// # Errors
     /// If there is no parameter of this name.
     pub fn ty(&self, name: &str) -> Result<TensorType, ParamError> {
-        self.read().get(name).map(Array::ty).ok_or_else(|| self.unknown(name))
+        self.with(name, Array::ty)
     }
 
     /// A copy of a parameter's value.
@@ -134,7 +134,23 @@ impl Params {
     /// # Errors
     /// If there is no parameter of this name.
     pub fn get(&self, name: &str) -> Result<Array, ParamError> {
-        self.read().get(name).cloned().ok_or_else(|| self.unknown(name))
+        self.with(name, Array::clone)
+    }
+
+    /// Hands a parameter's value to `look` where it lies, without a copy. Programs that update parameters do not run meanwhile, so `look` must not run one, nor
+    /// set a parameter: it would wait for itself.
+    ///
+    /// # Errors
+    /// If there is no parameter of this name.
+    pub fn with<R>(&self, name: &str, look: impl FnOnce(&Array) -> R) -> Result<R, ParamError> {
+        let store = self.read();
+        match store.get(name) {
+            Some(value) => Ok(look(value)),
+            None => {
+                drop(store);
+                Err(self.unknown(name))
+            }
+        }
     }
 
     /// Copies of all parameters, in alphabetical order of their names.
@@ -181,13 +197,13 @@ impl Params {
         self.check(declared)?;
         let mut store = self.write();
         for &Declaration { name, ty, initial } in declared {
-            store.add(name, || {
-                let mut value = Array::zeros(ty);
-                pages::prefer_large(value.as_mut_ptr(), ty.shape.numel() * ty.dtype.size());
-                if let Some(initial) = initial {
-                    value.copy_from(&initial.view());
+            store.add(name, || match initial {
+                Some(initial) => initial.view().to_array_in(pages::prepare),
+                None => {
+                    let mut zeros = Array::zeros(ty);
+                    pages::prepare(zeros.as_mut_ptr(), ty.bytes());
+                    zeros
                 }
-                value
             });
         }
         Ok(())
@@ -211,6 +227,18 @@ impl Params {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What there is not is told without a lock held, so that others can go on.
+    #[test]
+    fn looking_at_what_there_is_not() {
+        let params = Params::new();
+        let (name, ty): (Name, _) = ("weights".into(), Array::from([0.0f32; 2]).ty());
+        params.declare(&[Declaration { name: &name, ty: &ty, initial: None }]).expect("nothing is there yet");
+        assert_eq!(params.with("weights", Array::to_f64_vec), Ok(vec![0.0, 0.0]));
+        let error = params.with("weight", Array::to_f64_vec).expect_err("there is none");
+        assert_eq!(error.to_string(), "there is no parameter called `weight`; there are: weights");
+        assert!(params.0.try_write().is_ok());
+    }
 
     #[test]
     fn only_what_may_have_changed_has_another_version() {

@@ -370,7 +370,7 @@ impl<'g> TrainStep<'g> {
     /// As [`TrainStep::program`].
     #[track_caller]
     pub fn compile(&self, options: &Options) -> Result<Executable, CompileError> {
-        self.program().compile(options)
+        self.compile_with(options, &Params::new())
     }
 
     /// Compiles the step to share `params`.
@@ -382,6 +382,6 @@ impl<'g> TrainStep<'g> {
     /// As [`TrainStep::program`].
     #[track_caller]
     pub fn compile_with(&self, options: &Options, params: &Params) -> Result<Executable, CompileError> {
-        self.program().compile_with(options, params)
+        self.program().into_executable(options, params)
     }
 }

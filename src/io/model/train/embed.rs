@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::array::Array;
 use crate::build::{Builder, Tensor};
 use crate::graph::{NodeId, TensorType};
 use crate::io::model::role::Role;
@@ -71,8 +70,8 @@ pub(super) fn embed<'g>(
                     params.insert(p.name.to_string());
                 }
                 match role(&p.name) {
-                    Role::Trained if ty.dtype.is_float() => g.param(&p.name, Array::clone(&value)),
-                    _ => g.state(&p.name, Array::clone(&value)),
+                    Role::Trained if ty.dtype.is_float() => g.param(&p.name, value),
+                    _ => g.state(&p.name, value),
                 }
             }
             op => {
