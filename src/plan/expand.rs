@@ -8,6 +8,7 @@
 //! An `unwindow` of a product stays one operation, which the planner knows: see [`overlap`].
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
@@ -31,7 +32,7 @@ pub(super) fn expand(graph: &Graph) -> Cow<'_, Graph> {
     if !graph.ids().filter(stays).any(expands) {
         return Cow::Borrowed(graph);
     }
-    let mut new = Expander { graph: Graph::new(), origin: Origin::default(), parts: FxHashMap::default() };
+    let mut new = Expander { graph: Graph::new(), origin: Arc::default(), parts: FxHashMap::default() };
     let mut map: Vec<Option<NodeId>> = vec![None; graph.len()];
     let mapped = |map: &[Option<NodeId>], id: NodeId| map[id.index()].expect("what a live node needs is live");
     for id in graph.ids().filter(stays) {
@@ -80,7 +81,7 @@ fn expansion(graph: &Graph, op: &Op, operands: &[NodeId]) -> Option<Expansion> {
 struct Expander {
     graph: Graph,
     /// Where the node comes from that is copied or expanded.
-    origin: Origin,
+    origin: Arc<Origin>,
     parts: FxHashMap<(Op, Operands), NodeId>,
 }
 

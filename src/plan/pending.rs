@@ -49,7 +49,7 @@ impl PendingBuffer {
 #[derive(Clone, Debug)]
 pub(super) struct PendingStep {
     pub(super) action: Action,
-    pub(super) origins: Vec<Origin>,
+    pub(super) origins: Vec<Arc<Origin>>,
     pub(super) reads: SmallVec<[BufferId; 4]>,
     pub(super) writes: SmallVec<[BufferId; 4]>,
     /// Earlier steps, by their positions, that come before this one although it reads nothing of them.
