@@ -195,7 +195,9 @@ pub(crate) fn define(
                 None => {
                     let name = format!("kernel_{}", defined.len());
                     let builder = (&mut functions, &mut builder);
-                    let compiled = define_kernel(kernel, &name, builder, module, symbols, settings, observer)?;
+                    // Trips of loops may be many.
+                    let hasty = number == 0 && kernel.row_count() * kernel.inner_count() == 1;
+                    let compiled = define_kernel(kernel, (&name, hasty), builder, module, symbols, settings, observer)?;
                     defined.insert(kernel, compiled);
                     compiled
                 }
@@ -226,12 +228,12 @@ pub(crate) fn define(
             context.func.signature = signature;
             step::build_strip(&mut around, strip, (&mut context.func, &mut builder))?;
             around.strips.push(id);
-            functions.push(Built { id, name, context, calls: true });
+            functions.push(Built { id, name, context, hasty: true });
         }
         let mut context = around.module.make_context();
         context.func.signature = signature.clone();
-        step::build(&mut around, number == 0 && observer.wants_clock(), (&mut context.func, &mut builder))?;
-        functions.push(Built { id, name, context, calls: number == 0 });
+        step::build(&mut around, &name, number == 0 && observer.wants_clock(), (&mut context.func, &mut builder))?;
+        functions.push(Built { id, name, context, hasty: number == 0 });
         nested.insert(std::ptr::from_ref(part), id);
         step = Some(id);
     }
@@ -241,10 +243,10 @@ pub(crate) fn define(
     Ok(step.expect("the plan itself is the last"))
 }
 
-/// Defines the function of a kernel, if there is wide code for it, or builds it for Cranelift.
+/// Defines the function of a kernel, if there is wide code for it, or builds it for Cranelift, which may compile it hastily.
 fn define_kernel(
     kernel: &Kernel,
-    name: &str,
+    (name, hasty): (&str, bool),
     (functions, builder): (&mut Vec<Built>, &mut FunctionBuilderContext),
     module: &mut dyn Module,
     symbols: &mut Symbols,
@@ -273,7 +275,7 @@ fn define_kernel(
     let mut context = module.make_context();
     context.func.signature = signature;
     kernel::build(kernel, &dependencies, choice.vector, &mut context.func, builder, module, symbols);
-    functions.push(Built { id, name: name.to_owned(), context, calls: false });
+    functions.push(Built { id, name: name.to_owned(), context, hasty });
     Ok(Compiled { id, time: share::time(choice), grain: share::grain(kernel, choice, settings.sharing) })
 }
 

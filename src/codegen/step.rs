@@ -1,23 +1,27 @@
 //! The step: one function that runs all kernels, products and routines of a plan in order. A strip has a function of its own, which does one piece.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use cranelift_codegen::ir::{
-    AbiParam, FuncRef, Function, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData, StackSlotKind,
+    AbiParam, FuncRef, Function, GlobalValue, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData,
+    StackSlotKind,
 };
 use cranelift_codegen::ir::{Value as Clif, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::graph::DType;
 use crate::plan::kernel::{Access, Kernel};
 use crate::plan::nested::Nested;
 use crate::plan::strip::{Cut, Family, Strip};
-use crate::plan::{Action, Alpha, Buffer, BufferId, KernelId, Plan, Product, RoutineCall};
+use crate::plan::{Action, Alpha, Buffer, BufferId, KernelId, Plan, Product};
 use crate::runtime::{gemm, profile, routine, team};
 
 use super::Compiled;
+use super::loops::counting;
 use super::share::{self, Sharing};
 use super::{Symbols, first_packed, first_routine, table_index};
 
@@ -25,8 +29,9 @@ pub(super) struct Step<'a, 'f> {
     pub(super) plan: &'a Plan,
     pub(super) b: FunctionBuilder<'f>,
     table: Clif,
-    /// The pointers that a kernel or a routine is given.
+    /// The pointers that a kernel or a routine is given; in a function that has a list of them, those of several calls.
     slots: StackSlot,
+    arguments: Option<Arguments>,
     /// The arena's pointer, once it has been loaded.
     arena: Option<Clif>,
     /// In the function of a strip, the piece that is worked on.
@@ -41,6 +46,22 @@ struct Piece {
     shadow: Clif,
     number: Clif,
 }
+
+/// The pointers that kernels and routines are given, call by call. They are looked up in a list, many at a time, since code for each of them would be most
+/// of the function, and compiling it takes far longer than the list.
+struct Arguments {
+    /// For each pointer, the byte of its entry in the table and the byte within the memory there.
+    list: GlobalValue,
+    /// Where the pointers of each call end in the list.
+    ends: Vec<usize>,
+    /// The next call.
+    next: usize,
+    /// Those that are in the frame.
+    there: Range<usize>,
+}
+
+/// So many pointers are looked up at a time, if a call does not have more.
+const ARGUMENTS: usize = 512;
 
 /// What the functions of a plan call, and where they are defined.
 pub(super) struct Surroundings<'a> {
@@ -57,14 +78,16 @@ pub(super) struct Surroundings<'a> {
     pub(super) symbols: &'a mut Symbols,
 }
 
-/// Builds the step function. With `clock`, it reads the clock before each call and after the last.
+/// Builds the step function of this name. With `clock`, it reads the clock before each call and after the last.
 pub(super) fn build(
     cx: &mut Surroundings<'_>,
+    name: &str,
     clock: bool,
     (function, context): (&mut Function, &mut FunctionBuilderContext),
 ) -> Result<(), Box<ModuleError>> {
     let plan = cx.plan;
     let mut step = Step::begin(plan, function, context, false);
+    step.list_arguments(cx, name)?;
     let mut next_routine = first_routine(plan);
     let mark = clock.then(|| {
         let id = import_mark(cx.module, cx.symbols);
@@ -81,8 +104,8 @@ pub(super) fn build(
         match &s.action {
             Action::Kernel { kernel, args } => step.kernel(cx, *kernel, args),
             Action::Product(product) => step.product(cx, product, None)?,
-            Action::Routine(call) => {
-                step.routine(cx, call, next_routine);
+            Action::Routine(_) => {
+                step.routine(cx, next_routine);
                 next_routine += 1;
             }
             Action::Loop(l) => {
@@ -203,15 +226,39 @@ impl Tables {
         if let Some(&id) = self.0.get(&words) {
             return Ok(id);
         }
-        let name = format!("product_{}", self.0.len());
-        let id = module.declare_data(&name, Linkage::Local, false, false).map_err(Box::new)?;
-        let mut data = DataDescription::new();
-        data.set_align(align_of::<usize>() as u64);
-        data.define(words.iter().flat_map(|w| w.to_ne_bytes()).collect());
-        module.define_data(id, &data).map_err(Box::new)?;
+        let id = define_words(&format!("product_{}", self.0.len()), &words, module)?;
         self.0.insert(words, id);
         Ok(id)
     }
+}
+
+/// Defines words in the module's memory.
+fn define_words(name: &str, words: &[usize], module: &mut dyn Module) -> Result<DataId, Box<ModuleError>> {
+    let id = module.declare_data(name, Linkage::Local, false, false).map_err(Box::new)?;
+    let mut data = DataDescription::new();
+    data.set_align(align_of::<usize>() as u64);
+    data.define(words.iter().flat_map(|w| w.to_ne_bytes()).collect());
+    module.define_data(id, &data).map_err(Box::new)?;
+    Ok(id)
+}
+
+/// The buffers whose addresses are handed over as pointers, one behind the other, by what a step does.
+fn arguments(action: &Action) -> Option<SmallVec<[BufferId; 8]>> {
+    match action {
+        Action::Kernel { args, .. } => Some(SmallVec::from_slice(args)),
+        Action::Routine(call) => Some(call.buffers().collect()),
+        Action::Product(_) | Action::Loop(_) => None,
+    }
+}
+
+/// The [`arguments`] of each kernel and routine that is in no strip.
+fn own_arguments(plan: &Plan) -> impl Iterator<Item = SmallVec<[BufferId; 8]>> + '_ {
+    let mut strips = plan.strips.iter().peekable();
+    let own = plan.steps.iter().enumerate().filter(move |(i, _)| {
+        strips.next_if(|strip| strip.steps.end <= *i);
+        strips.peek().is_none_or(|strip| !strip.steps.contains(i))
+    });
+    own.filter_map(|(_, step)| arguments(&step.action))
 }
 
 impl<'a, 'f> Step<'a, 'f> {
@@ -227,11 +274,78 @@ impl<'a, 'f> Step<'a, 'f> {
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
         let params = b.block_params(entry).to_vec();
-        let of_kernels = plan.kernels.iter().map(|k| k.slots.len()).max().unwrap_or(0);
-        let most = plan.routine_calls().iter().map(|c| c.buffers().count()).max().unwrap_or(0).max(of_kernels);
-        let slots = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, most as u32 * 8, 3));
+        let most = plan.steps.iter().filter_map(|s| arguments(&s.action)).map(|a| a.len()).max().unwrap_or(0);
+        let room = if of_strip { most } else { most.max(ARGUMENTS).min(own_arguments(plan).map(|a| a.len()).sum()) };
+        let slots = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, room as u32 * 8, 3));
         let piece = of_strip.then(|| Piece { shadow: params[1], number: params[2] });
-        Step { plan, b, table: params[0], slots, arena: None, piece, imported: FxHashMap::default() }
+        let imported = FxHashMap::default();
+        Step { plan, b, table: params[0], slots, arguments: None, arena: None, piece, imported }
+    }
+
+    /// Defines the list of all pointers that the plan's own kernels and routines are given.
+    fn list_arguments(&mut self, cx: &mut Surroundings<'_>, name: &str) -> Result<(), Box<ModuleError>> {
+        let mut words: Vec<usize> = Vec::new();
+        let mut ends: Vec<usize> = Vec::new();
+        for buffers in own_arguments(self.plan) {
+            for buffer in buffers {
+                let (entry, bytes) = table_index(self.plan, self.plan.buffer(buffer).place);
+                words.extend([entry * 8, bytes]);
+            }
+            ends.push(words.len() / 2);
+        }
+        if !ends.is_empty() {
+            let id = define_words(&format!("{name}_arguments"), &words, cx.module)?;
+            let list = cx.module.declare_data_in_func(id, self.b.func);
+            self.arguments = Some(Arguments { list, ends, next: 0, there: 0..0 });
+        }
+        Ok(())
+    }
+
+    /// The address of the pointers of the next call in the list. They are put in the frame, with those of as many calls after it as there is room for, unless
+    /// they are there.
+    fn next_arguments(&mut self) -> Clif {
+        let Some(Arguments { list, ends, next, there }) = &mut self.arguments else {
+            panic!("a step that calls something with pointers has a list of them");
+        };
+        let call = *next;
+        *next += 1;
+        let begin = if call == 0 { 0 } else { ends[call - 1] };
+        let mut look_up = None;
+        if there.end < ends[call] {
+            let fit = ends[call..].partition_point(|end| end - begin <= ARGUMENTS).max(1);
+            *there = begin..ends[call + fit - 1];
+            look_up = Some((*list, there.clone()));
+        }
+        let offset = (begin - there.start) as i32 * 8;
+        if let Some((list, range)) = look_up {
+            self.look_up(list, range);
+        }
+        self.b.ins().stack_addr(types::I64, self.slots, offset)
+    }
+
+    /// Emits the loop that puts a part of the list of pointers in the frame.
+    fn look_up(&mut self, list: GlobalValue, range: Range<usize>) {
+        let list = self.b.ins().symbol_value(types::I64, list);
+        let list = self.b.ins().iadd_imm_s(list, range.start as i64 * 16);
+        let slots = self.b.ins().stack_addr(types::I64, self.slots, 0);
+        let (begin, end) = (self.int(0), self.int(range.len() as i64));
+        let constant = MemFlagsData::trusted().with_readonly();
+        counting(
+            self,
+            |s| &mut s.b,
+            (begin, end, 1),
+            true,
+            |s, n| {
+                let (in_list, in_slots) = (s.b.ins().ishl_imm_u(n, 4), s.b.ins().ishl_imm_u(n, 3));
+                let (from, to) = (s.b.ins().iadd(list, in_list), s.b.ins().iadd(slots, in_slots));
+                let entry = s.b.ins().load(types::I64, constant, from, 0);
+                let bytes = s.b.ins().load(types::I64, constant, from, 8);
+                let entry = s.b.ins().iadd(s.table, entry);
+                let memory = s.b.ins().load(types::I64, constant, entry, 0);
+                let pointer = s.b.ins().iadd(memory, bytes);
+                s.b.ins().store(MemFlagsData::trusted(), pointer, to, 0);
+            },
+        );
     }
 
     fn finish(mut self, cx: &Surroundings<'_>) -> Result<(), Box<ModuleError>> {
@@ -250,13 +364,14 @@ impl<'a, 'f> Step<'a, 'f> {
         let Compiled { id: function, grain, .. } = cx.kernels[id.index()];
         let function = self.import(cx, function);
         let kernel = self.plan.kernel(id);
-        let own = |slot: usize| kernel.slots[slot].access == Access::Scratch;
-        let slots = self.pointers(args.iter().enumerate().map(|(i, &b)| (b, own(i))));
         if let Some(Piece { number, .. }) = self.piece {
+            let own = |slot: usize| kernel.slots[slot].access == Access::Scratch;
+            let slots = self.pointers_of_piece(args.iter().enumerate().map(|(i, &b)| (b, own(i))));
             let end = self.b.ins().iadd_imm_s(number, 1);
             self.b.ins().call(function, &[slots, number, end]);
             return;
         }
+        let slots = self.next_arguments();
         match grain {
             None => {
                 let rows = if kernel.rows > 0 { kernel.loops[0] } else { 1 };
@@ -311,7 +426,14 @@ impl<'a, 'f> Step<'a, 'f> {
     /// Address of a buffer. The arena's pointer is kept; many others at once would only be spilled, and allocating registers to all of them takes more
     /// than linear time.
     pub(super) fn pointer(&mut self, buffer: BufferId) -> Clif {
-        let (entry, bytes) = table_index(self.plan, self.plan.buffer(buffer).place);
+        self.pointer_behind(buffer, 0)
+    }
+
+    /// Address of so many elements behind the beginning of a buffer.
+    fn pointer_behind(&mut self, buffer: BufferId, elements: isize) -> Clif {
+        let Buffer { place, dtype, .. } = *self.plan.buffer(buffer);
+        let (entry, bytes) = table_index(self.plan, place);
+        let bytes = bytes as i64 + elements as i64 * dtype.size() as i64;
         let base = match (entry, self.arena) {
             (0, Some(arena)) => arena,
             (0, None) => {
@@ -320,13 +442,13 @@ impl<'a, 'f> Step<'a, 'f> {
             }
             _ => self.entry(entry),
         };
-        if bytes == 0 { base } else { self.b.ins().iadd_imm_s(base, bytes as i64) }
+        if bytes == 0 { base } else { self.b.ins().iadd_imm_s(base, bytes) }
     }
 
-    /// Address of a buffer for the piece that is worked on, which is such that the elements of the piece lie where the whole buffer has them. Memory that
-    /// is a thread's `own` lies in its shadow.
-    fn pointer_of_piece(&mut self, buffer: BufferId, own: bool) -> Clif {
-        let pointer = self.pointer(buffer);
+    /// Address of so many elements behind the beginning of a buffer, for the piece that is worked on, if there is one: it is such that the elements of the
+    /// piece lie where the whole buffer has them. Memory that is a thread's `own` lies in its shadow.
+    fn pointer_of_piece(&mut self, buffer: BufferId, elements: isize, own: bool) -> Clif {
+        let pointer = self.pointer_behind(buffer, elements);
         let Some(Piece { shadow, number }) = self.piece else { return pointer };
         let Buffer { pieces, .. } = *self.plan.buffer(buffer);
         if pieces == 1 && !own {
@@ -340,20 +462,20 @@ impl<'a, 'f> Step<'a, 'f> {
         self.b.ins().isub(pointer, before)
     }
 
-    /// Stores the addresses of buffers, which may be a thread's own, one behind the other; returns where.
-    fn pointers(&mut self, buffers: impl Iterator<Item = (BufferId, bool)>) -> Clif {
+    /// Stores the addresses of buffers for the piece that is worked on, which may be a thread's own, one behind the other; returns where.
+    fn pointers_of_piece(&mut self, buffers: impl Iterator<Item = (BufferId, bool)>) -> Clif {
         for (i, (buffer, own)) in buffers.enumerate() {
-            let pointer = self.pointer_of_piece(buffer, own);
+            let pointer = self.pointer_of_piece(buffer, 0, own);
             self.b.ins().stack_store(types::I64, pointer, self.slots, i as i32 * 8);
         }
         self.b.ins().stack_addr(types::I64, self.slots, 0)
     }
 
     /// Calls the routine that entry number `entry` of the table describes.
-    fn routine(&mut self, cx: &mut Surroundings<'_>, call: &RoutineCall, entry: usize) {
+    fn routine(&mut self, cx: &mut Surroundings<'_>, entry: usize) {
         let function = import_routine(cx.module, cx.symbols);
         let function = self.import(cx, function);
-        let pointers = self.pointers(call.buffers().map(|b| (b, false)));
+        let pointers = self.next_arguments();
         let description = self.entry(entry);
         self.b.ins().call(function, &[description, pointers]);
     }
@@ -396,8 +518,7 @@ impl<'a, 'f> Step<'a, 'f> {
                 args.push(self.entry(first_packed(self.plan) + number));
                 continue;
             }
-            let pointer = self.pointer_of_piece(matrix.buffer, false);
-            let pointer = self.b.ins().iadd_imm_s(pointer, matrix.offset as i64 * size);
+            let pointer = self.pointer_of_piece(matrix.buffer, matrix.offset, false);
             args.push(match self.piece {
                 Some(Piece { number, .. }) if stride != 0 => {
                     let moved = self.b.ins().imul_imm_s(number, stride as i64 * size);
@@ -407,7 +528,7 @@ impl<'a, 'f> Step<'a, 'f> {
             });
         }
         args.push(match product.workspace {
-            Some(workspace) => self.pointer_of_piece(workspace, true),
+            Some(workspace) => self.pointer_of_piece(workspace, 0, true),
             None => self.int(0),
         });
         let chunks = table.chunks();

@@ -27,6 +27,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// True for one line, or for one node of a model: the same, not only an equal one.
+    pub(crate) fn is(&self, other: &Source) -> bool {
+        match (self, other) {
+            (Source::Caller(a), Source::Caller(b)) => std::ptr::eq(*a, *b),
+            (Source::Node { name: a, .. }, Source::Node { name: b, .. }) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     /// File and line, if known. The file is without its folders.
     pub fn file_line(&self) -> Option<(&str, u32)> {
         let (path, line) = match self {

@@ -136,7 +136,10 @@ fn walk(graph: &Graph, index: NodeId, choice: Choice) -> Vec<(NodeId, Choice)> {
         match graph.op(node) {
             Op::Input(_) => found.push((node, Choice { allowed, ..choice.clone() })),
             Op::Slice(slice) if matches!(graph.op(graph.operands(node)[0]), Op::Input(_)) => {
-                found.push((graph.operands(node)[0], Choice { allowed, part: Some(Slice::clone(slice)), ..choice.clone() }));
+                found.push((
+                    graph.operands(node)[0],
+                    Choice { allowed, part: Some(Slice::clone(slice)), ..choice.clone() },
+                ));
             }
             op if is_movement(op) => restrict(graph.operands(node)[0], allowed),
             Op::Cast(_) | Op::Map(Map { f: ScalarFn::Select }) => {

@@ -56,8 +56,10 @@ pub(in crate::plan) fn find(lowered: &mut Lowered, order: &[usize], strips: Stri
     // What is copied in the end is read once more.
     lowered.copies.iter().for_each(|copy| users[copy.from.index()] += 1);
     let (mut found, mut turn) = (Vec::new(), 0);
+    let meetings = Meetings::of(lowered, order);
     while turn < order.len() {
-        match Candidate::best(lowered, order, turn, strips) {
+        let candidate = if meetings.has(turn) { Candidate::best(lowered, order, turn, strips) } else { None };
+        match candidate {
             None => turn += 1,
             Some(candidate) => {
                 turn = candidate.steps.end;
@@ -96,6 +98,32 @@ impl Memory {
             Want::Arena => Memory::Buffer(buffer),
             Want::At(place) => Memory::Place(place),
         }
+    }
+}
+
+/// For each turn, the next one whose step hands something on to the step of this turn, or is given something.
+struct Meetings(Vec<Option<usize>>);
+
+impl Meetings {
+    fn of(lowered: &Lowered, order: &[usize]) -> Meetings {
+        // The next turns that touch and that write a piece of memory.
+        let (mut touched, mut written): (FxHashMap<Memory, usize>, FxHashMap<Memory, usize>) = Default::default();
+        let mut meetings = vec![None; order.len()];
+        for (turn, &i) in order.iter().enumerate().rev() {
+            let step = &lowered.steps[i];
+            let memory = |&b: &BufferId| Memory::of(lowered, b);
+            let of_reads = step.reads.iter().map(memory).filter_map(|m| written.get(&m));
+            let of_writes = step.writes.iter().map(memory).filter_map(|m| touched.get(&m));
+            meetings[turn] = of_reads.chain(of_writes).copied().min();
+            touched.extend(step.reads.iter().chain(&step.writes).map(|b| (memory(b), turn)));
+            written.extend(step.writes.iter().map(|b| (memory(b), turn)));
+        }
+        Meetings(meetings)
+    }
+
+    /// True if a strip that begins at a turn may hand on something that the first step touches.
+    fn has(&self, turn: usize) -> bool {
+        self.0[turn].is_some_and(|next| next < turn + STEPS)
     }
 }
 
