@@ -10,6 +10,7 @@
 //! The table holds a pointer for each piece of memory: the arena, then the inputs, parameters, constants and outputs, in the plan's order
 //! ([`table_index`]), then one for each call of a routine ([`first_routine`]). Scalar mathematics is written over the [`lanes`] of Cranelift values.
 
+mod arguments;
 mod choose;
 mod convert;
 mod emit;
@@ -211,6 +212,7 @@ pub(crate) fn define(
         let id = module.declare_function(&name, linkage, &signature).map_err(Box::new)?;
         let mut around = step::Surroundings {
             plan: part,
+            packed: first_packed(part),
             kernels: &kernels,
             sharing: settings.sharing,
             nested: &nested,
@@ -226,7 +228,7 @@ pub(crate) fn define(
             let id = around.module.declare_function(&name, Linkage::Local, &signature).map_err(Box::new)?;
             let mut context = around.module.make_context();
             context.func.signature = signature;
-            step::build_strip(&mut around, strip, (&mut context.func, &mut builder))?;
+            step::build_strip(&mut around, &name, strip, (&mut context.func, &mut builder))?;
             around.strips.push(id);
             functions.push(Built { id, name, context, hasty: true });
         }

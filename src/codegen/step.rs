@@ -1,71 +1,51 @@
 //! The step: one function that runs all kernels, products and routines of a plan in order. A strip has a function of its own, which does one piece.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use cranelift_codegen::ir::{
-    AbiParam, FuncRef, Function, GlobalValue, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData,
-    StackSlotKind,
-};
+use cranelift_codegen::ir::{AbiParam, FuncRef, Function, InstBuilder, MemFlagsData, Signature};
 use cranelift_codegen::ir::{Value as Clif, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
 use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
 
 use crate::graph::DType;
 use crate::plan::kernel::{Access, Kernel};
 use crate::plan::nested::Nested;
 use crate::plan::strip::{Cut, Family, Strip};
-use crate::plan::{Action, Alpha, Buffer, BufferId, KernelId, Plan, Product};
+use crate::plan::{self, Action, Alpha, BufferId, KernelId, Plan, Product};
 use crate::runtime::{gemm, profile, routine, team};
 
 use super::Compiled;
-use super::loops::counting;
+use super::arguments::Arguments;
 use super::share::{self, Sharing};
-use super::{Symbols, first_packed, first_routine, table_index};
+use super::{Symbols, first_routine, table_index};
 
 pub(super) struct Step<'a, 'f> {
     pub(super) plan: &'a Plan,
     pub(super) b: FunctionBuilder<'f>,
-    table: Clif,
-    /// The pointers that a kernel or a routine is given; in a function that has a list of them, those of several calls.
-    slots: StackSlot,
-    arguments: Option<Arguments>,
+    pub(super) table: Clif,
+    /// The pointers that are handed over, if there are any.
+    pub(super) arguments: Option<Arguments>,
     /// The arena's pointer, once it has been loaded.
     arena: Option<Clif>,
     /// In the function of a strip, the piece that is worked on.
-    piece: Option<Piece>,
+    pub(super) piece: Option<Piece>,
     imported: FxHashMap<FuncId, FuncRef>,
 }
 
 /// The piece that the function of a strip works on.
 #[derive(Clone, Copy)]
-struct Piece {
+pub(super) struct Piece {
     /// From the arena to the thread's own part of it, in bytes.
-    shadow: Clif,
-    number: Clif,
+    pub(super) shadow: Clif,
+    pub(super) number: Clif,
 }
-
-/// The pointers that kernels and routines are given, call by call. They are looked up in a list, many at a time, since code for each of them would be most
-/// of the function, and compiling it takes far longer than the list.
-struct Arguments {
-    /// For each pointer, the byte of its entry in the table and the byte within the memory there.
-    list: GlobalValue,
-    /// Where the pointers of each call end in the list.
-    ends: Vec<usize>,
-    /// The next call.
-    next: usize,
-    /// Those that are in the frame.
-    there: Range<usize>,
-}
-
-/// So many pointers are looked up at a time, if a call does not have more.
-const ARGUMENTS: usize = 512;
 
 /// What the functions of a plan call, and where they are defined.
 pub(super) struct Surroundings<'a> {
     pub(super) plan: &'a Plan,
+    /// The entry of the first packed factor.
+    pub(super) packed: usize,
     /// The functions of the plan's kernels.
     pub(super) kernels: &'a [Compiled],
     pub(super) sharing: Sharing,
@@ -87,7 +67,7 @@ pub(super) fn build(
 ) -> Result<(), Box<ModuleError>> {
     let plan = cx.plan;
     let mut step = Step::begin(plan, function, context, false);
-    step.list_arguments(cx, name)?;
+    step.list_arguments(cx, name, outside_strips(plan).map(|s| (&s.action, None)))?;
     let mut next_routine = first_routine(plan);
     let mark = clock.then(|| {
         let id = import_mark(cx.module, cx.symbols);
@@ -102,7 +82,7 @@ pub(super) fn build(
             continue;
         }
         match &s.action {
-            Action::Kernel { kernel, args } => step.kernel(cx, *kernel, args),
+            Action::Kernel { kernel, .. } => step.kernel(cx, *kernel),
             Action::Product(product) => step.product(cx, product, None)?,
             Action::Routine(_) => {
                 step.routine(cx, next_routine);
@@ -121,21 +101,40 @@ pub(super) fn build(
     step.finish(cx)
 }
 
-/// Builds the function of a strip, which does one piece: `(table, shadow, piece)`.
+/// Builds the function of this name for a strip, which does one piece: `(table, shadow, piece)`.
 pub(super) fn build_strip(
     cx: &mut Surroundings<'_>,
+    name: &str,
     strip: &Strip,
     (function, context): (&mut Function, &mut FunctionBuilderContext),
 ) -> Result<(), Box<ModuleError>> {
-    let mut step = Step::begin(cx.plan, function, context, true);
-    for (s, &cut) in cx.plan.steps[strip.steps.clone()].iter().zip(&strip.cuts) {
-        match (&s.action, cut) {
-            (Action::Kernel { kernel, args }, Cut::Rows) => step.kernel(cx, *kernel, args),
-            (Action::Product(product), Cut::Axis(family)) => step.product(cx, product, Some(family))?,
+    let plan = cx.plan;
+    let family = |cut: Cut| match cut {
+        Cut::Rows => None,
+        Cut::Axis(family) => Some(family),
+    };
+    let actions = plan.steps[strip.steps.clone()].iter().map(|s| &s.action);
+    let actions = actions.zip(strip.cuts.iter().map(|&cut| family(cut)));
+    let mut step = Step::begin(plan, function, context, true);
+    step.list_arguments(cx, name, actions.clone())?;
+    for action in actions {
+        match action {
+            (Action::Kernel { kernel, .. }, None) => step.kernel(cx, *kernel),
+            (Action::Product(product), Some(family)) => step.product(cx, product, Some(family))?,
             _ => panic!("strips are of kernels, by rows, and of products, by axes"),
         }
     }
     step.finish(cx)
+}
+
+/// The steps of a plan that are in no strip.
+fn outside_strips(plan: &Plan) -> impl Iterator<Item = &plan::Step> {
+    let mut strips = plan.strips.iter().peekable();
+    let outside = plan.steps.iter().enumerate().filter(move |(i, _)| {
+        strips.next_if(|strip| strip.steps.end <= *i);
+        strips.peek().is_none_or(|strip| !strip.steps.contains(i))
+    });
+    outside.map(|(_, step)| step)
 }
 
 /// The signature of the function of a strip.
@@ -233,32 +232,13 @@ impl Tables {
 }
 
 /// Defines words in the module's memory.
-fn define_words(name: &str, words: &[usize], module: &mut dyn Module) -> Result<DataId, Box<ModuleError>> {
+pub(super) fn define_words(name: &str, words: &[usize], module: &mut dyn Module) -> Result<DataId, Box<ModuleError>> {
     let id = module.declare_data(name, Linkage::Local, false, false).map_err(Box::new)?;
     let mut data = DataDescription::new();
     data.set_align(align_of::<usize>() as u64);
     data.define(words.iter().flat_map(|w| w.to_ne_bytes()).collect());
     module.define_data(id, &data).map_err(Box::new)?;
     Ok(id)
-}
-
-/// The buffers whose addresses are handed over as pointers, one behind the other, by what a step does.
-fn arguments(action: &Action) -> Option<SmallVec<[BufferId; 8]>> {
-    match action {
-        Action::Kernel { args, .. } => Some(SmallVec::from_slice(args)),
-        Action::Routine(call) => Some(call.buffers().collect()),
-        Action::Product(_) | Action::Loop(_) => None,
-    }
-}
-
-/// The [`arguments`] of each kernel and routine that is in no strip.
-fn own_arguments(plan: &Plan) -> impl Iterator<Item = SmallVec<[BufferId; 8]>> + '_ {
-    let mut strips = plan.strips.iter().peekable();
-    let own = plan.steps.iter().enumerate().filter(move |(i, _)| {
-        strips.next_if(|strip| strip.steps.end <= *i);
-        strips.peek().is_none_or(|strip| !strip.steps.contains(i))
-    });
-    own.filter_map(|(_, step)| arguments(&step.action))
 }
 
 impl<'a, 'f> Step<'a, 'f> {
@@ -274,78 +254,8 @@ impl<'a, 'f> Step<'a, 'f> {
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
         let params = b.block_params(entry).to_vec();
-        let most = plan.steps.iter().filter_map(|s| arguments(&s.action)).map(|a| a.len()).max().unwrap_or(0);
-        let room = if of_strip { most } else { most.max(ARGUMENTS).min(own_arguments(plan).map(|a| a.len()).sum()) };
-        let slots = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, room as u32 * 8, 3));
         let piece = of_strip.then(|| Piece { shadow: params[1], number: params[2] });
-        let imported = FxHashMap::default();
-        Step { plan, b, table: params[0], slots, arguments: None, arena: None, piece, imported }
-    }
-
-    /// Defines the list of all pointers that the plan's own kernels and routines are given.
-    fn list_arguments(&mut self, cx: &mut Surroundings<'_>, name: &str) -> Result<(), Box<ModuleError>> {
-        let mut words: Vec<usize> = Vec::new();
-        let mut ends: Vec<usize> = Vec::new();
-        for buffers in own_arguments(self.plan) {
-            for buffer in buffers {
-                let (entry, bytes) = table_index(self.plan, self.plan.buffer(buffer).place);
-                words.extend([entry * 8, bytes]);
-            }
-            ends.push(words.len() / 2);
-        }
-        if !ends.is_empty() {
-            let id = define_words(&format!("{name}_arguments"), &words, cx.module)?;
-            let list = cx.module.declare_data_in_func(id, self.b.func);
-            self.arguments = Some(Arguments { list, ends, next: 0, there: 0..0 });
-        }
-        Ok(())
-    }
-
-    /// The address of the pointers of the next call in the list. They are put in the frame, with those of as many calls after it as there is room for, unless
-    /// they are there.
-    fn next_arguments(&mut self) -> Clif {
-        let Some(Arguments { list, ends, next, there }) = &mut self.arguments else {
-            panic!("a step that calls something with pointers has a list of them");
-        };
-        let call = *next;
-        *next += 1;
-        let begin = if call == 0 { 0 } else { ends[call - 1] };
-        let mut look_up = None;
-        if there.end < ends[call] {
-            let fit = ends[call..].partition_point(|end| end - begin <= ARGUMENTS).max(1);
-            *there = begin..ends[call + fit - 1];
-            look_up = Some((*list, there.clone()));
-        }
-        let offset = (begin - there.start) as i32 * 8;
-        if let Some((list, range)) = look_up {
-            self.look_up(list, range);
-        }
-        self.b.ins().stack_addr(types::I64, self.slots, offset)
-    }
-
-    /// Emits the loop that puts a part of the list of pointers in the frame.
-    fn look_up(&mut self, list: GlobalValue, range: Range<usize>) {
-        let list = self.b.ins().symbol_value(types::I64, list);
-        let list = self.b.ins().iadd_imm_s(list, range.start as i64 * 16);
-        let slots = self.b.ins().stack_addr(types::I64, self.slots, 0);
-        let (begin, end) = (self.int(0), self.int(range.len() as i64));
-        let constant = MemFlagsData::trusted().with_readonly();
-        counting(
-            self,
-            |s| &mut s.b,
-            (begin, end, 1),
-            true,
-            |s, n| {
-                let (in_list, in_slots) = (s.b.ins().ishl_imm_u(n, 4), s.b.ins().ishl_imm_u(n, 3));
-                let (from, to) = (s.b.ins().iadd(list, in_list), s.b.ins().iadd(slots, in_slots));
-                let entry = s.b.ins().load(types::I64, constant, from, 0);
-                let bytes = s.b.ins().load(types::I64, constant, from, 8);
-                let entry = s.b.ins().iadd(s.table, entry);
-                let memory = s.b.ins().load(types::I64, constant, entry, 0);
-                let pointer = s.b.ins().iadd(memory, bytes);
-                s.b.ins().store(MemFlagsData::trusted(), pointer, to, 0);
-            },
-        );
+        Step { plan, b, table: params[0], arguments: None, arena: None, piece, imported: FxHashMap::default() }
     }
 
     fn finish(mut self, cx: &Surroundings<'_>) -> Result<(), Box<ModuleError>> {
@@ -360,18 +270,16 @@ impl<'a, 'f> Step<'a, 'f> {
     }
 
     /// Calls a kernel: in a strip for the rows of the piece, else for all, on several threads if they are to share them.
-    fn kernel(&mut self, cx: &mut Surroundings<'_>, id: KernelId, args: &[BufferId]) {
+    fn kernel(&mut self, cx: &mut Surroundings<'_>, id: KernelId) {
         let Compiled { id: function, grain, .. } = cx.kernels[id.index()];
         let function = self.import(cx, function);
         let kernel = self.plan.kernel(id);
+        let slots = self.next_arguments();
         if let Some(Piece { number, .. }) = self.piece {
-            let own = |slot: usize| kernel.slots[slot].access == Access::Scratch;
-            let slots = self.pointers_of_piece(args.iter().enumerate().map(|(i, &b)| (b, own(i))));
             let end = self.b.ins().iadd_imm_s(number, 1);
             self.b.ins().call(function, &[slots, number, end]);
             return;
         }
-        let slots = self.next_arguments();
         match grain {
             None => {
                 let rows = if kernel.rows > 0 { kernel.loops[0] } else { 1 };
@@ -426,14 +334,7 @@ impl<'a, 'f> Step<'a, 'f> {
     /// Address of a buffer. The arena's pointer is kept; many others at once would only be spilled, and allocating registers to all of them takes more
     /// than linear time.
     pub(super) fn pointer(&mut self, buffer: BufferId) -> Clif {
-        self.pointer_behind(buffer, 0)
-    }
-
-    /// Address of so many elements behind the beginning of a buffer.
-    fn pointer_behind(&mut self, buffer: BufferId, elements: isize) -> Clif {
-        let Buffer { place, dtype, .. } = *self.plan.buffer(buffer);
-        let (entry, bytes) = table_index(self.plan, place);
-        let bytes = bytes as i64 + elements as i64 * dtype.size() as i64;
+        let (entry, bytes) = table_index(self.plan, self.plan.buffer(buffer).place);
         let base = match (entry, self.arena) {
             (0, Some(arena)) => arena,
             (0, None) => {
@@ -442,33 +343,7 @@ impl<'a, 'f> Step<'a, 'f> {
             }
             _ => self.entry(entry),
         };
-        if bytes == 0 { base } else { self.b.ins().iadd_imm_s(base, bytes) }
-    }
-
-    /// Address of so many elements behind the beginning of a buffer, for the piece that is worked on, if there is one: it is such that the elements of the
-    /// piece lie where the whole buffer has them. Memory that is a thread's `own` lies in its shadow.
-    fn pointer_of_piece(&mut self, buffer: BufferId, elements: isize, own: bool) -> Clif {
-        let pointer = self.pointer_behind(buffer, elements);
-        let Some(Piece { shadow, number }) = self.piece else { return pointer };
-        let Buffer { pieces, .. } = *self.plan.buffer(buffer);
-        if pieces == 1 && !own {
-            return pointer;
-        }
-        let pointer = self.b.ins().iadd(pointer, shadow);
-        if pieces == 1 {
-            return pointer;
-        }
-        let before = self.b.ins().imul_imm_s(number, self.plan.buffer(buffer).bytes() as i64);
-        self.b.ins().isub(pointer, before)
-    }
-
-    /// Stores the addresses of buffers for the piece that is worked on, which may be a thread's own, one behind the other; returns where.
-    fn pointers_of_piece(&mut self, buffers: impl Iterator<Item = (BufferId, bool)>) -> Clif {
-        for (i, (buffer, own)) in buffers.enumerate() {
-            let pointer = self.pointer_of_piece(buffer, 0, own);
-            self.b.ins().stack_store(types::I64, pointer, self.slots, i as i32 * 8);
-        }
-        self.b.ins().stack_addr(types::I64, self.slots, 0)
+        if bytes == 0 { base } else { self.b.ins().iadd_imm_s(base, bytes as i64) }
     }
 
     /// Calls the routine that entry number `entry` of the table describes.
@@ -508,29 +383,14 @@ impl<'a, 'f> Step<'a, 'f> {
                 if sign < 0.0 { self.b.ins().fneg(v) } else { v }
             }
         };
-        let size = product.dtype.size() as i64;
-        let axis = cut.map(|family| family.of(&product.axes)[0]);
-        let strides = [axis.map_or(0, |x| x.a), axis.map_or(0, |x| x.b), axis.map_or(0, |x| x.c)];
+        let pointers = self.next_arguments();
         let mut args = vec![self.b.ins().symbol_value(types::I64, data)];
-        let packed = [None, product.packed, None];
-        for ((matrix, stride), packed) in [product.a, product.b, product.c].into_iter().zip(strides).zip(packed) {
-            if let Some(number) = packed {
-                args.push(self.entry(first_packed(self.plan) + number));
-                continue;
-            }
-            let pointer = self.pointer_of_piece(matrix.buffer, matrix.offset, false);
-            args.push(match self.piece {
-                Some(Piece { number, .. }) if stride != 0 => {
-                    let moved = self.b.ins().imul_imm_s(number, stride as i64 * size);
-                    self.b.ins().iadd(pointer, moved)
-                }
-                _ => pointer,
-            });
+        for i in 0..3 + i32::from(product.workspace.is_some()) {
+            args.push(self.b.ins().load(types::I64, MemFlagsData::trusted(), pointers, i * 8));
         }
-        args.push(match product.workspace {
-            Some(workspace) => self.pointer_of_piece(workspace, 0, true),
-            None => self.int(0),
-        });
+        if product.workspace.is_none() {
+            args.push(self.int(0));
+        }
         let chunks = table.chunks();
         let numbers = match grain {
             None => [0, chunks],
