@@ -6,6 +6,8 @@
 //!
 //! Cost: time and new nodes are linear in the nodes walked over. The walk is a loop, not a recursion.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -245,7 +247,7 @@ fn reverse_loop(
         return;
     }
     let spec = looped(first).spec.clone();
-    let origin = graph.node(first).origin.with_vjp("loop", first);
+    let origin = Arc::new(graph.node(first).origin.with_vjp("loop", first));
     let parts = vjp_of_loop(&mut Appender { graph, origin: origin.clone() }, &spec, &operands, &given, &wanted);
     let anything = conditions.map(|all| Taken::anything(&mut Appender { graph, origin: origin.clone() }, &all));
     for (&operand, part) in operands.iter().zip(parts) {
@@ -294,7 +296,7 @@ pub(crate) fn dependents_as(graph: &Graph, wrt: &[NodeId], end: usize, instead: 
 }
 
 /// Adds `part` to the cotangent of `node`.
-fn accumulate(graph: &mut Graph, cotangents: &mut [Option<NodeId>], node: NodeId, part: NodeId, rule: &str) {
+fn accumulate(graph: &mut Graph, cotangents: &mut [Option<NodeId>], node: NodeId, part: NodeId, rule: &'static str) {
     debug_assert_eq!(
         graph.ty(node),
         graph.ty(part),
@@ -314,13 +316,13 @@ fn accumulate(graph: &mut Graph, cotangents: &mut [Option<NodeId>], node: NodeId
 /// Appends nodes with the origin of the rule that runs.
 pub(crate) struct Appender<'g> {
     graph: &'g mut Graph,
-    origin: Origin,
+    origin: Arc<Origin>,
 }
 
 impl<'g> Appender<'g> {
     /// Appends to `graph` with this origin.
-    pub(crate) fn new(graph: &'g mut Graph, origin: Origin) -> Appender<'g> {
-        Appender { graph, origin }
+    pub(crate) fn new(graph: &'g mut Graph, origin: impl Into<Arc<Origin>>) -> Appender<'g> {
+        Appender { graph, origin: origin.into() }
     }
 }
 

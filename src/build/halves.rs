@@ -12,6 +12,8 @@
 //! Types do not mix: a `bf16` and an `f32` tensor, or a `bf16` and an `f16` one, meet only after a [`cast`](Tensor::cast). A single constant number of type
 //! `f32`, which is what a number beside a tensor becomes, goes with both.
 
+use std::sync::Arc;
+
 use crate::graph::{DType, Graph, NodeId, OpError, Operands, Origin};
 use crate::prim::{Cast, Op};
 
@@ -22,7 +24,7 @@ use super::Tensor;
 
 impl Builder {
     /// Appends an operation, with conversions around it if it computes with operands of types for storage.
-    pub(super) fn append(&self, op: Op, operands: &[NodeId], origin: Origin) -> Result<NodeId, OpError> {
+    pub(super) fn append(&self, op: Op, operands: &[NodeId], origin: Arc<Origin>) -> Result<NodeId, OpError> {
         let mut graph = self.graph.borrow_mut();
         let graph = &mut *graph;
         let Some(half) = operands.iter().map(|&o| graph.ty(o).dtype).find(|d| d.is_half()) else {

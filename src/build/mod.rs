@@ -50,7 +50,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::array::Array;
 use crate::grad;
-use crate::graph::{Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Operands, Shape, Source, TensorType};
+use crate::graph::{
+    Graph, GraphError, Name, NodeId, OpError, OpErrorKind, Operands, Origin, Shape, Source, TensorType,
+};
 use crate::prim::{Const, Input, Iota, Op, Param, ParamKind};
 
 pub use arith::Operand;
@@ -97,6 +99,8 @@ pub struct Builder {
     call: RefCell<Option<scope::Call>>,
     /// The node of a model that is being imported.
     source: RefCell<Option<Source>>,
+    /// The origin of the last node.
+    origin: RefCell<Arc<Origin>>,
     /// Which nodes stand for formulas that were recognised.
     records: RefCell<stable::Records>,
 }
@@ -112,6 +116,7 @@ impl Builder {
             initial: RefCell::default(),
             call: RefCell::default(),
             source: RefCell::default(),
+            origin: RefCell::default(),
             frames: RefCell::default(),
             records: RefCell::default(),
         }

@@ -11,11 +11,12 @@
 //!
 //! The import of a model tells which of the model's nodes it builds, which is what origins name then in place of a line, and opens a scope for each that adds nothing to the paths.
 
+use std::panic::Location;
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
-#[cfg(feature = "onnx")]
-use crate::graph::Source;
-use crate::graph::{Graph, Name, NodeId, OpError, OpErrorKind, Operands, Origin};
+use crate::graph::{Graph, Name, NodeId, OpError, OpErrorKind, Operands, Origin, Source};
 
 use super::{Builder, Tensor, describe_node};
 
@@ -74,15 +75,20 @@ impl Builder {
         ForNode { builder: self, before: self.source.replace(Some(source)) }
     }
 
-    /// The origin of a node that is appended now.
+    /// The origin of a node that is appended now. The nodes of one line, one after the other, share theirs.
     #[track_caller]
-    pub(super) fn origin(&self) -> Origin {
-        let path = self.call.borrow().as_ref().map(|call| call.path.clone());
-        let origin = Origin { composite: path.filter(|path| !path.is_empty()), ..Origin::caller() };
-        match &*self.source.borrow() {
-            Some(source) => Origin { source: source.clone(), ..origin },
-            None => origin,
+    pub(super) fn origin(&self) -> Arc<Origin> {
+        let source = match &*self.source.borrow() {
+            Some(source) => source.clone(),
+            None => Source::Caller(Location::caller()),
+        };
+        let call = self.call.borrow();
+        let composite = call.as_ref().map(|call| &call.path).filter(|path| !path.is_empty());
+        let mut origin = self.origin.borrow_mut();
+        if !origin.source.is(&source) || origin.composite.as_ref() != composite {
+            *origin = Arc::new(Origin { source, composite: composite.cloned(), ..Origin::default() });
         }
+        origin.clone()
     }
 
     /// Opens the scope of a method.

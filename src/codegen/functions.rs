@@ -14,8 +14,8 @@ pub(super) struct Built {
     pub(super) id: FuncId,
     pub(super) name: String,
     pub(super) context: Context,
-    /// True if the function does little but call others, and is called once a run: it is compiled in less time, to code that takes more.
-    pub(super) calls: bool,
+    /// True if none of its instructions runs more than a few times a run: it is compiled in less time, to code that takes more.
+    pub(super) hasty: bool,
 }
 
 /// From so many functions on, starting a thread for each processor is paid back.
@@ -53,7 +53,7 @@ fn compile(functions: &mut [Built], threads: usize, [isa, hasty]: [&dyn TargetIs
     let next = || waiting.lock().expect("nobody panics while taking a function").next();
     let work = || {
         while let Some(function) = next() {
-            let isa = if function.calls { hasty } else { isa };
+            let isa = if function.hasty { hasty } else { isa };
             if let Err(error) = function.context.compile(isa, &mut ControlPlane::default()) {
                 *failed.lock().expect("nobody panics while failing") = Some(Box::new(ModuleError::from(error)));
             }

@@ -10,6 +10,7 @@
 //! The table holds a pointer for each piece of memory: the arena, then the inputs, parameters, constants and outputs, in the plan's order
 //! ([`table_index`]), then one for each call of a routine ([`first_routine`]). Scalar mathematics is written over the [`lanes`] of Cranelift values.
 
+mod arguments;
 mod choose;
 mod convert;
 mod emit;
@@ -195,7 +196,9 @@ pub(crate) fn define(
                 None => {
                     let name = format!("kernel_{}", defined.len());
                     let builder = (&mut functions, &mut builder);
-                    let compiled = define_kernel(kernel, &name, builder, module, symbols, settings, observer)?;
+                    // Trips of loops may be many.
+                    let hasty = number == 0 && kernel.row_count() * kernel.inner_count() == 1;
+                    let compiled = define_kernel(kernel, (&name, hasty), builder, module, symbols, settings, observer)?;
                     defined.insert(kernel, compiled);
                     compiled
                 }
@@ -209,6 +212,7 @@ pub(crate) fn define(
         let id = module.declare_function(&name, linkage, &signature).map_err(Box::new)?;
         let mut around = step::Surroundings {
             plan: part,
+            packed: first_packed(part),
             kernels: &kernels,
             sharing: settings.sharing,
             nested: &nested,
@@ -224,14 +228,14 @@ pub(crate) fn define(
             let id = around.module.declare_function(&name, Linkage::Local, &signature).map_err(Box::new)?;
             let mut context = around.module.make_context();
             context.func.signature = signature;
-            step::build_strip(&mut around, strip, (&mut context.func, &mut builder))?;
+            step::build_strip(&mut around, &name, strip, (&mut context.func, &mut builder))?;
             around.strips.push(id);
-            functions.push(Built { id, name, context, calls: true });
+            functions.push(Built { id, name, context, hasty: true });
         }
         let mut context = around.module.make_context();
         context.func.signature = signature.clone();
-        step::build(&mut around, number == 0 && observer.wants_clock(), (&mut context.func, &mut builder))?;
-        functions.push(Built { id, name, context, calls: number == 0 });
+        step::build(&mut around, &name, number == 0 && observer.wants_clock(), (&mut context.func, &mut builder))?;
+        functions.push(Built { id, name, context, hasty: number == 0 });
         nested.insert(std::ptr::from_ref(part), id);
         step = Some(id);
     }
@@ -241,10 +245,10 @@ pub(crate) fn define(
     Ok(step.expect("the plan itself is the last"))
 }
 
-/// Defines the function of a kernel, if there is wide code for it, or builds it for Cranelift.
+/// Defines the function of a kernel, if there is wide code for it, or builds it for Cranelift, which may compile it hastily.
 fn define_kernel(
     kernel: &Kernel,
-    name: &str,
+    (name, hasty): (&str, bool),
     (functions, builder): (&mut Vec<Built>, &mut FunctionBuilderContext),
     module: &mut dyn Module,
     symbols: &mut Symbols,
@@ -273,7 +277,7 @@ fn define_kernel(
     let mut context = module.make_context();
     context.func.signature = signature;
     kernel::build(kernel, &dependencies, choice.vector, &mut context.func, builder, module, symbols);
-    functions.push(Built { id, name: name.to_owned(), context, calls: false });
+    functions.push(Built { id, name: name.to_owned(), context, hasty });
     Ok(Compiled { id, time: share::time(choice), grain: share::grain(kernel, choice, settings.sharing) })
 }
 

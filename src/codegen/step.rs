@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use cranelift_codegen::ir::{
-    AbiParam, FuncRef, Function, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData, StackSlotKind,
-};
+use cranelift_codegen::ir::{AbiParam, FuncRef, Function, InstBuilder, MemFlagsData, Signature};
 use cranelift_codegen::ir::{Value as Clif, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
@@ -14,37 +12,40 @@ use crate::graph::DType;
 use crate::plan::kernel::{Access, Kernel};
 use crate::plan::nested::Nested;
 use crate::plan::strip::{Cut, Family, Strip};
-use crate::plan::{Action, Alpha, Buffer, BufferId, KernelId, Plan, Product, RoutineCall};
+use crate::plan::{self, Action, Alpha, BufferId, KernelId, Plan, Product};
 use crate::runtime::{gemm, profile, routine, team};
 
 use super::Compiled;
+use super::arguments::Arguments;
 use super::share::{self, Sharing};
-use super::{Symbols, first_packed, first_routine, table_index};
+use super::{Symbols, first_routine, table_index};
 
 pub(super) struct Step<'a, 'f> {
     pub(super) plan: &'a Plan,
     pub(super) b: FunctionBuilder<'f>,
-    table: Clif,
-    /// The pointers that a kernel or a routine is given.
-    slots: StackSlot,
+    pub(super) table: Clif,
+    /// The pointers that are handed over, if there are any.
+    pub(super) arguments: Option<Arguments>,
     /// The arena's pointer, once it has been loaded.
     arena: Option<Clif>,
     /// In the function of a strip, the piece that is worked on.
-    piece: Option<Piece>,
+    pub(super) piece: Option<Piece>,
     imported: FxHashMap<FuncId, FuncRef>,
 }
 
 /// The piece that the function of a strip works on.
 #[derive(Clone, Copy)]
-struct Piece {
+pub(super) struct Piece {
     /// From the arena to the thread's own part of it, in bytes.
-    shadow: Clif,
-    number: Clif,
+    pub(super) shadow: Clif,
+    pub(super) number: Clif,
 }
 
 /// What the functions of a plan call, and where they are defined.
 pub(super) struct Surroundings<'a> {
     pub(super) plan: &'a Plan,
+    /// The entry of the first packed factor.
+    pub(super) packed: usize,
     /// The functions of the plan's kernels.
     pub(super) kernels: &'a [Compiled],
     pub(super) sharing: Sharing,
@@ -57,14 +58,16 @@ pub(super) struct Surroundings<'a> {
     pub(super) symbols: &'a mut Symbols,
 }
 
-/// Builds the step function. With `clock`, it reads the clock before each call and after the last.
+/// Builds the step function of this name. With `clock`, it reads the clock before each call and after the last.
 pub(super) fn build(
     cx: &mut Surroundings<'_>,
+    name: &str,
     clock: bool,
     (function, context): (&mut Function, &mut FunctionBuilderContext),
 ) -> Result<(), Box<ModuleError>> {
     let plan = cx.plan;
     let mut step = Step::begin(plan, function, context, false);
+    step.list_arguments(cx, name, outside_strips(plan).map(|s| (&s.action, None)))?;
     let mut next_routine = first_routine(plan);
     let mark = clock.then(|| {
         let id = import_mark(cx.module, cx.symbols);
@@ -79,10 +82,10 @@ pub(super) fn build(
             continue;
         }
         match &s.action {
-            Action::Kernel { kernel, args } => step.kernel(cx, *kernel, args),
+            Action::Kernel { kernel, .. } => step.kernel(cx, *kernel),
             Action::Product(product) => step.product(cx, product, None)?,
-            Action::Routine(call) => {
-                step.routine(cx, call, next_routine);
+            Action::Routine(_) => {
+                step.routine(cx, next_routine);
                 next_routine += 1;
             }
             Action::Loop(l) => {
@@ -98,21 +101,40 @@ pub(super) fn build(
     step.finish(cx)
 }
 
-/// Builds the function of a strip, which does one piece: `(table, shadow, piece)`.
+/// Builds the function of this name for a strip, which does one piece: `(table, shadow, piece)`.
 pub(super) fn build_strip(
     cx: &mut Surroundings<'_>,
+    name: &str,
     strip: &Strip,
     (function, context): (&mut Function, &mut FunctionBuilderContext),
 ) -> Result<(), Box<ModuleError>> {
-    let mut step = Step::begin(cx.plan, function, context, true);
-    for (s, &cut) in cx.plan.steps[strip.steps.clone()].iter().zip(&strip.cuts) {
-        match (&s.action, cut) {
-            (Action::Kernel { kernel, args }, Cut::Rows) => step.kernel(cx, *kernel, args),
-            (Action::Product(product), Cut::Axis(family)) => step.product(cx, product, Some(family))?,
+    let plan = cx.plan;
+    let family = |cut: Cut| match cut {
+        Cut::Rows => None,
+        Cut::Axis(family) => Some(family),
+    };
+    let actions = plan.steps[strip.steps.clone()].iter().map(|s| &s.action);
+    let actions = actions.zip(strip.cuts.iter().map(|&cut| family(cut)));
+    let mut step = Step::begin(plan, function, context, true);
+    step.list_arguments(cx, name, actions.clone())?;
+    for action in actions {
+        match action {
+            (Action::Kernel { kernel, .. }, None) => step.kernel(cx, *kernel),
+            (Action::Product(product), Some(family)) => step.product(cx, product, Some(family))?,
             _ => panic!("strips are of kernels, by rows, and of products, by axes"),
         }
     }
     step.finish(cx)
+}
+
+/// The steps of a plan that are in no strip.
+fn outside_strips(plan: &Plan) -> impl Iterator<Item = &plan::Step> {
+    let mut strips = plan.strips.iter().peekable();
+    let outside = plan.steps.iter().enumerate().filter(move |(i, _)| {
+        strips.next_if(|strip| strip.steps.end <= *i);
+        strips.peek().is_none_or(|strip| !strip.steps.contains(i))
+    });
+    outside.map(|(_, step)| step)
 }
 
 /// The signature of the function of a strip.
@@ -203,15 +225,20 @@ impl Tables {
         if let Some(&id) = self.0.get(&words) {
             return Ok(id);
         }
-        let name = format!("product_{}", self.0.len());
-        let id = module.declare_data(&name, Linkage::Local, false, false).map_err(Box::new)?;
-        let mut data = DataDescription::new();
-        data.set_align(align_of::<usize>() as u64);
-        data.define(words.iter().flat_map(|w| w.to_ne_bytes()).collect());
-        module.define_data(id, &data).map_err(Box::new)?;
+        let id = define_words(&format!("product_{}", self.0.len()), &words, module)?;
         self.0.insert(words, id);
         Ok(id)
     }
+}
+
+/// Defines words in the module's memory.
+pub(super) fn define_words(name: &str, words: &[usize], module: &mut dyn Module) -> Result<DataId, Box<ModuleError>> {
+    let id = module.declare_data(name, Linkage::Local, false, false).map_err(Box::new)?;
+    let mut data = DataDescription::new();
+    data.set_align(align_of::<usize>() as u64);
+    data.define(words.iter().flat_map(|w| w.to_ne_bytes()).collect());
+    module.define_data(id, &data).map_err(Box::new)?;
+    Ok(id)
 }
 
 impl<'a, 'f> Step<'a, 'f> {
@@ -227,11 +254,8 @@ impl<'a, 'f> Step<'a, 'f> {
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
         let params = b.block_params(entry).to_vec();
-        let of_kernels = plan.kernels.iter().map(|k| k.slots.len()).max().unwrap_or(0);
-        let most = plan.routine_calls().iter().map(|c| c.buffers().count()).max().unwrap_or(0).max(of_kernels);
-        let slots = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, most as u32 * 8, 3));
         let piece = of_strip.then(|| Piece { shadow: params[1], number: params[2] });
-        Step { plan, b, table: params[0], slots, arena: None, piece, imported: FxHashMap::default() }
+        Step { plan, b, table: params[0], arguments: None, arena: None, piece, imported: FxHashMap::default() }
     }
 
     fn finish(mut self, cx: &Surroundings<'_>) -> Result<(), Box<ModuleError>> {
@@ -246,12 +270,11 @@ impl<'a, 'f> Step<'a, 'f> {
     }
 
     /// Calls a kernel: in a strip for the rows of the piece, else for all, on several threads if they are to share them.
-    fn kernel(&mut self, cx: &mut Surroundings<'_>, id: KernelId, args: &[BufferId]) {
+    fn kernel(&mut self, cx: &mut Surroundings<'_>, id: KernelId) {
         let Compiled { id: function, grain, .. } = cx.kernels[id.index()];
         let function = self.import(cx, function);
         let kernel = self.plan.kernel(id);
-        let own = |slot: usize| kernel.slots[slot].access == Access::Scratch;
-        let slots = self.pointers(args.iter().enumerate().map(|(i, &b)| (b, own(i))));
+        let slots = self.next_arguments();
         if let Some(Piece { number, .. }) = self.piece {
             let end = self.b.ins().iadd_imm_s(number, 1);
             self.b.ins().call(function, &[slots, number, end]);
@@ -323,37 +346,11 @@ impl<'a, 'f> Step<'a, 'f> {
         if bytes == 0 { base } else { self.b.ins().iadd_imm_s(base, bytes as i64) }
     }
 
-    /// Address of a buffer for the piece that is worked on, which is such that the elements of the piece lie where the whole buffer has them. Memory that
-    /// is a thread's `own` lies in its shadow.
-    fn pointer_of_piece(&mut self, buffer: BufferId, own: bool) -> Clif {
-        let pointer = self.pointer(buffer);
-        let Some(Piece { shadow, number }) = self.piece else { return pointer };
-        let Buffer { pieces, .. } = *self.plan.buffer(buffer);
-        if pieces == 1 && !own {
-            return pointer;
-        }
-        let pointer = self.b.ins().iadd(pointer, shadow);
-        if pieces == 1 {
-            return pointer;
-        }
-        let before = self.b.ins().imul_imm_s(number, self.plan.buffer(buffer).bytes() as i64);
-        self.b.ins().isub(pointer, before)
-    }
-
-    /// Stores the addresses of buffers, which may be a thread's own, one behind the other; returns where.
-    fn pointers(&mut self, buffers: impl Iterator<Item = (BufferId, bool)>) -> Clif {
-        for (i, (buffer, own)) in buffers.enumerate() {
-            let pointer = self.pointer_of_piece(buffer, own);
-            self.b.ins().stack_store(types::I64, pointer, self.slots, i as i32 * 8);
-        }
-        self.b.ins().stack_addr(types::I64, self.slots, 0)
-    }
-
     /// Calls the routine that entry number `entry` of the table describes.
-    fn routine(&mut self, cx: &mut Surroundings<'_>, call: &RoutineCall, entry: usize) {
+    fn routine(&mut self, cx: &mut Surroundings<'_>, entry: usize) {
         let function = import_routine(cx.module, cx.symbols);
         let function = self.import(cx, function);
-        let pointers = self.pointers(call.buffers().map(|b| (b, false)));
+        let pointers = self.next_arguments();
         let description = self.entry(entry);
         self.b.ins().call(function, &[description, pointers]);
     }
@@ -386,30 +383,14 @@ impl<'a, 'f> Step<'a, 'f> {
                 if sign < 0.0 { self.b.ins().fneg(v) } else { v }
             }
         };
-        let size = product.dtype.size() as i64;
-        let axis = cut.map(|family| family.of(&product.axes)[0]);
-        let strides = [axis.map_or(0, |x| x.a), axis.map_or(0, |x| x.b), axis.map_or(0, |x| x.c)];
+        let pointers = self.next_arguments();
         let mut args = vec![self.b.ins().symbol_value(types::I64, data)];
-        let packed = [None, product.packed, None];
-        for ((matrix, stride), packed) in [product.a, product.b, product.c].into_iter().zip(strides).zip(packed) {
-            if let Some(number) = packed {
-                args.push(self.entry(first_packed(self.plan) + number));
-                continue;
-            }
-            let pointer = self.pointer_of_piece(matrix.buffer, false);
-            let pointer = self.b.ins().iadd_imm_s(pointer, matrix.offset as i64 * size);
-            args.push(match self.piece {
-                Some(Piece { number, .. }) if stride != 0 => {
-                    let moved = self.b.ins().imul_imm_s(number, stride as i64 * size);
-                    self.b.ins().iadd(pointer, moved)
-                }
-                _ => pointer,
-            });
+        for i in 0..3 + i32::from(product.workspace.is_some()) {
+            args.push(self.b.ins().load(types::I64, MemFlagsData::trusted(), pointers, i * 8));
         }
-        args.push(match product.workspace {
-            Some(workspace) => self.pointer_of_piece(workspace, true),
-            None => self.int(0),
-        });
+        if product.workspace.is_none() {
+            args.push(self.int(0));
+        }
         let chunks = table.chunks();
         let numbers = match grain {
             None => [0, chunks],

@@ -86,8 +86,8 @@ pub struct Node {
     pub op: Op,
     /// Type of the result.
     pub ty: TensorType,
-    /// Where the node comes from.
-    pub origin: Origin,
+    /// Where the node comes from. Shared by the nodes of one rule or line, and by copies in other graphs.
+    pub origin: Arc<Origin>,
 }
 
 /// A named result.
@@ -164,7 +164,12 @@ impl Graph {
     ///
     /// # Panics
     /// If an operand is not a node of this graph.
-    pub fn push(&mut self, op: impl Into<Op>, operands: &[NodeId], origin: Origin) -> Result<NodeId, OpError> {
+    pub fn push(
+        &mut self,
+        op: impl Into<Op>,
+        operands: &[NodeId],
+        origin: impl Into<Arc<Origin>>,
+    ) -> Result<NodeId, OpError> {
         let op = op.into();
         let ty = {
             let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| self.ty(o)).collect();
@@ -181,11 +186,30 @@ impl Graph {
             }
             self.named.insert(name.clone(), NodeId::new(self.len()));
         }
-        let id = self.dag.add_node(Node { op, ty, origin });
+        Ok(self.add(Node { op, ty, origin: origin.into() }, operands))
+    }
+
+    /// Appends a copy of a node of another graph, whose operands are typed as its own were. A name that it declares is free.
+    pub(crate) fn push_copy(&mut self, node: &Node, operands: &[NodeId]) -> NodeId {
+        debug_assert_eq!(
+            node.op.infer(&operands.iter().map(|&o| self.ty(o)).collect::<SmallVec<[&TensorType; 3]>>()).as_ref(),
+            Ok(&node.ty),
+            "the operands of a copy are typed as those of {}",
+            node.op.name()
+        );
+        if let Some(name) = node.op.leaf_name() {
+            let known = self.named.insert(name.clone(), NodeId::new(self.len()));
+            debug_assert_eq!(known, None, "{name:?} is free");
+        }
+        self.add(node.clone(), operands)
+    }
+
+    fn add(&mut self, node: Node, operands: &[NodeId]) -> NodeId {
+        let id = self.dag.add_node(node);
         for (position, operand) in operands.iter().enumerate() {
             self.dag.add_edge(NodeIndex::new(operand.index()), id, position as u32);
         }
-        Ok(NodeId::new(id.index()))
+        NodeId::new(id.index())
     }
 
     /// Number of nodes.
@@ -233,14 +257,21 @@ impl Graph {
 
     /// The node's operands, in order.
     pub fn operands(&self, id: NodeId) -> Operands {
-        // petgraph lists the newest edge first.
-        let mut operands: Operands = self
-            .dag
-            .neighbors_directed(NodeIndex::new(id.index()), Direction::Incoming)
-            .map(|n| NodeId::new(n.index()))
-            .collect();
+        let mut operands = Operands::new();
+        self.operands_from_last(id).for_each(|operand| operands.push(operand));
         operands.reverse();
         operands
+    }
+
+    /// The node's operands, the last one first, as petgraph lists edges: for walks that do not care.
+    pub(crate) fn operands_from_last(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let (nodes, edges) = (self.dag.raw_nodes(), self.dag.raw_edges());
+        let mut next = nodes[id.index()].next_edge(Direction::Incoming);
+        std::iter::from_fn(move || {
+            let edge = edges.get(next.index())?;
+            next = edge.next_edge(Direction::Incoming);
+            Some(NodeId(edge.source().index() as u32))
+        })
     }
 
     /// The node's users with the operand position of each use, newest first. Outputs and updates are not among them.
@@ -331,7 +362,7 @@ impl Graph {
         of.into_iter().for_each(|id| marked[id.index()] = true);
         for id in self.ids().rev() {
             if marked[id.index()] {
-                self.operands(id).iter().for_each(|o| marked[o.index()] = true);
+                self.operands_from_last(id).for_each(|o| marked[o.index()] = true);
             }
         }
         marked

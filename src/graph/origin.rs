@@ -1,5 +1,6 @@
 //! Where a node comes from: the user's line or the node of his model, the rules of differentiation and batching, the rewrites.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -26,6 +27,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// True for one line, or for one node of a model: the same, not only an equal one.
+    pub(crate) fn is(&self, other: &Source) -> bool {
+        match (self, other) {
+            (Source::Caller(a), Source::Caller(b)) => std::ptr::eq(*a, *b),
+            (Source::Node { name: a, .. }, Source::Node { name: b, .. }) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     /// File and line, if known. The file is without its folders.
     pub fn file_line(&self) -> Option<(&str, u32)> {
         let (path, line) = match self {
@@ -62,7 +72,7 @@ impl fmt::Display for Bare<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Derivation {
     /// Name of the rule.
-    pub rule: Arc<str>,
+    pub rule: Cow<'static, str>,
     /// The node that the rule was applied to.
     pub of: NodeId,
 }
@@ -103,22 +113,22 @@ impl Origin {
     }
 
     /// The origin of a node that VJP rule `rule` of node `of` made.
-    pub fn with_vjp(&self, rule: &str, of: NodeId) -> Origin {
+    pub fn with_vjp(&self, rule: &'static str, of: NodeId) -> Origin {
         Origin { vjp: Some(Derivation { rule: rule.into(), of }), ..self.clone() }
     }
 
     /// The origin of a node that JVP rule `rule` of node `of` made.
-    pub fn with_jvp(&self, rule: &str, of: NodeId) -> Origin {
+    pub fn with_jvp(&self, rule: &'static str, of: NodeId) -> Origin {
         Origin { jvp: Some(Derivation { rule: rule.into(), of }), ..self.clone() }
     }
 
     /// The origin of a node that batching rule `rule` of node `of` made.
-    pub fn with_vmap(&self, rule: &str, of: NodeId) -> Origin {
+    pub fn with_vmap(&self, rule: &'static str, of: NodeId) -> Origin {
         Origin { vmap: Some(Derivation { rule: rule.into(), of }), ..self.clone() }
     }
 
     /// The origin of a node that rewrite `rule` made in place of node `of`.
-    pub fn with_rewrite(&self, rule: &str, of: NodeId) -> Origin {
+    pub fn with_rewrite(&self, rule: &'static str, of: NodeId) -> Origin {
         Origin { rewrite: Some(Derivation { rule: rule.into(), of }), ..self.clone() }
     }
 }

@@ -379,7 +379,7 @@ mod tests {
             |g| {
                 let huge = TensorType::new(crate::graph::DType::F32, Shape::from([usize::MAX, 3]));
                 let Op::Input(input) = &mut node(g, 0).op else { panic!("%0 is an input") };
-                input.ty = huge.clone();
+                std::sync::Arc::make_mut(input).ty = huge.clone();
                 node(g, 0).ty = huge;
             },
             "\n%0 = input {name=\"x\"} : f32[18446744073709551615, 3]\n    the result has too many elements",

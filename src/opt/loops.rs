@@ -389,8 +389,8 @@ impl Pieces {
         let mut op = from.op(id).clone();
         let name = free_name(&self.graph, leaf_name(from, id));
         match &mut op {
-            Op::Input(input) => input.name = name,
-            Op::Param(param) => param.name = name,
+            Op::Input(input) => Arc::make_mut(input).name = name,
+            Op::Param(param) => Arc::make_mut(param).name = name,
             _ => panic!("leaves are inputs and parameters"),
         }
         let copy = self.graph.push(op, &[], from.node(id).origin.clone()).expect("the name is free");

@@ -195,9 +195,8 @@ fn transpose_of_units(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Nod
 }
 
 fn broadcast_of_broadcast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
-    let Op::Broadcast(Broadcast { shape, axes }) = op else {
-        return None;
-    };
+    let Op::Broadcast(broadcast) = op else { return None };
+    let Broadcast { shape, axes } = &**broadcast;
     let (source, inner) = r.as_broadcast(x[0])?;
     // The inner broadcast's axes, as the outer one numbers them.
     let kept: Dims = (0..shape.rank()).filter(|a| !axes.contains(a)).collect();
@@ -207,9 +206,8 @@ fn broadcast_of_broadcast(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option
 }
 
 fn broadcast_of_reshape(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
-    let Op::Broadcast(Broadcast { shape, axes }) = op else {
-        return None;
-    };
+    let Op::Broadcast(broadcast) = op else { return None };
+    let Broadcast { shape, axes } = &**broadcast;
     let source = r.as_reshape(x[0])?;
     let (from, to) = (r.graph().shape(source).clone(), r.graph().shape(x[0]).clone());
     if without_units(&from) != without_units(&to) || from.rank() >= to.rank() {
@@ -318,7 +316,7 @@ fn slice_of_concat(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId
     for &part in r.operands(x[0]) {
         let extent = r.graph().shape(part)[axis];
         if before <= first && last < before + extent {
-            let mut inner = slice.clone();
+            let mut inner = Slice::clone(slice);
             inner.start[axis] -= before;
             return Some(r.emit(inner.into(), &[part]));
         }
@@ -332,7 +330,7 @@ fn slice_of_pad(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
     let Op::Pad(pad) = r.op(x[0]) else { return None };
     let source = r.operands(x[0])[0];
     let extents = r.graph().shape(source).clone();
-    let mut inner = slice.clone();
+    let mut inner = Slice::clone(slice);
     let mut only_operand = true;
     let mut only_padding = false;
     for axis in 0..extents.rank() {
@@ -371,7 +369,7 @@ fn pad_of_pad(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
     }
     let source = r.operands(x[0])[0];
     let add = |a: &Dims, b: &Dims| a.iter().zip(b).map(|(a, b)| a + b).collect();
-    let merged = Pad { low: add(&outer.low, &inner.low), high: add(&outer.high, &inner.high), ..outer.clone() };
+    let merged = Pad { low: add(&outer.low, &inner.low), high: add(&outer.high, &inner.high), ..Pad::clone(outer) };
     Some(r.emit(merged.into(), &[source]))
 }
 
@@ -430,7 +428,7 @@ fn join_slices(r: &Rewriter<'_>, a: NodeId, b: NodeId, axis: usize) -> Option<(N
     if !(0..first.len.len()).all(follows) {
         return None;
     }
-    let mut joined = first.clone();
+    let mut joined = Slice::clone(first);
     joined.len[axis] += second.len[axis];
     Some((source, joined))
 }
@@ -475,7 +473,7 @@ fn sum_of_pads(r: &mut Rewriter<'_>, _: &Op, x: &[NodeId]) -> Option<NodeId> {
     if pads[first].low[axis] + r.graph().shape(parts[0])[axis] != pads[second].low[axis] {
         return None;
     }
-    let mut joined = pads[first].clone();
+    let mut joined = Pad::clone(pads[first]);
     joined.high[axis] = pads[second].high[axis];
     let together = r.emit(Concat { axis }.into(), &parts);
     Some(r.emit(joined.into(), &[together]))

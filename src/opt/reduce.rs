@@ -296,20 +296,20 @@ fn map_of_reshapes(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId
     if !matches!(op, Op::Map(_) | Op::Cast(_)) {
         return None;
     }
-    let shape = r.graph().shape(x[0]).clone();
-    let mut small_shape: Option<Shape> = None;
+    let shape = r.graph().shape(x[0]);
+    let mut small_shape: Option<&Shape> = None;
     for &operand in x {
         if r.splat_source(operand).is_some() {
             continue;
         }
-        let source = r.graph().shape(r.as_reshape(operand)?).clone();
-        let adds_units = source.rank() < shape.rank() && without_units(&source) == without_units(&shape);
-        if !adds_units || small_shape.as_ref().is_some_and(|s| *s != source) {
+        let source = r.graph().shape(r.as_reshape(operand)?);
+        let adds_units = source.rank() < shape.rank() && without_units(source) == without_units(shape);
+        if !adds_units || small_shape.is_some_and(|s| s != source) {
             return None;
         }
         small_shape = Some(source);
     }
-    let small_shape = small_shape?;
+    let (shape, small_shape) = (shape.clone(), small_shape?.clone());
     let mut small = crate::graph::Operands::new();
     for &operand in x {
         small.push(match r.splat_source(operand) {

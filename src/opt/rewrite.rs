@@ -21,12 +21,14 @@
 //! Why not an e-graph: extraction with a cost model needs all forms of a node at once and time that is not linear. The price is that the order of
 //! the rules matters where two apply to one node; their tables are ordered for it.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
 
-use crate::graph::{Derivation, Graph, NodeId, Operands, Origin};
+use crate::graph::{Graph, Node, NodeId, Operands, Origin};
 use crate::prim::{Emit, Op};
 
 /// Rule applications that one node of the old graph may set off.
@@ -67,7 +69,7 @@ pub struct Rule {
 
 /// The rules of a walk, in the order in which they are tried.
 pub(super) struct RuleSet {
-    rules: Vec<(&'static Rule, Arc<str>)>,
+    rules: Vec<&'static Rule>,
     by_op: FxHashMap<&'static str, Vec<usize>>,
     anywhere: Vec<usize>,
     strongest: Law,
@@ -76,20 +78,17 @@ pub(super) struct RuleSet {
 impl RuleSet {
     /// Rules whose law goes beyond `strongest` apply to integers and truth values only.
     pub(super) fn new(rules: impl IntoIterator<Item = &'static Rule>, strongest: Law) -> RuleSet {
-        let rules: Vec<_> = rules.into_iter().map(|r| (r, Arc::from(r.name))).collect();
-        let mut by_op: FxHashMap<&'static str, Vec<usize>> = FxHashMap::default();
-        for (_, on) in rules.iter().flat_map(|(r, _)| r.on.iter().map(move |&on| (r, on))) {
-            by_op.entry(on).or_default();
-        }
-        for (i, (rule, _)) in rules.iter().enumerate() {
-            for (&op, list) in &mut by_op {
-                if rule.on.is_empty() || rule.on.contains(&op) {
-                    list.push(i);
-                }
+        let mut set = RuleSet { rules: Vec::new(), by_op: FxHashMap::default(), anywhere: Vec::new(), strongest };
+        for (number, rule) in rules.into_iter().enumerate() {
+            set.rules.push(rule);
+            if rule.on.is_empty() {
+                set.by_op.values_mut().chain([&mut set.anywhere]).for_each(|list| list.push(number));
+            }
+            for &on in rule.on {
+                set.by_op.entry(on).or_insert_with(|| set.anywhere.clone()).push(number);
             }
         }
-        let anywhere = (0..rules.len()).filter(|&i| rules[i].0.on.is_empty()).collect();
-        RuleSet { rules, by_op, anywhere, strongest }
+        set
     }
 
     fn of(&self, op: &Op) -> &[usize] {
@@ -99,26 +98,56 @@ impl RuleSet {
     /// How often each rule fired, the others left out.
     pub(super) fn counts(&self, fired: &[usize]) -> Vec<(&'static str, usize)> {
         let pairs = self.rules.iter().zip(fired);
-        pairs.filter(|(_, n)| **n > 0).map(|((r, _), &n)| (r.name, n)).collect()
+        pairs.filter(|(_, n)| **n > 0).map(|(r, &n)| (r.name, n)).collect()
     }
 }
 
-/// The request for a node: what it computes, apart from where it comes from.
-#[derive(PartialEq, Eq, Hash)]
-struct Request {
-    op: Op,
+/// What a node computes, apart from where it comes from.
+struct Request<'a> {
+    op: &'a Op,
+    /// Those of a commutative function are in ascending order.
     operands: Operands,
+    hash: u64,
 }
 
-impl Request {
-    fn new(op: &Op, operands: &[NodeId]) -> Request {
-        let mut operands = Operands::from_slice(operands);
-        if let Op::Map(map) = op
-            && map.f.record().commutative
-        {
-            operands.sort_unstable();
+impl<'a> Request<'a> {
+    fn new(op: &'a Op, operands: &[NodeId]) -> Request<'a> {
+        let operands = in_order(op, operands);
+        let mut hasher = FxHasher::default();
+        (op, &operands).hash(&mut hasher);
+        Request { op, operands, hash: hasher.finish() }
+    }
+}
+
+/// The operands without the order that a commutative function does not care for.
+fn in_order(op: &Op, operands: &[NodeId]) -> Operands {
+    let mut operands = Operands::from_slice(operands);
+    if let Op::Map(map) = op
+        && map.f.record().commutative
+    {
+        operands.sort_unstable();
+    }
+    operands
+}
+
+/// A request with its answer.
+struct Answer {
+    hash: u64,
+    node: NodeId,
+    /// The request that rules answered with this node; `None` if the node is what was asked for.
+    of: Option<Box<(Op, Operands)>>,
+}
+
+impl Answer {
+    /// True if it is the answer to this request. `operands` has those of all nodes.
+    fn is_to(&self, request: &Request<'_>, graph: &Graph, operands: &[Operands]) -> bool {
+        match &self.of {
+            Some(of) => of.0 == *request.op && of.1 == request.operands,
+            None => {
+                let op = graph.op(self.node);
+                op == request.op && in_order(op, &operands[self.node.index()]) == request.operands
+            }
         }
-        Request { op: op.clone(), operands }
     }
 }
 
@@ -128,13 +157,15 @@ pub struct Rewriter<'r> {
     operands: Vec<Operands>,
     /// For each node, the uses that the old nodes have which it stands for.
     uses: Vec<u32>,
-    requests: FxHashMap<Request, NodeId>,
+    answers: HashTable<Answer>,
     rules: &'r RuleSet,
     fired: Vec<usize>,
     /// The old node that is being replaced, with its origin.
-    old: (NodeId, Origin),
+    old: (NodeId, Arc<Origin>),
     /// The innermost rule that is being applied.
     firing: Option<usize>,
+    /// The origin of what a rule has made in place of the old node.
+    made: Option<(usize, Arc<Origin>)>,
     depth: u32,
     fuel: u32,
 }
@@ -147,11 +178,12 @@ pub(super) fn rewrite(graph: &Graph, rules: &RuleSet) -> (Graph, Vec<usize>) {
         graph: Graph::with_capacity(graph.len()),
         operands: Vec::with_capacity(graph.len()),
         uses: Vec::with_capacity(graph.len()),
-        requests: FxHashMap::with_capacity_and_hasher(graph.len(), Default::default()),
+        answers: HashTable::with_capacity(graph.len()),
         rules,
         fired: vec![0; rules.rules.len()],
-        old: (NodeId::new(0), Origin::default()),
+        old: (NodeId::new(0), Arc::default()),
         firing: None,
+        made: None,
         depth: 0,
         fuel: 0,
     };
@@ -161,10 +193,12 @@ pub(super) fn rewrite(graph: &Graph, rules: &RuleSet) -> (Graph, Vec<usize>) {
         if !live[id.index()] && node.op.leaf_name().is_none() {
             continue;
         }
-        let operands: Operands = graph.operands(id).iter().map(|o| mapped(&map, *o)).collect();
+        let mut operands = graph.operands(id);
+        operands.iter_mut().for_each(|o| *o = mapped(&map, *o));
         rewriter.old = (id, node.origin.clone());
+        rewriter.made = None;
         rewriter.fuel = FUEL;
-        let new = rewriter.emit(node.op.clone(), &operands);
+        let new = rewriter.request(&node.op, &operands, |this| this.copy(node, &operands));
         debug_assert_eq!(rewriter.graph.ty(new), &node.ty, "a rewrite keeps the type of {id} ({})", node.op.name());
         rewriter.uses[new.index()] += uses[id.index()];
         map[id.index()] = Some(new);
@@ -182,7 +216,7 @@ fn mapped(map: &[Option<NodeId>], old: NodeId) -> NodeId {
 fn count_uses(graph: &Graph, live: &[bool]) -> Vec<u32> {
     let mut uses = vec![0; graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
-        graph.operands(id).iter().for_each(|o| uses[o.index()] += 1);
+        graph.operands_from_last(id).for_each(|o| uses[o.index()] += 1);
     }
     graph.outputs().iter().for_each(|o| uses[o.node.index()] += 1);
     graph.updates().iter().for_each(|u| uses[u.value.index()] += 1);
@@ -234,28 +268,62 @@ impl Rewriter<'_> {
 
     /// The node that computes this, if there is one.
     pub fn find(&self, op: impl Into<Op>, operands: &[NodeId]) -> Option<NodeId> {
-        self.requests.get(&Request::new(&op.into(), operands)).copied()
+        self.known(&Request::new(&op.into(), operands)).map(|answer| answer.node)
     }
 
+    /// The answer to a request, if it has been asked before.
+    fn known(&self, request: &Request<'_>) -> Option<&Answer> {
+        self.answers.find(request.hash, |answer| answer.is_to(request, &self.graph, &self.operands))
+    }
+
+    /// The node that answers a request: the known one, what a rule makes of it, or what is pushed.
+    fn request(&mut self, op: &Op, operands: &[NodeId], push: impl FnOnce(&mut Self) -> NodeId) -> NodeId {
+        let request = Request::new(op, operands);
+        if let Some(answer) = self.known(&request) {
+            return answer.node;
+        }
+        let (node, of) = match self.apply_rules(op, operands) {
+            Some(node) => (node, Some(Box::new((op.clone(), request.operands.clone())))),
+            None => (push(self), None),
+        };
+        // A rule may have asked for the same again; what it made of that in the end is the answer.
+        let is_same = |answer: &Answer| answer.is_to(&request, &self.graph, &self.operands);
+        self.answers.entry(request.hash, is_same, |answer| answer.hash).insert(Answer { hash: request.hash, node, of });
+        node
+    }
+
+    /// Pushes a node of the old graph.
+    fn copy(&mut self, node: &Node, operands: &[NodeId]) -> NodeId {
+        let id = self.graph.push_copy(node, operands);
+        self.pushed(id, operands)
+    }
+
+    /// Pushes what a rule asks for.
     fn push(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
         let (of, origin) = &self.old;
-        let mut origin = origin.clone();
-        if let Some(rule) = self.firing {
-            let rule = self.rules.rules[rule].1.clone();
-            origin.rewrite = Some(Derivation { rule, of: *of });
-        }
+        let origin = match (self.firing, &self.made) {
+            (None, _) => origin.clone(),
+            (Some(rule), Some((by, made))) if *by == rule => made.clone(),
+            (Some(rule), _) => {
+                let made = Arc::new(origin.with_rewrite(self.rules.rules[rule].name, *of));
+                self.made = Some((rule, made.clone()));
+                made
+            }
+        };
         let name = op.name();
         match self.graph.push(op, operands, origin) {
-            Ok(id) => {
-                self.operands.push(Operands::from_slice(operands));
-                self.uses.push(0);
-                id
-            }
+            Ok(id) => self.pushed(id, operands),
             Err(error) => {
-                let rule = self.firing.map_or("no rule", |r| self.rules.rules[r].0.name);
+                let rule = self.firing.map_or("no rule", |r| self.rules.rules[r].name);
                 panic!("{rule} made an ill-typed {name}: {error}")
             }
         }
+    }
+
+    fn pushed(&mut self, id: NodeId, operands: &[NodeId]) -> NodeId {
+        self.operands.push(Operands::from_slice(operands));
+        self.uses.push(0);
+        id
     }
 
     fn apply_rules(&mut self, op: &Op, operands: &[NodeId]) -> Option<NodeId> {
@@ -264,7 +332,7 @@ impl Rewriter<'_> {
             if self.depth == DEPTH || self.fuel == 0 {
                 return None;
             }
-            let rule = set.rules[index].0;
+            let rule = set.rules[index];
             if rule.law > set.strongest && self.touches_floats(op, operands) {
                 continue;
             }
@@ -305,15 +373,6 @@ impl Emit for Rewriter<'_> {
     }
 
     fn append(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
-        let request = Request::new(&op, operands);
-        if let Some(&id) = self.requests.get(&request) {
-            return id;
-        }
-        let id = match self.apply_rules(&op, operands) {
-            Some(id) => id,
-            None => self.push(op, operands),
-        };
-        self.requests.insert(request, id);
-        id
+        self.request(&op, operands, |this| this.push(op.clone(), operands))
     }
 }

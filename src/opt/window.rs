@@ -34,7 +34,7 @@ fn slice_of_unwindow(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<Node
         return None;
     }
     let shape = r.graph().shape(x[0]);
-    let mut part = unwindow.clone();
+    let mut part = Unwindow::clone(unwindow);
     for axis in 0..shape.rank() {
         let (start, len) = (slice.start[axis], slice.len[axis]);
         let whole = start == 0 && len == shape[axis];
@@ -72,7 +72,8 @@ fn axes_of(dot: &Dot, ranks: [usize; 2]) -> SmallVec<[Axis; 8]> {
 const COST_OF_SUM: usize = 16;
 
 fn unwindow_of_dot(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId> {
-    let Op::Unwindow(Unwindow { windows, low, extents }) = op else { return None };
+    let Op::Unwindow(unwindow) = op else { return None };
+    let Unwindow { windows, low, extents } = &**unwindow;
     let operand = r.graph().shape(x[0]).clone();
     let count = windows.axes.len();
     let rank = operand.rank() - count;
@@ -116,7 +117,7 @@ fn unwindow_of_dot(r: &mut Rewriter<'_>, op: &Op, x: &[NodeId]) -> Option<NodeId
         return None;
     }
 
-    let mut dot = dot.clone();
+    let mut dot = Dot::clone(dot);
     let (mut from, mut len) = (Dims::from_elem(0isize, ranks[places]), Dims::from_slice(&shapes[places]));
     let mut turned = Slice {
         start: Dims::from_elem(0, ranks[weight]),

@@ -1,6 +1,9 @@
 //! Kernels under construction: expressions become instructions.
 
-use rustc_hash::FxHashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 use crate::graph::{DType, Dims, NodeId};
@@ -50,9 +53,9 @@ pub(super) struct KernelBuilder {
     values: Vec<Value>,
     phases: Vec<Phase>,
     /// Row values with the phase from which on they are visible.
-    row_values: FxHashMap<(Inst, DType), (ValueId, usize)>,
+    row_values: HashTable<(ValueId, usize)>,
     /// Inner values of each phase.
-    inner_values: Vec<FxHashMap<(Inst, DType), ValueId>>,
+    inner_values: Vec<HashTable<ValueId>>,
 }
 
 impl KernelBuilder {
@@ -62,7 +65,7 @@ impl KernelBuilder {
             loops,
             rows,
             phases: vec![Phase::default(); phases],
-            inner_values: vec![FxHashMap::default(); phases],
+            inner_values: vec![HashTable::new(); phases],
             ..KernelBuilder::default()
         }
     }
@@ -89,27 +92,31 @@ impl KernelBuilder {
 
     /// The value of an instruction, made at `at` unless an equal one is visible there.
     pub(super) fn inst(&mut self, inst: Inst, dtype: DType, at: At) -> ValueId {
-        let key = (inst, dtype);
-        if let Some(&(id, from)) = self.row_values.get(&key)
+        let new = Value { inst, dtype };
+        let hash = FxBuildHasher.hash_one(&new);
+        let is_new = |id: ValueId| self.values[id.index()] == new;
+        if let Some(&(id, from)) = self.row_values.find(hash, |&(id, _)| is_new(id))
             && from <= at.phase()
         {
             return id;
         }
         if let At::Inner(p) = at
-            && let Some(&id) = self.inner_values[p].get(&key)
+            && let Some(&id) = self.inner_values[p].find(hash, |&id| is_new(id))
         {
             return id;
         }
         let id = ValueId(self.values.len() as u32);
-        self.values.push(Value { inst: key.0.clone(), dtype });
+        self.values.push(new);
+        let hash_of = |id: ValueId| FxBuildHasher.hash_one(&self.values[id.index()]);
         match at {
             At::Row(p) => {
                 self.phases[p].row.push(id);
-                self.row_values.insert(key, (id, p));
+                let same = |&(known, _): &(ValueId, usize)| self.values[known.index()] == self.values[id.index()];
+                self.row_values.entry(hash, same, |&(id, _)| hash_of(id)).insert((id, p));
             }
             At::Inner(p) => {
                 self.phases[p].inner.push(id);
-                self.inner_values[p].insert(key, id);
+                self.inner_values[p].insert_unique(hash, id, |&id| hash_of(id));
             }
         }
         id

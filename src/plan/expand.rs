@@ -8,6 +8,7 @@
 //! An `unwindow` of a product stays one operation, which the planner knows: see [`overlap`].
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
@@ -27,11 +28,15 @@ pub(super) fn expand(graph: &Graph) -> Cow<'_, Graph> {
     let windowed: FxHashSet<NodeId> =
         graph.ids().filter(stays).filter_map(|id| overlap::matched(graph, id)).map(|(dot, _)| dot).collect();
     let split = |id: NodeId| if windowed.contains(&id) { None } else { Split::of(graph, id) };
-    let expands = |id: NodeId| expansion(graph, graph.op(id), &graph.operands(id)).is_some() || split(id).is_some();
+    let expands = |id: NodeId| {
+        let operands = graph.operands(id);
+        let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| graph.ty(o)).collect();
+        expansion(graph.op(id), &types, graph.ty(id)).is_some() || split(id).is_some()
+    };
     if !graph.ids().filter(stays).any(expands) {
         return Cow::Borrowed(graph);
     }
-    let mut new = Expander { graph: Graph::new(), origin: Origin::default(), parts: FxHashMap::default() };
+    let mut new = Expander { graph: Graph::new(), origin: Arc::default(), parts: FxHashMap::default() };
     let mut map: Vec<Option<NodeId>> = vec![None; graph.len()];
     let mapped = |map: &[Option<NodeId>], id: NodeId| map[id.index()].expect("what a live node needs is live");
     for id in graph.ids().filter(stays) {
@@ -64,9 +69,8 @@ enum Expansion {
 }
 
 /// How the operation is expanded, if the planner does not know it or knows a better way.
-fn expansion(graph: &Graph, op: &Op, operands: &[NodeId]) -> Option<Expansion> {
-    let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| graph.ty(o)).collect();
-    match op.lowering(&types, &op.infer(&types).ok()?) {
+fn expansion(op: &Op, types: &[&TensorType], ty: &TensorType) -> Option<Expansion> {
+    match op.lowering(types, ty) {
         Lowering::Expand => Some(Expansion::Own),
         Lowering::Reduce { reduction, axes } => {
             let TensorType { dtype, shape } = types[0];
@@ -80,7 +84,7 @@ fn expansion(graph: &Graph, op: &Op, operands: &[NodeId]) -> Option<Expansion> {
 struct Expander {
     graph: Graph,
     /// Where the node comes from that is copied or expanded.
-    origin: Origin,
+    origin: Arc<Origin>,
     parts: FxHashMap<(Op, Operands), NodeId>,
 }
 
@@ -118,7 +122,10 @@ impl Emit for Expander {
         if let Some(&id) = self.parts.get(&key) {
             return id;
         }
-        let id = match expansion(&self.graph, &key.0, operands) {
+        let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| self.graph.ty(o)).collect();
+        let expansion = key.0.infer(&types).ok().and_then(|ty| expansion(&key.0, &types, &ty));
+        drop(types);
+        let id = match expansion {
             Some(Expansion::Own) => key.0.expand(self, operands),
             Some(Expansion::Pieces(reduction, pieces)) => {
                 pieces.emit(self, reduction, operands[0], |this, op, x| this.keep(op, &[x]))

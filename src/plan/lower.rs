@@ -310,17 +310,17 @@ impl Lowerer<'_, '_> {
         awaited
     }
 
-    fn origin(&self, node: NodeId) -> Origin {
+    fn origin(&self, node: NodeId) -> Arc<Origin> {
         self.fused.graph.node(node).origin.clone()
     }
 
     /// Adds a step that runs a kernel; equal kernels are one.
-    fn add_kernel(&mut self, builder: KernelBuilder, serial: bool, level: u32, origins: Vec<Origin>) {
+    fn add_kernel(&mut self, builder: KernelBuilder, serial: bool, level: u32, origins: Vec<Arc<Origin>>) {
         let (kernel, args) = builder.finish(serial);
         self.push_kernel(kernel, args, level, origins);
     }
 
-    fn push_kernel(&mut self, kernel: Kernel, args: Vec<BufferId>, level: u32, origins: Vec<Origin>) {
+    fn push_kernel(&mut self, kernel: Kernel, args: Vec<BufferId>, level: u32, origins: Vec<Arc<Origin>>) {
         let mut reads = SmallVec::new();
         let mut writes = SmallVec::new();
         for (slot, &buffer) in kernel.slots.iter().zip(&args) {

@@ -127,7 +127,7 @@ pub struct Step {
     /// What is done.
     pub action: Action,
     /// Origins of the nodes that it computes.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<Arc<Origin>>,
 }
 
 impl Step {

@@ -1,5 +1,6 @@
 //! A plan under way: what lowering makes, before steps have an order and buffers a place.
 
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl PendingBuffer {
 #[derive(Clone, Debug)]
 pub(super) struct PendingStep {
     pub(super) action: Action,
-    pub(super) origins: Vec<Origin>,
+    pub(super) origins: Vec<Arc<Origin>>,
     pub(super) reads: SmallVec<[BufferId; 4]>,
     pub(super) writes: SmallVec<[BufferId; 4]>,
     /// Earlier steps, by their positions, that come before this one although it reads nothing of them.
@@ -80,14 +81,14 @@ impl Kernels {
 
     /// The number of a kernel, which is added unless an equal one is there.
     pub(super) fn number(&mut self, kernel: Kernel) -> KernelId {
-        if let Some(&id) = self.numbers.get(&kernel) {
-            return id;
+        match self.numbers.entry(Arc::new(kernel)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let id = KernelId(u32::try_from(self.list.len()).expect("a plan has fewer than 2^32 kernels"));
+                self.list.push(new.key().clone());
+                *new.insert(id)
+            }
         }
-        let id = KernelId(u32::try_from(self.list.len()).expect("a plan has fewer than 2^32 kernels"));
-        let kernel = Arc::new(kernel);
-        self.list.push(kernel.clone());
-        self.numbers.insert(kernel, id);
-        id
     }
 
     /// Drops the kernels that are not named, and gives those that are new numbers.

@@ -10,6 +10,8 @@
 //! products last (cf. Jain et al. 2020, whose exact optimum takes an integer program; this is a greedy choice that is checked against the real plan each
 //! time).
 
+use std::sync::Arc;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::graph::{Graph, NodeId, Operands, Origin};
@@ -244,7 +246,7 @@ impl Rewrite<'_> {
         self.copies[id.index()].expect("operands come before their users")
     }
 
-    fn push(&mut self, op: Op, operands: &[NodeId], origin: Origin) -> NodeId {
+    fn push(&mut self, op: Op, operands: &[NodeId], origin: impl Into<Arc<Origin>>) -> NodeId {
         self.new.push(op, operands, origin).expect("the node was well typed before")
     }
 

@@ -218,7 +218,7 @@ pub fn multiply(plan: &mut Plan, mut product: Product) {
 
 /// Adds a step.
 pub fn step(plan: &mut Plan, action: Action) {
-    plan.steps.push(Step { action, origins: Vec::<Origin>::new() });
+    plan.steps.push(Step { action, origins: Vec::<Arc<Origin>>::new() });
 }
 
 /// `y = softmax(x w)`, and `w` takes the value `w + v`, in place; `v` is a parameter too.

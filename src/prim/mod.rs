@@ -42,6 +42,8 @@ mod triangular_solve;
 mod unwindow;
 mod window;
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::array::Array;
@@ -249,11 +251,13 @@ pub fn mnemonics() -> impl Iterator<Item = String> {
 
 /// Defines [`Op`] and [`OpKind`] and hands each call on to the operation's own file.
 macro_rules! ops {
-    ($($(#[$doc:meta])* $op:ident,)*) => {
+    ($($(#[$doc:meta])* $op:ident($held:ty),)*) => {
         /// An operation of the graph. Two equal operations on equal operands compute the same.
+        ///
+        /// Passes copy operations from graph to graph, so those with long attributes are shared by their copies.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum Op {
-            $($(#[$doc])* $op($op),)*
+            $($(#[$doc])* $op($held),)*
         }
 
         /// An operation without its attributes: what tables of tests and reports are keyed by.
@@ -269,7 +273,7 @@ macro_rules! ops {
 
         $(impl From<$op> for Op {
             fn from(op: $op) -> Op {
-                Op::$op(op)
+                Op::$op(op.into())
             }
         })*
 
@@ -388,61 +392,61 @@ macro_rules! ops {
 
 ops! {
     /// A tensor that every run is given.
-    Input,
+    Input(Arc<Input>),
     /// A tensor that lives from run to run and may be updated.
-    Param,
+    Param(Arc<Param>),
     /// Numbers known when the graph is built.
-    Const,
+    Const(Const),
     /// The index along an axis.
-    Iota,
+    Iota(Arc<Iota>),
     /// A scalar function of each element.
-    Map,
+    Map(Map),
     /// Conversion to another element type.
-    Cast,
+    Cast(Cast),
     /// A fold over axes.
-    Reduce,
+    Reduce(Reduce),
     /// The position of an extreme element along an axis.
-    ArgReduce,
+    ArgReduce(ArgReduce),
     /// The order of elements along an axis.
-    Argsort,
+    Argsort(Argsort),
     /// Folds of all beginnings of an axis.
-    Cumulative,
+    Cumulative(Cumulative),
     /// A linear recurrence along an axis.
-    Recurrence,
+    Recurrence(Recurrence),
     /// Cholesky factors.
-    Cholesky,
+    Cholesky(Cholesky),
     /// LU factors with row exchanges.
-    Lu,
+    Lu(Lu),
     /// Solutions of triangular systems.
-    TriangularSolve,
+    TriangularSolve(TriangularSolve),
     /// Repetition along new axes.
-    Broadcast,
+    Broadcast(Arc<Broadcast>),
     /// The same elements, in row-major order, in another shape.
-    Reshape,
+    Reshape(Reshape),
     /// A permutation of the axes.
-    Transpose,
+    Transpose(Transpose),
     /// A rectangular part, with steps.
-    Slice,
+    Slice(Arc<Slice>),
     /// Elements around and between those of the operand.
-    Pad,
+    Pad(Arc<Pad>),
     /// Tensors one behind the other along an axis.
-    Concat,
+    Concat(Concat),
     /// Sum of products over any axes, with batch axes.
-    Dot,
+    Dot(Arc<Dot>),
     /// Slices chosen by integers.
-    Gather,
+    Gather(Gather),
     /// Slices combined in at places chosen by integers.
-    Scatter,
+    Scatter(Scatter),
     /// A value that is wanted late.
-    Barrier,
+    Barrier(Barrier),
     /// A value with a derivative of the program's own.
-    Custom,
+    Custom(Custom),
     /// Windows that slide over axes.
-    Window,
+    Window(Arc<Window>),
     /// The sum of overlapping windows.
-    Unwindow,
+    Unwindow(Arc<Unwindow>),
     /// A result of a loop over a body.
-    Loop,
+    Loop(Loop),
 }
 
 /// The batching rule of operations without operands: there is none, because no operand can have a batch axis.

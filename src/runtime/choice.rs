@@ -116,7 +116,7 @@ fn of_gather(graph: &Graph, gather: &Gather, id: NodeId) -> Vec<(NodeId, Choice)
     }
     let extent = graph.shape(operands[0])[gather.batch];
     let allowed = Set::range(0, extent as i64 - 1);
-    walk(graph, operands[1], Choice { allowed, part: None, extent, origin: graph.node(id).origin.clone() })
+    walk(graph, operands[1], Choice { allowed, part: None, extent, origin: Origin::clone(&graph.node(id).origin) })
 }
 
 /// The inputs on which an index depends, for a choice that the index makes.
@@ -136,7 +136,10 @@ fn walk(graph: &Graph, index: NodeId, choice: Choice) -> Vec<(NodeId, Choice)> {
         match graph.op(node) {
             Op::Input(_) => found.push((node, Choice { allowed, ..choice.clone() })),
             Op::Slice(slice) if matches!(graph.op(graph.operands(node)[0]), Op::Input(_)) => {
-                found.push((graph.operands(node)[0], Choice { allowed, part: Some(slice.clone()), ..choice.clone() }));
+                found.push((
+                    graph.operands(node)[0],
+                    Choice { allowed, part: Some(Slice::clone(slice)), ..choice.clone() },
+                ));
             }
             op if is_movement(op) => restrict(graph.operands(node)[0], allowed),
             Op::Cast(_) | Op::Map(Map { f: ScalarFn::Select }) => {

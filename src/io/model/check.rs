@@ -402,10 +402,10 @@ fn in_double(graph: &Graph) -> Option<Graph> {
     for id in graph.ids() {
         let node = graph.node(id);
         let op = match &node.op {
-            Op::Input(i) => Input { ty: wide(&i.ty), ..i.clone() }.into(),
-            Op::Param(p) => Param { ty: wide(&p.ty), ..p.clone() }.into(),
+            Op::Input(i) => Input { ty: wide(&i.ty), ..(**i).clone() }.into(),
+            Op::Param(p) => Param { ty: wide(&p.ty), ..(**p).clone() }.into(),
             Op::Const(c) if c.value.dtype() == DType::F32 => Const { value: Arc::new(doubled(&c.value)) }.into(),
-            Op::Iota(i) => Iota { ty: wide(&i.ty), ..i.clone() }.into(),
+            Op::Iota(i) => Iota { ty: wide(&i.ty), ..(**i).clone() }.into(),
             Op::Cast(c) if c.dtype == DType::F32 => Cast { dtype: DType::F64 }.into(),
             Op::Loop(l) => {
                 let body = Body::new(&in_double(l.spec.body.graph())?).ok()?;

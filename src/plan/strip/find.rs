@@ -55,9 +55,10 @@ pub(in crate::plan) fn find(lowered: &mut Lowered, order: &[usize], strips: Stri
     }
     // What is copied in the end is read once more.
     lowered.copies.iter().for_each(|copy| users[copy.from.index()] += 1);
+    let schedule = Schedule::of(lowered, order);
     let (mut found, mut turn) = (Vec::new(), 0);
     while turn < order.len() {
-        match Candidate::best(lowered, order, turn, strips) {
+        match Candidate::best(lowered, &schedule, turn, strips) {
             None => turn += 1,
             Some(candidate) => {
                 turn = candidate.steps.end;
@@ -83,19 +84,51 @@ fn touched(step: &PendingStep) -> SmallVec<[BufferId; 8]> {
     touched
 }
 
-/// Memory: buffers at one place outside the arena are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Memory {
-    Buffer(BufferId),
-    Place(Place),
+/// The steps in their order, with what the search asks again and again.
+struct Schedule<'o> {
+    order: &'o [usize],
+    /// For each buffer the memory that it is in, as the first buffer there: buffers at one place outside the arena are the same.
+    memory: Vec<BufferId>,
+    /// The loops of each turn's step that can be cut, with their extents, which are not 0, outermost first.
+    loops: Vec<Loops>,
+    /// For each turn, the next one whose step hands something on to that of this turn, or is given something.
+    meetings: Vec<Option<usize>>,
 }
 
-impl Memory {
-    fn of(lowered: &Lowered, buffer: BufferId) -> Memory {
-        match lowered.buffers[buffer.index()].want {
-            Want::Arena => Memory::Buffer(buffer),
-            Want::At(place) => Memory::Place(place),
+impl<'o> Schedule<'o> {
+    fn of(lowered: &Lowered, order: &'o [usize]) -> Schedule<'o> {
+        let mut first_at: FxHashMap<Place, BufferId> = FxHashMap::default();
+        let ids = (0..lowered.buffers.len() as u32).map(BufferId);
+        let memory: Vec<BufferId> = ids
+            .map(|b| match lowered.buffers[b.index()].want {
+                Want::Arena => b,
+                Want::At(place) => *first_at.entry(place).or_insert(b),
+            })
+            .collect();
+        // The next turns that touch and that write each piece of memory.
+        let mut touched: Vec<Option<usize>> = vec![None; memory.len()];
+        let mut written: Vec<Option<usize>> = vec![None; memory.len()];
+        let mut meetings = vec![None; order.len()];
+        for (turn, &i) in order.iter().enumerate().rev() {
+            let step = &lowered.steps[i];
+            let at = |b: &BufferId| memory[b.index()].index();
+            let of_reads = step.reads.iter().filter_map(|b| written[at(b)]);
+            let of_writes = step.writes.iter().filter_map(|b| touched[at(b)]);
+            meetings[turn] = of_reads.chain(of_writes).min();
+            step.reads.iter().chain(&step.writes).for_each(|b| touched[at(b)] = Some(turn));
+            step.writes.iter().for_each(|b| written[at(b)] = Some(turn));
         }
+        let loops = order.iter().map(|&i| loops(lowered, &lowered.steps[i])).collect();
+        Schedule { order, memory, loops, meetings }
+    }
+
+    fn memory(&self, buffer: BufferId) -> BufferId {
+        self.memory[buffer.index()]
+    }
+
+    /// True if a strip that begins at a turn may hand on something that the first step touches.
+    fn meets(&self, turn: usize) -> bool {
+        self.meetings[turn].is_some_and(|next| next < turn + STEPS)
     }
 }
 
@@ -145,22 +178,25 @@ struct Candidate {
     steps: Range<usize>,
     pieces: usize,
     loops: Vec<Loop>,
-    uses: FxHashMap<Memory, Use>,
+    uses: FxHashMap<BufferId, Use>,
 }
 
 impl Candidate {
     /// The best strip that begins at a turn, if one pays.
-    fn best(lowered: &Lowered, order: &[usize], turn: usize, strips: Strips) -> Option<Candidate> {
+    fn best(lowered: &Lowered, schedule: &Schedule<'_>, turn: usize, strips: Strips) -> Option<Candidate> {
+        if !schedule.meets(turn) {
+            return None;
+        }
         let always = strips == Strips::WhereverPossible;
         let least = if always { 2 } else { *PIECES.start() };
         let mut best: Option<Candidate> = None;
-        for (first, extent) in loops(lowered, &lowered.steps[order[turn]]) {
+        for &(first, extent) in &schedule.loops[turn] {
             for pieces in (least..=*PIECES.end()).rev().filter(|&pieces| extent.is_multiple_of(pieces)) {
-                let Some(candidate) = Candidate::longest(lowered, (order, turn, first), pieces, always) else {
+                let Some(candidate) = Candidate::longest(lowered, (schedule, turn, first), pieces, always) else {
                     continue;
                 };
                 let longer = best.as_ref().is_none_or(|best| candidate.steps.len() > best.steps.len());
-                if longer && (always || candidate.pays(lowered, order)) {
+                if longer && (always || candidate.pays(lowered, schedule.order)) {
                     best = Some(candidate);
                 }
             }
@@ -171,12 +207,12 @@ impl Candidate {
     /// The longest strip of so many pieces from a turn on, whose first and last step have to do with others.
     fn longest(
         lowered: &Lowered,
-        (order, first, first_loop): (&[usize], usize, Loop),
+        (schedule, first, first_loop): (&Schedule<'_>, usize, Loop),
         pieces: usize,
         always: bool,
     ) -> Option<Candidate> {
         let mut candidate = Candidate { steps: first..first, pieces, loops: Vec::new(), uses: FxHashMap::default() };
-        for (turn, &i) in order.iter().enumerate().skip(first).take(STEPS) {
+        for (turn, &i) in schedule.order.iter().enumerate().skip(first).take(STEPS) {
             let step = &lowered.steps[i];
             let apart = |uses: &Uses| {
                 let known = |memory| candidate.uses.get(memory);
@@ -187,9 +223,9 @@ impl Candidate {
                 if !wanted || !extent.is_multiple_of(pieces) || (!always && packs_again(step, cut, pieces)) {
                     return None;
                 }
-                Some((cut, uses_of(lowered, step, (cut, extent), pieces))).filter(|(_, uses)| apart(uses))
+                Some((cut, uses_of(lowered, schedule, step, (cut, extent), pieces))).filter(|(_, uses)| apart(uses))
             };
-            let Some((cut, uses)) = loops(lowered, step).iter().find_map(fits) else { break };
+            let Some((cut, uses)) = schedule.loops[turn].iter().find_map(fits) else { break };
             for (memory, mut new) in uses {
                 new.turns.push(turn);
                 match candidate.uses.entry(memory) {
@@ -233,23 +269,26 @@ impl Candidate {
         let cuts = order[self.steps.clone()].iter().zip(&self.loops);
         let cuts = cuts.map(|(&step, &at)| cut(lowered, step, at, self.pieces)).collect();
         let mut parts = FxHashMap::default();
-        for (memory, u) in &self.uses {
+        for (&memory, u) in &self.uses {
             let Some(part) = u.part else { continue };
             parts.extend(u.buffers.iter().map(|&b| (b, part)));
-            if let Memory::Buffer(buffer) = *memory
+            let buffer = &mut lowered.buffers[memory.index()];
+            if buffer.want == Want::Arena
                 && u.written
-                && u.turns.len() == users[buffer.index()] as usize
-                && part as usize * self.pieces == lowered.buffers[buffer.index()].len
+                && u.turns.len() == users[memory.index()] as usize
+                && part as usize * self.pieces == buffer.len
             {
-                lowered.buffers[buffer.index()].pieces = self.pieces;
+                buffer.pieces = self.pieces;
             }
         }
         Found { strip: Strip { steps: self.steps, pieces: self.pieces, cuts }, parts }
     }
 }
 
-/// The loops of a step that can be cut, with their extents, which are not 0, outermost first.
-fn loops(lowered: &Lowered, step: &PendingStep) -> SmallVec<[(Loop, usize); 4]> {
+type Loops = SmallVec<[(Loop, usize); 4]>;
+
+/// See [`Schedule::loops`].
+fn loops(lowered: &Lowered, step: &PendingStep) -> Loops {
     match &step.action {
         Action::Kernel { kernel, .. } => {
             let kernel = lowered.kernels.get(*kernel);
@@ -266,13 +305,19 @@ fn loops(lowered: &Lowered, step: &PendingStep) -> SmallVec<[(Loop, usize); 4]> 
     }
 }
 
-type Uses = SmallVec<[(Memory, Use); 4]>;
+type Uses = SmallVec<[(BufferId, Use); 4]>;
 
 /// What a step, one of whose loops is cut, does with memory that outlives it.
-fn uses_of(lowered: &Lowered, step: &PendingStep, (at, extent): (Loop, usize), pieces: usize) -> Uses {
+fn uses_of(
+    lowered: &Lowered,
+    schedule: &Schedule<'_>,
+    step: &PendingStep,
+    (at, extent): (Loop, usize),
+    pieces: usize,
+) -> Uses {
     let mut uses = Uses::new();
     let mut add = |buffer: BufferId, written: bool, part: Option<isize>| {
-        let memory = Memory::of(lowered, buffer);
+        let memory = schedule.memory(buffer);
         let new = Use { buffers: SmallVec::from_slice(&[buffer]), written, part, turns: SmallVec::new() };
         match uses.iter_mut().find(|(m, _)| *m == memory) {
             Some((_, known)) => known.join(new),
@@ -307,7 +352,7 @@ fn uses_of(lowered: &Lowered, step: &PendingStep, (at, extent): (Loop, usize), p
             add(p.c.buffer, true, of_result);
             // The parameter that is added to is read where it is written, a scale by all pieces.
             for &b in step.reads.iter().filter(|&&b| ![p.a.buffer, p.b.buffer, p.c.buffer].contains(&b)) {
-                add(b, false, of_result.filter(|_| Memory::of(lowered, b) == Memory::of(lowered, p.c.buffer)));
+                add(b, false, of_result.filter(|_| schedule.memory(b) == schedule.memory(p.c.buffer)));
             }
         }
         (Action::Kernel { .. } | Action::Product(_) | Action::Routine(_) | Action::Loop(_), _) => {

@@ -281,10 +281,13 @@ impl Reverse {
                 let operands: Operands = graph.operands(id).iter().map(|o| cut.copy_of(*o)).collect();
                 let mut op = graph.op(id).clone();
                 if let Op::Param(p) = &mut op {
-                    p.name = free_name(&cut.graph, &p.name);
+                    Arc::make_mut(p).name = free_name(&cut.graph, &p.name);
                 }
                 let mut origin = graph.node(id).origin.clone();
-                if let Some(rule) = origin.vjp.as_mut().filter(|_| id.index() >= copied) {
+                if id.index() >= copied
+                    && origin.vjp.is_some()
+                    && let Some(rule) = &mut Arc::make_mut(&mut origin).vjp
+                {
                     // Nodes of the forward body are called by their numbers there.
                     rule.of = origin_of.get(&rule.of).copied().unwrap_or(rule.of);
                 }

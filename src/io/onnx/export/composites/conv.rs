@@ -54,7 +54,8 @@ fn of_sides(graph: &Graph, id: NodeId, dot: &Dot, windows_first: bool, users: &U
         let right = (operands[1], &dot.rhs_batch, &dot.rhs_contract);
         if windows_first { (left, right) } else { (right, left) }
     };
-    let Op::Window(Window { windows }) = graph.op(v) else { return None };
+    let Op::Window(window) = graph.op(v) else { return None };
+    let Window { windows } = &**window;
     let (axes, rank) = (windows.axes.len(), graph.shape(v).rank());
     let base_rank = rank - axes;
     if axes > MAX_AXES || axes == 0 || [v, w].iter().any(|&side| graph.shape(side).numel() == 0) {

@@ -172,7 +172,8 @@ fn added_along(graph: &Graph, id: NodeId, axis: usize, users: &Users) -> Option<
     let sum = users.only(id)?;
     let terms = of_map(graph, sum, ScalarFn::Add)?;
     let mut bias = if terms[0] == id { terms[1] } else { terms[0] };
-    let Op::Broadcast(Broadcast { axes, shape }) = graph.op(bias) else { return None };
+    let Op::Broadcast(broadcast) = graph.op(bias) else { return None };
+    let Broadcast { axes, shape } = &**broadcast;
     if !axes.iter().copied().eq((0..shape.rank()).filter(|&other| other != axis)) {
         return None;
     }
@@ -189,9 +190,10 @@ fn added_along(graph: &Graph, id: NodeId, axis: usize, users: &Users) -> Option<
 /// The tensor that windows slide over, before what is put around some of its axes, and the widths of that for each of them; `None` if there is something around
 /// other axes, or other numbers than `fill`.
 fn unpadded(graph: &Graph, id: NodeId, axes: &Dims, fill: f64) -> Option<(NodeId, Dims<(usize, usize)>)> {
-    let Op::Pad(Pad { low, high, interior, value }) = graph.op(id) else {
+    let Op::Pad(pad) = graph.op(id) else {
         return Some((id, axes.iter().map(|_| (0, 0)).collect()));
     };
+    let Pad { low, high, interior, value } = &**pad;
     let others = (0..low.len()).filter(|axis| !axes.contains(axis)).all(|axis| low[axis] + high[axis] == 0);
     if !others || *value != fill.to_bits() || interior.iter().any(|&n| n > 0) {
         return None;

@@ -55,7 +55,8 @@ fn standardized(graph: &Graph, centred: NodeId, scale: NodeId) -> Option<(NodeId
 
 /// What is repeated along the last axes, all from one on, and that axis.
 fn spread(graph: &Graph, id: NodeId) -> Option<(NodeId, usize)> {
-    let Op::Broadcast(Broadcast { axes, shape }) = graph.op(id) else { return None };
+    let Op::Broadcast(broadcast) = graph.op(id) else { return None };
+    let Broadcast { axes, shape } = &**broadcast;
     let &from = axes.first()?;
     (axes.iter().copied().eq(from..shape.rank())).then(|| (kept(graph, graph.operands(id)[0]), from))
 }
@@ -144,7 +145,7 @@ impl LayerNorm {
         let operands = of_map(graph, user, f)?;
         let other = if operands[0] == id { operands[1] } else { operands[0] };
         let own = match graph.op(other) {
-            Op::Broadcast(Broadcast { axes, .. }) if axes.iter().copied().eq(0..self.from) => graph.operands(other)[0],
+            Op::Broadcast(b) if b.axes.iter().copied().eq(0..self.from) => graph.operands(other)[0],
             _ => other,
         };
         let straight = kept(graph, own);

@@ -24,7 +24,8 @@ pub(super) struct Pool {
 fn folded(graph: &Graph, id: NodeId, reduction: Reduction, fill: f64) -> Option<Pool> {
     let Op::Reduce(Reduce { reduction: own, axes: over }) = graph.op(id) else { return None };
     let v = graph.operands(id)[0];
-    let Op::Window(Window { windows }) = graph.op(v) else { return None };
+    let Op::Window(window) = graph.op(v) else { return None };
+    let Window { windows } = &**window;
     let (axes, rank) = (windows.axes.len(), graph.shape(v).rank());
     let elements = (rank - axes..rank).collect::<Dims>();
     if *own != reduction || axes == 0 || axes > MAX_AXES || *over != elements || graph.shape(v).numel() == 0 {

@@ -1,7 +1,7 @@
 //! Softmax and its logarithm, over one axis.
 
 use crate::graph::{DType, Graph, NodeId};
-use crate::prim::{Broadcast, Op, Reduce, Reduction};
+use crate::prim::{Op, Reduce, Reduction};
 use crate::scalar::ScalarFn;
 
 use super::super::writer::{Writer, named};
@@ -21,7 +21,8 @@ impl Softmax {
 
 /// What is repeated along just one axis, and that axis.
 fn repeated(graph: &Graph, id: NodeId) -> Option<(NodeId, usize)> {
-    let Op::Broadcast(Broadcast { axes, .. }) = graph.op(id) else { return None };
+    let Op::Broadcast(broadcast) = graph.op(id) else { return None };
+    let axes = &broadcast.axes;
     let &[axis] = &axes[..] else { return None };
     Some((kept(graph, graph.operands(id)[0]), axis))
 }
