@@ -227,7 +227,7 @@ fn bits(dtype: DType) -> Option<u32> {
 }
 
 /// Instructions of one vector, or of one number, of an instruction that is no memory access.
-fn weight(inst: &Inst) -> f64 {
+pub(super) fn weight(inst: &Inst) -> f64 {
     match inst {
         Inst::Const(_) | Inst::Fold { .. } => 0.0,
         Inst::Load { .. } | Inst::Counter(_) | Inst::Cast(_) => 1.0,

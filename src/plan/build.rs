@@ -198,6 +198,9 @@ impl KernelBuilder {
     /// The finished kernel, with neighbouring loops joined where all indices allow.
     pub(super) fn finish(mut self, serial: bool) -> (Kernel, Vec<BufferId>) {
         self.join_loops();
+        if !serial {
+            self.longer_last();
+        }
         let KernelBuilder { loops, rows, slots, args, values, phases, .. } = self;
         (Kernel { loops, rows, serial, slots, values, phases }, args)
     }
@@ -221,6 +224,27 @@ impl KernelBuilder {
                 });
             } else {
                 d += 1;
+            }
+        }
+    }
+
+    /// The last row loop or the last inner loop is the one that is run by vectors. If it has only a few turns, the one around it takes its place, should that
+    /// have more, take short steps everywhere, and stay within what a first-level cache holds.
+    fn longer_last(&mut self) {
+        const FEW: usize = 4;
+        const NEAR: isize = 4;
+        const CACHED: usize = 4096;
+        // The outermost loop is the one that threads share, and a position counts through the inner loops.
+        let counts = self.phases.iter().flat_map(|p| &p.folds).any(|f| matches!(f.kind, FoldKind::Position(_)));
+        let (rows, inner) = (1..self.rows, self.rows..self.loops.len());
+        for range in [Some(rows), (!counts).then_some(inner)].into_iter().flatten().filter(|r| r.len() >= 2) {
+            let (before, last) = (range.end - 2, range.end - 1);
+            let (few, more) = (self.loops[last], self.loops[before]);
+            let mut near = few <= FEW && more > FEW && few.saturating_mul(more) <= CACHED;
+            self.for_each_affine(&mut |a| near &= a.coefs[before].abs() <= NEAR);
+            if near {
+                self.loops.swap(before, last);
+                self.for_each_affine(&mut |a| a.coefs.swap(before, last));
             }
         }
     }

@@ -46,7 +46,8 @@ pub(super) struct ExprData {
 /// Weight of a dear scalar function in cheap operations.
 const DEAR: u32 = 16;
 
-/// Expressions of at most this weight and this many loads, equal parts counted once, are computed again by each consumer.
+/// Expressions of at most this weight and this many loads are computed again by each consumer. Equal loads count once; so do equal parts of truth values, which
+/// are moved by the byte.
 const INLINE_WEIGHT: u32 = 8;
 const INLINE_LOADS: u32 = 3;
 
@@ -101,12 +102,12 @@ impl Exprs {
     /// True if computing the expression again costs no more than loading it.
     pub(super) fn is_cheap(&self, id: ExprId) -> bool {
         let data = self.get(id);
-        let light = data.weight <= INLINE_WEIGHT
-            || data.weight <= MOST_NAMED * INLINE_WEIGHT && self.distinct_weight(id) <= INLINE_WEIGHT;
+        let named = data.dtype == DType::Bool && data.weight <= MOST_NAMED * INLINE_WEIGHT;
+        let light = data.weight <= INLINE_WEIGHT || named && self.distinct_weight(id) <= INLINE_WEIGHT;
         light && (data.loads <= INLINE_LOADS || self.loads_few(id))
     }
 
-    /// The weight of an expression that is not heavy, its equal parts counted once.
+    /// The weight of an expression, its equal parts counted once.
     fn distinct_weight(&self, id: ExprId) -> u32 {
         let (mut seen, mut open) = (SmallVec::<[ExprId; 16]>::new(), SmallVec::<[ExprId; 16]>::from_elem(id, 1));
         let mut weight = 0;
@@ -130,7 +131,7 @@ impl Exprs {
 
     /// True if the expression has a dear function, or as much work.
     pub(super) fn is_dear(&self, id: ExprId) -> bool {
-        self.get(id).weight >= DEAR
+        self.get(id).weight >= DEAR && self.distinct_weight(id) >= DEAR
     }
 
     /// True if an expression that is not heavy loads few different elements, some of them several times.

@@ -51,7 +51,7 @@ impl Pace {
             Pace::Even(count) => count,
             Pace::Guided { least, unit } => {
                 let share = left.div_ceil(2 * threads).max(least);
-                if share < unit { share } else { share / unit * unit }
+                if share < unit { share } else { (share / unit * unit).max(least) }
             }
         };
         count.clamp(1, left)
@@ -265,6 +265,7 @@ mod tests {
         assert_eq!(claims(Pace::Guided { least: 1, unit: 1 }, 2, 15), [4, 3, 2, 2, 1, 1, 1, 1]);
         assert_eq!(claims(Pace::Guided { least: 1, unit: 2 }, 2, 16), [4, 2, 2, 2, 2, 1, 1, 1, 1]);
         assert_eq!(claims(Pace::Guided { least: 3, unit: 1 }, 2, 8), [3, 3, 2]);
+        assert_eq!(claims(Pace::Guided { least: 3, unit: 2 }, 2, 12), [3, 3, 3, 3]);
         assert_eq!(claims(Pace::Even(3), 2, 8), [3, 3, 2]);
     }
 

@@ -41,7 +41,8 @@ pub trait Lanes {
     fn fdiv(&mut self, a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.
     fn fma(&mut self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// `p * 2^n` for an integer `n`, rounded once, of `p` that is 0 or from 1/2 to 2. The low bits of `t` hold `n` and twice the bias of exponents.
+    /// `p * 2^n` for an integer `n`, rounded once, of `p` that is 0, from 1/2 to 2, or NaN, where `n` may be NaN too; infinite it is never. The low bits of `t` hold
+    /// `n` and twice the bias of exponents.
     fn fscale(&mut self, p: Self::F, n: Self::F, t: Self::F) -> Self::F
     where
         Self: Sized,

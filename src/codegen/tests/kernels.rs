@@ -252,32 +252,33 @@ fn elements_at_distances_are_moved_and_those_between_stay() {
 #[cfg(target_os = "linux")]
 struct Fenced {
     pages: *mut u8,
+    /// Bytes of a page.
+    page: usize,
 }
 
 #[cfg(target_os = "linux")]
 impl Fenced {
-    const PAGE: usize = 4096;
-
     fn new() -> Fenced {
         // SAFETY: a new mapping of three pages, the outer of which lose all access.
         unsafe {
+            let page = usize::try_from(libc::sysconf(libc::_SC_PAGESIZE)).expect("pages have a size");
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
             let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let pages = libc::mmap(std::ptr::null_mut(), 3 * Fenced::PAGE, protection, flags, -1, 0);
+            let pages = libc::mmap(std::ptr::null_mut(), 3 * page, protection, flags, -1, 0);
             assert_ne!(pages, libc::MAP_FAILED);
             let pages = pages.cast::<u8>();
-            for fence in [pages, pages.add(2 * Fenced::PAGE)] {
-                assert_eq!(libc::mprotect(fence.cast(), Fenced::PAGE, libc::PROT_NONE), 0);
+            for fence in [pages, pages.add(2 * page)] {
+                assert_eq!(libc::mprotect(fence.cast(), page, libc::PROT_NONE), 0);
             }
-            Fenced { pages }
+            Fenced { pages, page }
         }
     }
 
     /// So many numbers at the beginning of the page, or at its end.
     fn numbers(&self, len: usize, at_end: bool) -> &[f32] {
-        let skipped = if at_end { Fenced::PAGE / 4 - len } else { 0 };
+        let skipped = if at_end { self.page / 4 - len } else { 0 };
         // SAFETY: inside of the middle page, which is zeroed and can be read.
-        unsafe { std::slice::from_raw_parts(self.pages.add(Fenced::PAGE).cast::<f32>().add(skipped), len) }
+        unsafe { std::slice::from_raw_parts(self.pages.add(self.page).cast::<f32>().add(skipped), len) }
     }
 }
 
@@ -285,7 +286,7 @@ impl Fenced {
 impl Drop for Fenced {
     fn drop(&mut self) {
         // SAFETY: the mapping is this value's.
-        unsafe { libc::munmap(self.pages.cast(), 3 * Fenced::PAGE) };
+        unsafe { libc::munmap(self.pages.cast(), 3 * self.page) };
     }
 }
 

@@ -76,6 +76,11 @@ impl Isa {
         matches!(self, Isa::Avx512)
     }
 
+    /// True if numbers are multiplied by powers of two that are given by their exponents.
+    pub(super) const fn has_scaling(self) -> bool {
+        matches!(self, Isa::Avx512)
+    }
+
     /// A whole vector.
     pub(super) const fn full(self) -> Length {
         match self {

@@ -175,9 +175,10 @@ impl Lanes for Wide<'_> {
     }
 
     fn fscale(&mut self, p: Reg, n: Reg, t: Reg) -> Reg {
-        match self.code.isa {
-            Isa::Avx2 => by_two_powers(self, p, t),
-            Isa::Avx512 => self.binary(opcodes::scale(self.wide()), p, n),
+        if self.code.isa.has_scaling() {
+            self.binary(opcodes::scale(self.wide()), p, n)
+        } else {
+            by_two_powers(self, p, t)
         }
     }
 

@@ -32,8 +32,11 @@ impl Body<'_> {
     /// The layout of lanes at a distance, of which as many live as a constant mask says.
     fn layout(&self, step: isize, mask: Option<Reg>) -> Layout {
         let lanes = self.lanes();
-        let live =
-            mask.map_or(lanes, |m| self.code.constant_truths(m).expect("the lanes of a rest are known").count_ones());
+        let live = mask.map_or(lanes, |m| {
+            let bits = self.code.constant_truths(m).expect("the lanes of a rest are known");
+            debug_assert!(bits & bits.wrapping_add(1) == 0, "the first lanes of a rest live");
+            bits.count_ones()
+        });
         let start = i64::from(live.saturating_sub(1)) * (step as i64).min(0);
         let elements: Vec<u32> = (0..i64::from(live)).map(|l| (l * step as i64 - start) as u32).collect();
         let span = elements.iter().max().map_or(0, |last| last + 1);

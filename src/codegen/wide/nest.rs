@@ -1,7 +1,9 @@
 //! The loops of a kernel, as wide code: the same turns, rests and blocks as in [`kernel`](crate::codegen::kernel), with the counters kept in patterns.
 //!
-//! Inner loops of a few turns, such as those over a window, are written out: their counters are numbers then, and no loop keeps the processor waiting.
+//! Inner loops of a few turns with light bodies, such as those over a window or a short row, are written out: their counters are numbers then, and no loop keeps
+//! the processor waiting.
 
+use crate::codegen::choose::weight;
 use crate::codegen::kernel::{Blocks, Turns};
 use crate::codegen::loops::Width;
 
@@ -10,8 +12,8 @@ use super::ir::{Inst, Trips};
 
 /// Turns of inner loops that are written out: three by three.
 const MOST_TURNS: usize = 9;
-/// Values in all of these turns.
-const MOST_VALUES: usize = 128;
+/// Instructions in all of these turns.
+const MOST_WORK: f64 = 128.0;
 
 type Inner<'b, 'k> = &'b mut dyn FnMut(&mut Body<'k>);
 
@@ -94,7 +96,8 @@ fn is_short(e: &Body<'_>, p: usize, d: usize) -> bool {
         turns.count() + usize::from(turns.rest.is_some())
     });
     let turns = turns.fold(1usize, usize::saturating_mul);
-    turns <= MOST_TURNS && turns * (phase.inner.len() + phase.folds.len()) <= MOST_VALUES
+    let work: f64 = phase.inner.iter().map(|&v| weight(&kernel.value(v).inst)).sum();
+    turns <= MOST_TURNS && turns as f64 * (work + phase.folds.len() as f64) <= MOST_WORK
 }
 
 /// Emits a body that is run so often; after each time the counter of a loop grows by a step.

@@ -7,7 +7,7 @@ use super::{Isa, WideCode, compile};
 use crate::codegen::choose::{self, Dependencies};
 use crate::codegen::tests::{map_kernel, random_kernel};
 use crate::graph::DType;
-use crate::plan::kernel::{Access, Inst, Kernel};
+use crate::plan::kernel::{Access, FoldKind, Inst, Kernel};
 use crate::plan::testing::{Body, at};
 use crate::scalar::ScalarFn;
 
@@ -96,4 +96,41 @@ fn near_elements_are_not_gathered() {
             assert_eq!(moves("vscatterdps"), !near && isa == Isa::Avx512, "stores {step} apart:\n{}", code.listing);
         }
     }
+}
+
+/// The loops over a window are written out, those over more or over dear functions are not.
+#[test]
+fn loops_of_few_turns_are_written_out() {
+    let jumps = |window: usize, f: ScalarFn| {
+        let mut k = Body::new(&[64, window, window], 1);
+        let (x, y) = (k.slot(DType::F32, Access::Read), k.slot(DType::F32, Access::Write));
+        let v = k.load(x, at(0, &[1, 64, 200]));
+        let v = k.map(f, &[v]);
+        k.fold(FoldKind::Combine(ScalarFn::Max, f64::NEG_INFINITY.to_bits()), v);
+        k.phase();
+        let v = k.row(Inst::Fold { phase: 0, fold: 0 }, DType::F32);
+        k.row_store(y, at(0, &[1, 0, 0]), v);
+        let code = code(&k.0, Isa::Avx512).expect("there is code");
+        check(&code, Isa::Avx512);
+        code.listing.matches("j(NotZero)").count()
+    };
+    let rows = jumps(2, ScalarFn::Neg);
+    assert_eq!(jumps(3, ScalarFn::Neg), rows);
+    assert!(jumps(4, ScalarFn::Neg) > rows);
+    assert!(jumps(3, ScalarFn::Exp) > rows);
+}
+
+/// Exponentials are scaled by one instruction where there is one, and masks of a rest stay in registers.
+#[test]
+fn instructions_of_avx512_are_used() {
+    let mut k = Body::new(&[20, 37], 1);
+    let (x, y) = (k.slot(DType::F32, Access::Read), k.slot(DType::F32, Access::Write));
+    let v = k.load(x, at(0, &[37, 1]));
+    let v = k.map(ScalarFn::Exp, &[v]);
+    k.store(y, at(0, &[37, 1]), v);
+    let listing = code(&k.0, Isa::Avx512).expect("there is code").listing;
+    assert!(listing.contains("vscalefps"), "{listing}");
+    let body = listing.split("L0:").nth(1).expect("there is a loop");
+    assert!(!body.contains("kmovw"), "a mask is made in the loop:\n{listing}");
+    assert!(!code(&k.0, Isa::Avx2).expect("there is code").listing.contains("vscalef"));
 }

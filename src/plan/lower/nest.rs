@@ -228,21 +228,7 @@ fn loop_order(loops: &Loops, stored: &FxHashSet<NodeId>) -> (Dims, usize) {
     };
     let mut order: Dims = (0..count).collect();
     order.sort_by_key(|&d| (loops.inner[d], std::cmp::Reverse(step(d)), d));
-    let rows = loops.inner.iter().filter(|&&i| !i).count();
-    let (outside, inside) = order.split_at_mut(rows);
-    [outside, inside].into_iter().for_each(|order| longer_last(order, &loops.dims, step));
     let mut place_of: Dims = SmallVec::from_elem(0, count);
     order.iter().enumerate().for_each(|(place, &d)| place_of[d] = place);
-    (place_of, rows)
-}
-
-/// The last loop is the one that is run by vectors. If it has only a few turns, the one around it takes its place, should that have more and take steps that
-/// are hardly longer.
-fn longer_last(order: &mut [usize], extents: &[usize], step: impl Fn(usize) -> isize) {
-    const FEW: usize = 4;
-    let [.., before, last] = order else { return };
-    let (few, more) = (extents[*last], extents[*before]);
-    if few <= FEW && more > few && step(*before) == step(*last) * few as isize {
-        std::mem::swap(before, last);
-    }
+    (place_of, loops.inner.iter().filter(|&&i| !i).count())
 }

@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use super::blocks::{Problem, Scratch, blocks, pack_panel, runs_of, tile_height};
-use super::isa::{FreeRow, Hosted, Isa, Narrower, VECTORS};
+use super::isa::{FreeRow, Hosted, Isa, VECTORS};
 use super::path::MIN_RUN;
 use super::shape::{Axis, Offsets, Side, extent};
 use super::simd::Element;
@@ -41,9 +41,7 @@ pub(super) unsafe fn compute<T: Hosted>(
     pack_b: bool,
 ) {
     let run = p.columns.last().map_or(0, |x| x.extent);
-    // Halves take twice as many loads, so a quarter of the lanes has to be saved.
-    let saves = |n: &&Narrower<T>| 4 * run.next_multiple_of(isa.lanes) >= 5 * run.next_multiple_of(n.isa.lanes);
-    let narrower = isa.narrower.as_ref().filter(|n| !pack_b && saves(n));
+    let narrower = if pack_b { None } else { isa.narrower_for(run) };
     let (isa, halves) = narrower.map_or((isa, None), |n| (n.isa, Some(n.halves)));
     let k = extent(p.contracted);
     let (a_rows, c_rows) = (Offsets::new(p.rows, Side::A), Offsets::new(p.rows, Side::C));

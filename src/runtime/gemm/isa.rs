@@ -23,7 +23,7 @@ pub(super) type FreeRow<T> = &'static [(usize, Free<T>)];
 pub(super) struct Isa<T: 'static> {
     pub(super) name: &'static str,
     pub(super) lanes: usize,
-    /// The next narrower instruction set with the same rounding, for runs that leave half of a vector empty.
+    /// The next narrower instruction set with the same rounding, for runs that leave much of their last vector empty.
     pub(super) narrower: Option<Narrower<T>>,
     /// From the largest count of rows down to 1.
     pub(super) tiles: &'static [ByVectors<T>],
@@ -47,6 +47,12 @@ pub(super) struct Narrower<T: 'static> {
 }
 
 impl<T> Isa<T> {
+    /// The narrower instruction set, if its vectors save a fifth of the lanes that runs of this length take: they cost twice as many loads.
+    pub(super) fn narrower_for(&self, run: usize) -> Option<&Narrower<T>> {
+        let saves = |n: &&Narrower<T>| 4 * run.next_multiple_of(self.lanes) >= 5 * run.next_multiple_of(n.isa.lanes);
+        self.narrower.as_ref().filter(saves)
+    }
+
     /// Rows of the largest tile, and of a packed panel.
     pub(super) fn tile_rows(&self) -> usize {
         self.tiles.len()
@@ -76,7 +82,7 @@ macro_rules! narrower {
     (#[$attribute:meta] $simd:ident, $t:ident, $narrower:ident) => {{
         #[$attribute]
         unsafe fn halves<const R: usize, const V: usize>(t: &FreeTile<$t>) {
-            // SAFETY: as in the macro above.
+            // SAFETY: the caller's promise; the function is called only where the processor has the instructions.
             unsafe { tile::compute_halves::<$simd<$t>, R, V>(t) }
         }
         Some(Narrower {

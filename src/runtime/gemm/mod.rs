@@ -241,7 +241,7 @@ struct Grid {
 }
 
 impl Grid {
-    /// Chunks of about equal size. Those of a small product are nearly square, as what is packed is packed for each.
+    /// Chunks of about equal size, in whole panels of columns. Those of a small product are nearly square, as what is packed is packed for each.
     fn of(rows: &[Axis], columns: &[Axis]) -> Grid {
         let (m, n) = (extent(rows), extent(columns));
         let even =
@@ -249,7 +249,7 @@ impl Grid {
         let mut height = even(m, m.div_ceil(CHUNK_ROWS), LEAST_ROWS);
         let mut width = even(n, n.div_ceil(CHUNK_COLUMNS), MAX_COLUMNS);
         while m.div_ceil(height) * n.div_ceil(width) < CHUNKS {
-            if height > width && height > LEAST_ROWS || width == MAX_COLUMNS && height > LEAST_ROWS {
+            if height > LEAST_ROWS && (height > width || width == MAX_COLUMNS) {
                 height = even(height, 2, LEAST_ROWS);
             } else if width > MAX_COLUMNS {
                 width = even(width, 2, MAX_COLUMNS);

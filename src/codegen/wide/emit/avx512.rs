@@ -24,7 +24,7 @@ impl Emit<'_> {
             Inst::Permute { wide, length, dst, index, args: [a, b] } => {
                 let index = self.in_register(*index, self.scratch[0]);
                 let b = self.in_register(*b, self.scratch[1]);
-                // The first vector is overwritten.
+                // The first vector is overwritten. The index is a constant, so its register is not the result's.
                 let own = self.target(*dst, self.scratch[2]);
                 let to = if own == b { self.scratch[2] } else { own };
                 let a = self.in_register(*a, to);
