@@ -1,5 +1,7 @@
 //! Compiled kernels against the evaluator of plans, which shares nothing with code generation.
 
+#[cfg(feature = "arm64")]
+mod aarch64;
 mod kernels;
 mod products;
 mod random;

@@ -27,7 +27,7 @@ struct Maker<'a> {
 }
 
 /// A random kernel with its memory.
-fn make(d: &mut Draw) -> (Body, Single) {
+pub(super) fn make(d: &mut Draw) -> (Body, Single) {
     let extents = [1, 1, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 20, 33, 40, 70];
     let (rows, inner) = (d.below(3), d.below(3));
     let mut loops: Vec<usize> = Vec::new();
