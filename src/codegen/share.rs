@@ -62,7 +62,7 @@ pub(super) fn grain(kernel: &Kernel, choice: Choice, sharing: Sharing) -> Option
 }
 
 /// How many chunks of a product a thread takes at a time at least; `None` if one thread is to compute it.
-pub(super) fn product_grain(table: &Table, dtype: DType, sharing: Sharing) -> Option<usize> {
+pub(super) fn least_chunks(table: &Table, dtype: DType, sharing: Sharing) -> Option<usize> {
     let (chunks, time) = (table.chunks(), table.time(dtype));
     let least = match sharing {
         Sharing::Always => 1,

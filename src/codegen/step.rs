@@ -364,8 +364,8 @@ impl<'a, 'f> Step<'a, 'f> {
     ) -> Result<(), Box<ModuleError>> {
         let axes = cut.map_or_else(|| product.axes.clone(), |family| product.piece(family, 0).axes);
         let table = product.table(&axes);
-        let grain = cut.is_none().then(|| share::product_grain(&table, product.dtype, cx.sharing)).flatten();
-        let function = import_product(product.dtype, grain.is_some(), cx.module, cx.symbols);
+        let least = cut.is_none().then(|| share::least_chunks(&table, product.dtype, cx.sharing)).flatten();
+        let function = import_product(product.dtype, least.is_some(), cx.module, cx.symbols);
         let function = self.import(cx, function);
         let data = cx.tables.define(&table, cx.module)?;
         let data = cx.module.declare_data_in_func(data, self.b.func);
@@ -392,9 +392,9 @@ impl<'a, 'f> Step<'a, 'f> {
             args.push(self.int(0));
         }
         let chunks = table.chunks();
-        let numbers = match grain {
+        let numbers = match least {
             None => [0, chunks],
-            Some(grain) => [chunks, grain],
+            Some(least) => [chunks, least],
         };
         let [first, second] = numbers.map(|v| self.int(v as i64));
         args.extend([alpha, first, second]);

@@ -75,6 +75,22 @@ pub(super) trait Hosted: Element {
     }
 }
 
+/// Functions over rows and vectors, as [`Isa::free`] has them. A row alone may have more vectors than the others.
+macro_rules! by_rows {
+    ($f:ident $(, $most:literal)?) => {
+        &[
+            &[$(($most, $f::<1, $most>),)? (4, $f::<1, 4>), (2, $f::<1, 2>), (1, $f::<1, 1>)],
+            &[(4, $f::<2, 4>), (2, $f::<2, 2>), (1, $f::<2, 1>)],
+            &[(2, $f::<3, 2>), (1, $f::<3, 1>)],
+            &[(2, $f::<4, 2>), (1, $f::<4, 1>)],
+            &[(2, $f::<5, 2>), (1, $f::<5, 1>)],
+            &[(1, $f::<6, 1>)],
+            &[(1, $f::<7, 1>)],
+            &[(1, $f::<8, 1>)],
+        ]
+    };
+}
+
 macro_rules! narrower {
     ($(#[$attribute:meta])? $simd:ident, $t:ident,) => {
         None
@@ -83,21 +99,9 @@ macro_rules! narrower {
         #[$attribute]
         unsafe fn halves<const R: usize, const V: usize>(t: &FreeTile<$t>) {
             // SAFETY: the caller's promise; the function is called only where the processor has the instructions.
-            unsafe { tile::compute_halves::<$simd<$t>, R, V>(t) }
+            unsafe { tile::compute_free::<$simd<$t>, R, V, 2>(t) }
         }
-        Some(Narrower {
-            isa: &$narrower,
-            halves: &[
-                &[(4, halves::<1, 4>), (2, halves::<1, 2>), (1, halves::<1, 1>)],
-                &[(4, halves::<2, 4>), (2, halves::<2, 2>), (1, halves::<2, 1>)],
-                &[(2, halves::<3, 2>), (1, halves::<3, 1>)],
-                &[(2, halves::<4, 2>), (1, halves::<4, 1>)],
-                &[(2, halves::<5, 2>), (1, halves::<5, 1>)],
-                &[(1, halves::<6, 1>)],
-                &[(1, halves::<7, 1>)],
-                &[(1, halves::<8, 1>)],
-            ],
-        })
+        Some(Narrower { isa: &$narrower, halves: by_rows!(halves) })
     }};
 }
 
@@ -112,7 +116,7 @@ macro_rules! isa {
             }
             $(#[$attribute])?
             unsafe fn free<const R: usize, const V: usize>(t: &FreeTile<$t>) {
-                unsafe { tile::compute_free::<S, R, V>(t) }
+                unsafe { tile::compute_free::<S, R, V, 1>(t) }
             }
             $(#[$attribute])?
             unsafe fn pack(panel: &Panel<'_, $t>) {
@@ -144,16 +148,7 @@ macro_rules! isa {
                 narrower: narrower!($(#[$attribute])? $simd, $t, $($narrower)?),
                 tiles: &[$([compute::<$rows, 1, false>, compute::<$rows, 2, false>]),*],
                 packing: &[$([compute::<$rows, 1, true>, compute::<$rows, 2, true>]),*],
-                free: &[
-                    &[(8, free::<1, 8>), (4, free::<1, 4>), (2, free::<1, 2>), (1, free::<1, 1>)],
-                    &[(4, free::<2, 4>), (2, free::<2, 2>), (1, free::<2, 1>)],
-                    &[(2, free::<3, 2>), (1, free::<3, 1>)],
-                    &[(2, free::<4, 2>), (1, free::<4, 1>)],
-                    &[(2, free::<5, 2>), (1, free::<5, 1>)],
-                    &[(1, free::<6, 1>)],
-                    &[(1, free::<7, 1>)],
-                    &[(1, free::<8, 1>)],
-                ],
+                free: by_rows!(free, 8),
                 pack,
                 pack_together,
                 scatter,

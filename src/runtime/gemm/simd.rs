@@ -86,17 +86,35 @@ pub(super) trait Simd: Copy {
     fn prefetch(at: *const Self::T);
 }
 
-/// Vectors whose halves are loaded and stored by themselves.
+/// Vectors of `H` parts of equal length, each of which is loaded and stored by itself: one part, or two halves.
 ///
 /// # Safety
 /// As of [`Simd`].
-pub(super) trait Halves: Simd {
-    /// A vector of a half from each of two places.
-    unsafe fn load_halves(from: [*const Self::T; 2]) -> Self::V;
-    /// The first elements of each half, as many as said; the other lanes are 0.
-    unsafe fn load_first_halves(from: [*const Self::T; 2], counts: [usize; 2]) -> Self::V;
-    /// Stores the first lanes of each half, as many as said.
-    unsafe fn store_first_halves(to: [*mut Self::T; 2], counts: [usize; 2], v: Self::V);
+pub(super) trait Parts<const H: usize>: Simd {
+    /// A vector of a part from each place.
+    unsafe fn load_parts(from: [*const Self::T; H]) -> Self::V;
+    /// The first elements of each part, as many as said; the other lanes are 0.
+    unsafe fn load_first_parts(from: [*const Self::T; H], counts: [usize; H]) -> Self::V;
+    /// Stores the first lanes of each part, as many as said.
+    unsafe fn store_first_parts(to: [*mut Self::T; H], counts: [usize; H], v: Self::V);
+}
+
+impl<S: Simd> Parts<1> for S {
+    #[inline(always)]
+    unsafe fn load_parts([from]: [*const S::T; 1]) -> S::V {
+        // SAFETY (this and the next): the caller's promise.
+        unsafe { S::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_parts([from]: [*const S::T; 1], [n]: [usize; 1]) -> S::V {
+        unsafe { if n == S::LANES { S::load(from) } else { S::load_first(from, n) } }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_parts([to]: [*mut S::T; 1], [n]: [usize; 1], v: S::V) {
+        unsafe { if n == S::LANES { S::store(to, v) } else { S::store_first(to, n, v) } }
+    }
 }
 
 /// Vectors of 128 bits in plain Rust, which the compiler makes of what the target has.

@@ -5,7 +5,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::simd::{Element, Halves, Simd};
+use super::simd::{Element, Parts, Simd};
 use super::{MAX_COLUMNS, MAX_ROWS};
 
 /// What tiles of the same columns and of the same count of rows are computed of. Steps are distances in elements.
@@ -100,10 +100,11 @@ pub(super) unsafe fn compute<S: Simd, const R: usize, const V: usize, const PACK
     }
 }
 
-/// What a tile is computed of whose rows, vectors and steps lie anywhere: windows of an operand, read where they are.
+/// What a tile is computed of whose rows, vectors and steps lie anywhere: windows of an operand, read where they are. A vector has `H` parts, which follow each
+/// other in the lists.
 ///
-/// Functions that take a tile of `R` rows and `V` vectors need, for `i < R`, `v < V` and `p < k`: `a[a_rows[i] + a_steps[p]]` can be read; so can all lanes of a
-/// vector from `b[b_vectors[v] + b_steps[p]]` on; the first `lanes[v]` elements from `c[c_rows[i] + c_vectors[v]]` on can be written, and read if `add`, and
+/// Functions that take a tile of `R` rows and `V` vectors need, for `i < R`, `v < V * H` and `p < k`: `a[a_rows[i] + a_steps[p]]` can be read; so can all lanes of a
+/// part from `b[b_vectors[v] + b_steps[p]]` on; the first `lanes[v]` elements from `c[c_rows[i] + c_vectors[v]]` on can be written, and read if `add`, and
 /// nobody else touches them.
 pub(super) struct FreeTile<T> {
     pub(super) k: usize,
@@ -121,22 +122,23 @@ pub(super) struct FreeTile<T> {
     pub(super) add: bool,
 }
 
-/// Computes a tile of `R` rows and `V` vectors, with the order of sums of [`compute`].
+/// Computes a tile of `R` rows and `V` vectors of `H` parts, with the order of sums of [`compute`].
 ///
 /// # Safety
 /// What [`FreeTile`] says, and the processor has the instructions of `S`.
 #[inline(always)]
-pub(super) unsafe fn compute_free<S: Simd, const R: usize, const V: usize>(t: &FreeTile<S::T>) {
+pub(super) unsafe fn compute_free<S: Parts<H>, const R: usize, const V: usize, const H: usize>(t: &FreeTile<S::T>) {
     // SAFETY: the loops read and write just what `FreeTile` says.
     unsafe {
         let a: [*const S::T; R] = std::array::from_fn(|i| t.a.wrapping_offset(*t.a_rows.add(i)));
-        let b: [*const S::T; V] = std::array::from_fn(|v| t.b.wrapping_offset(*t.b_vectors.add(v)));
+        let b: [[*const S::T; H]; V] =
+            std::array::from_fn(|v| std::array::from_fn(|h| t.b.wrapping_offset(*t.b_vectors.add(v * H + h))));
         let mut acc = [[S::zero(); V]; R];
         for p in 0..t.k {
             let (a_step, b_step) = (*t.a_steps.add(p), *t.b_steps.add(p));
             let mut row = [S::zero(); V];
-            for (row, b) in row.iter_mut().zip(b) {
-                *row = S::load(b.wrapping_offset(b_step));
+            for (row, parts) in row.iter_mut().zip(b) {
+                *row = S::load_parts(parts.map(|b| b.wrapping_offset(b_step)));
             }
             for i in 0..R {
                 let x = S::splat(*a[i].wrapping_offset(a_step));
@@ -148,65 +150,21 @@ pub(super) unsafe fn compute_free<S: Simd, const R: usize, const V: usize>(t: &F
         let alpha = S::splat(t.alpha);
         for (i, acc) in acc.iter().enumerate() {
             let c = t.c.wrapping_offset(*t.c_rows.add(i));
+            let to = |v: usize| -> [*mut S::T; H] {
+                std::array::from_fn(|h| c.wrapping_offset(*t.c_vectors.add(v * H + h)))
+            };
+            let lanes = |v: usize| -> [usize; H] { std::array::from_fn(|h| *t.lanes.add(v * H + h)) };
             // All of a row is read before any of it is written: a load behind a store with a mask waits until memory has it, even if they do not meet.
             let mut new = *acc;
             for (v, new) in new.iter_mut().enumerate() {
-                let (to, lanes) = (c.wrapping_offset(*t.c_vectors.add(v)), *t.lanes.add(v));
-                *new = match (t.add, lanes == S::LANES) {
-                    (false, _) => S::mul(alpha, *new),
-                    (true, true) => S::fma(alpha, *new, S::load(to)),
-                    (true, false) => S::fma(alpha, *new, S::load_first(to, lanes)),
-                };
-            }
-            for (v, new) in new.into_iter().enumerate() {
-                let (to, lanes) = (c.wrapping_offset(*t.c_vectors.add(v)), *t.lanes.add(v));
-                if lanes == S::LANES { S::store(to, new) } else { S::store_first(to, lanes, new) }
-            }
-        }
-    }
-}
-
-/// Computes a tile of `R` rows and `V` vectors, each of which is two vectors of the half width, one behind the other in the lists of [`FreeTile`]. The order
-/// of sums is that of [`compute`].
-///
-/// # Safety
-/// What [`FreeTile`] says of `2 * V` vectors of half the lanes, and the processor has the instructions of `S`.
-#[inline(always)]
-pub(super) unsafe fn compute_halves<S: Halves, const R: usize, const V: usize>(t: &FreeTile<S::T>) {
-    // SAFETY: the loops read and write just what `FreeTile` says.
-    unsafe {
-        let a: [*const S::T; R] = std::array::from_fn(|i| t.a.wrapping_offset(*t.a_rows.add(i)));
-        let b: [[*const S::T; 2]; V] =
-            std::array::from_fn(|v| [2 * v, 2 * v + 1].map(|half| t.b.wrapping_offset(*t.b_vectors.add(half))));
-        let mut acc = [[S::zero(); V]; R];
-        for p in 0..t.k {
-            let (a_step, b_step) = (*t.a_steps.add(p), *t.b_steps.add(p));
-            let mut row = [S::zero(); V];
-            for (row, [low, high]) in row.iter_mut().zip(b) {
-                *row = S::load_halves([low.wrapping_offset(b_step), high.wrapping_offset(b_step)]);
-            }
-            for i in 0..R {
-                let x = S::splat(*a[i].wrapping_offset(a_step));
-                for v in 0..V {
-                    acc[i][v] = S::fma(x, row[v], acc[i][v]);
-                }
-            }
-        }
-        let alpha = S::splat(t.alpha);
-        for (i, acc) in acc.iter().enumerate() {
-            let c = t.c.wrapping_offset(*t.c_rows.add(i));
-            let to = |v: usize| [2 * v, 2 * v + 1].map(|half| c.wrapping_offset(*t.c_vectors.add(half)));
-            let lanes = |v: usize| [*t.lanes.add(2 * v), *t.lanes.add(2 * v + 1)];
-            let mut new = *acc;
-            for (v, new) in new.iter_mut().enumerate() {
                 *new = if t.add {
-                    S::fma(alpha, *new, S::load_first_halves(to(v).map(|c| c.cast_const()), lanes(v)))
+                    S::fma(alpha, *new, S::load_first_parts(to(v).map(|c| c.cast_const()), lanes(v)))
                 } else {
                     S::mul(alpha, *new)
                 };
             }
             for (v, new) in new.into_iter().enumerate() {
-                S::store_first_halves(to(v), lanes(v), new);
+                S::store_first_parts(to(v), lanes(v), new);
             }
         }
     }

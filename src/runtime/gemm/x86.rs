@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::{Halves, Simd};
+use super::simd::{Parts, Simd};
 
 /// 256 bits: AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -283,9 +283,9 @@ fn first(n: usize) -> u16 {
     ((1u32 << n) - 1) as u16
 }
 
-impl Halves for Avx512<f32> {
+impl Parts<2> for Avx512<f32> {
     #[inline(always)]
-    unsafe fn load_halves([low, high]: [*const f32; 2]) -> __m512 {
+    unsafe fn load_parts([low, high]: [*const f32; 2]) -> __m512 {
         // SAFETY: the processor has the instructions; the elements can be read.
         unsafe {
             let low = _mm512_castpd256_pd512(_mm256_loadu_pd(low.cast()));
@@ -294,7 +294,7 @@ impl Halves for Avx512<f32> {
     }
 
     #[inline(always)]
-    unsafe fn load_first_halves([low, high]: [*const f32; 2], [l, h]: [usize; 2]) -> __m512 {
+    unsafe fn load_first_parts([low, high]: [*const f32; 2], [l, h]: [usize; 2]) -> __m512 {
         // SAFETY: as above; lanes that the masks leave out are not read.
         unsafe {
             let low = _mm512_maskz_loadu_ps(first(l), low);
@@ -303,7 +303,7 @@ impl Halves for Avx512<f32> {
     }
 
     #[inline(always)]
-    unsafe fn store_first_halves([low, high]: [*mut f32; 2], [l, h]: [usize; 2], v: __m512) {
+    unsafe fn store_first_parts([low, high]: [*mut f32; 2], [l, h]: [usize; 2], v: __m512) {
         // SAFETY: as above; lanes that the masks leave out are not written.
         unsafe {
             _mm512_mask_storeu_ps(low, first(l), v);
@@ -312,15 +312,15 @@ impl Halves for Avx512<f32> {
     }
 }
 
-impl Halves for Avx512<f64> {
+impl Parts<2> for Avx512<f64> {
     #[inline(always)]
-    unsafe fn load_halves([low, high]: [*const f64; 2]) -> __m512d {
+    unsafe fn load_parts([low, high]: [*const f64; 2]) -> __m512d {
         // SAFETY: as above.
         unsafe { _mm512_insertf64x4::<1>(_mm512_castpd256_pd512(_mm256_loadu_pd(low)), _mm256_loadu_pd(high)) }
     }
 
     #[inline(always)]
-    unsafe fn load_first_halves([low, high]: [*const f64; 2], [l, h]: [usize; 2]) -> __m512d {
+    unsafe fn load_first_parts([low, high]: [*const f64; 2], [l, h]: [usize; 2]) -> __m512d {
         // SAFETY: as above.
         unsafe {
             let low = _mm512_maskz_loadu_pd(first(l) as u8, low);
@@ -329,7 +329,7 @@ impl Halves for Avx512<f64> {
     }
 
     #[inline(always)]
-    unsafe fn store_first_halves([low, high]: [*mut f64; 2], [l, h]: [usize; 2], v: __m512d) {
+    unsafe fn store_first_parts([low, high]: [*mut f64; 2], [l, h]: [usize; 2], v: __m512d) {
         // SAFETY: as above.
         unsafe {
             _mm512_mask_storeu_pd(low, first(l) as u8, v);
