@@ -203,6 +203,29 @@ fn a_nan_wins_in_its_windows_only() {
     }
 }
 
+/// As in PyTorch and onnxruntime.
+#[test]
+fn a_window_longer_than_the_axis_counts_where_counts_are_rounded_up() {
+    for engine in engines() {
+        let x = line(&[1.0, 5.0, 2.0]);
+        let (y, dx) = with_gradient(engine, &x, |x| x.max_pool(&Pool::new(5).ceil_mode(true)));
+        assert_eq!((y, dx), (vec![5.0], vec![0.0, 1.0, 0.0]));
+        let (y, _) = with_gradient(engine, &x, |x| x.max_pool(&Pool::new(5).strides(3).ceil_mode(true)));
+        assert_eq!(y, [5.0]);
+        let mean = f64::from(8.0f32 / 3.0);
+        let average = || Pool::new(5).ceil_mode(true);
+        for (pool, mean) in [
+            (average(), mean),
+            (average().count_include_pad(false), mean),
+            (Pool::new(6).padding(1).ceil_mode(true).count_include_pad(false), mean),
+            (average().padding(1), f64::from(8.0f32 / 5.0)),
+        ] {
+            let (y, _) = with_gradient(engine, &x, |x| x.avg_pool(&pool));
+            assert_eq!(y, [mean]);
+        }
+    }
+}
+
 #[test]
 fn pools_of_other_types() {
     for engine in engines() {

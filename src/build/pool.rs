@@ -94,13 +94,9 @@ impl Pool {
                 return Err(OpErrorKind::Other(text));
             }
             let padded = n.saturating_add(low).saturating_add(high);
-            let Some(rest) = padded.checked_sub(span) else {
+            let count = windows.pooled(i, padded, n.saturating_add(low), self.ceil);
+            if count == 0 {
                 return Err(OpErrorKind::Window { axis: windows.axes[i], span, extent: padded });
-            };
-            let mut count = rest / windows.strides[i] + 1;
-            let begins_inside = count.checked_mul(windows.strides[i]).is_some_and(|begin| begin < n + low);
-            if self.ceil && rest % windows.strides[i] != 0 && begins_inside {
-                count += 1;
             }
             counts.push(count);
             beyond.push(windows.covered(i, count).saturating_sub(padded));

@@ -30,6 +30,18 @@ impl Windows {
         extent.checked_sub(self.span(i)).map_or(0, |rest| rest / self.strides[i] + 1)
     }
 
+    /// How many windows a pooling has on `padded` elements of axis `axes[i]`: those that fit and, if `ceil`, one that reaches beyond the elements, should it begin
+    /// before element `inside`. A first window that does not fit reaches beyond by less than a stride.
+    pub(crate) fn pooled(&self, i: usize, padded: usize, inside: usize, ceil: bool) -> usize {
+        let (whole, stride) = (self.count(i, padded), self.strides[i]);
+        let reaches = match padded.checked_sub(self.span(i)) {
+            Some(rest) => rest % stride != 0,
+            None => self.span(i) - padded < stride,
+        };
+        let begins_inside = whole.checked_mul(stride).is_some_and(|begin| begin < inside);
+        whole + usize::from(ceil && reaches && begins_inside)
+    }
+
     /// Elements from the first to the last of `count` windows on axis `axes[i]`, both counted.
     pub fn covered(&self, i: usize, count: usize) -> usize {
         match count.checked_sub(1) {

@@ -306,6 +306,7 @@ fn windows_that_do_not_fit() {
     refuses!(x.conv_transpose(w, &one), "conv_transpose(", "8 channels of the operand, expected 4");
     refuses!(x.conv_transpose(w.transpose([1, 0, 2, 3]), &Conv::new().padding(4)), "leaves nothing of 7 elements");
     refuses!(x.max_pool(&Pool::new(7)), "max_pool(f32[2, 4, 6, 5])", "spans 7", "axis 2 of extent 6");
+    refuses!(x.max_pool(&Pool::new(8).strides(2).ceil_mode(true)), "spans 8", "axis 2 of extent 6");
     refuses!(x.max_pool(&Pool::new(2).padding(2)), "hold nothing else");
     refuses!(x.max_pool(&Pool::new([2, 0])), "a window of 0");
     refuses!(x.avg_pool(&Pool::new([2, 2]).strides([1])), "1 strides given for 2");

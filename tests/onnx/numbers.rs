@@ -4,7 +4,7 @@ use cotangent::half::f16;
 use cotangent::io::onnx::{Bindings, Model};
 use cotangent::{Array, DType, Engine, Options, RunError, TensorType};
 
-use super::wire::{Graph, Message, Value, graph, node, typed_input, with};
+use super::wire::{Graph, Message, Value, graph, input, node, typed_input, with};
 
 fn hf(dims: &[usize], values: impl IntoIterator<Item = f32>) -> Array {
     Array::new(dims, values.into_iter().map(f16::from_f32).collect::<Vec<_>>()).expect("as many as the extents say")
@@ -309,4 +309,42 @@ fn symmetric_windows_of_one_element_are_one() {
         graph.initializers = vec![Message::default().int(2, 7).text(8, "n").bytes(9, &1i64.to_le_bytes())];
         assert_eq!(run_graph(&graph, &[]).expect("it runs"), [Array::from(vec![1.0f32])], "{operator}");
     }
+}
+
+/// As in onnxruntime.
+#[test]
+fn windows_of_padding_alone_are_refused_and_one_longer_than_the_axis_may_count() {
+    let x = Array::new([1, 1, 3], vec![1.0f32, 5.0, 2.0]).expect("three elements");
+    let window = |size: i64, stride: i64| {
+        let list = |v: i64| {
+            Value::Ints(if v == 5 {
+                &[5]
+            } else if v == 3 {
+                &[3]
+            } else {
+                &[2]
+            })
+        };
+        [("kernel_shape", list(size)), ("strides", list(stride)), ("ceil_mode", Value::Int(1))]
+    };
+    for stride in [5, 3] {
+        assert_eq!(result("MaxPool", &window(5, stride), &[("x", &x)]), [5.0]);
+        assert_eq!(result("AveragePool", &window(5, stride), &[("x", &x)]), [f64::from(8.0f32 / 3.0)]);
+    }
+    let refused = |operator: &'static str, attributes: &[(&str, Value<'_>)]| {
+        let graph = graph(vec![with(node(operator, &["x"], &["y"]), attributes)], vec![input("x", &[1, 1, 3])], "y");
+        let model = Model::from_bytes(graph.model()).expect("the file is whole");
+        model.import(&Bindings::new()).expect_err("it is refused").to_string()
+    };
+    let text = refused("MaxPool", &window(5, 2));
+    assert!(text.contains("a window that spans 5 elements does not fit axis 2 of 3"), "{text}");
+    for operator in ["MaxPool", "AveragePool", "LpPool"] {
+        for pads in [&[2i64, 0], &[0, 2], &[7, 7]] {
+            let text = refused(operator, &[("kernel_shape", Value::Ints(&[2])), ("pads", Value::Ints(pads))]);
+            let expected = format!("padding {} and {} of axis 2 makes windows of 2 elements", pads[0], pads[1]);
+            assert!(text.contains(&expected), "{text}");
+        }
+    }
+    let text = refused("MaxPool", &[("kernel_shape", Value::Ints(&[2])), ("strides", Value::Ints(&[0]))]);
+    assert!(text.contains("a stride of the windows [0] is 0"), "{text}");
 }

@@ -94,27 +94,28 @@ pub(super) fn geometry(node: &Node<'_, '_>, shape: &Shape, kernel: &[usize], cei
         strides: each(node, "strides", axes, 1)?,
         dilations: each(node, "dilations", axes, 1)?,
     };
-    if [&windows.sizes, &windows.strides, &windows.dilations].iter().any(|list| list.contains(&0)) {
-        return invalid("a size, stride or dilation of windows is 0");
+    for (what, list) in [("size", &windows.sizes), ("stride", &windows.strides), ("dilation", &windows.dilations)] {
+        if list.contains(&0) {
+            return invalid(format!("a {what} of the windows {list:?} is 0"));
+        }
     }
     let extents: Dims = shape[2..].iter().copied().collect();
     let padding = padding(node, &extents, &windows)?;
     let (mut counts, mut beyond) = (Dims::new(), Dims::new());
     let mut elements = shape[0].saturating_mul(shape[1]);
     for i in 0..axes {
-        let ((low, high), span, stride) = (padding[i], windows.span(i), windows.strides[i]);
+        let ((low, high), span) = (padding[i], windows.span(i));
         let padded = extents[i].saturating_add(low).saturating_add(high);
-        let Some(rest) = padded.checked_sub(span) else {
-            return invalid(format!("a window that spans {span} elements does not fit {padded}"));
-        };
-        let mut count = rest / stride + 1;
         // A last window that reaches beyond the padding must begin before it.
-        if ceil && rest % stride != 0 && count.saturating_mul(stride) < extents[i].saturating_add(low) {
-            count += 1;
+        let count = windows.pooled(i, padded, extents[i].saturating_add(low), ceil);
+        if count == 0 {
+            let axis = i + 2;
+            return invalid(format!(
+                "a window that spans {span} elements does not fit axis {axis} of {padded} with padding"
+            ));
         }
-        let covered = (count - 1).saturating_mul(stride).saturating_add(span);
         counts.push(count);
-        beyond.push(covered.saturating_sub(padded));
+        beyond.push(windows.covered(i, count).saturating_sub(padded));
         elements = elements.saturating_mul(count).saturating_mul(windows.sizes[i]);
     }
     if elements > MAX_WINDOWS {
@@ -288,7 +289,17 @@ fn conv_transpose<'g>(node: &Node<'_, 'g>) -> Results<'g> {
 fn pool<'g>(node: &Node<'_, 'g>, x: Tensor<'g>) -> Result<Geometry, Fault> {
     let Some(kernel) = node.ints("kernel_shape")? else { return invalid("attribute `kernel_shape` is missing") };
     let ceil = node.flag("ceil_mode", false)?;
-    geometry(node, &x.shape(), &counts_of(&kernel)?, ceil)
+    let geometry = geometry(node, &x.shape(), &counts_of(&kernel)?, ceil)?;
+    for (i, &(low, high)) in geometry.padding.iter().enumerate() {
+        let span = geometry.windows.span(i);
+        if low >= span || high >= span {
+            let axis = i + 2;
+            return invalid(format!(
+                "padding {low} and {high} of axis {axis} makes windows of {span} elements that hold nothing else"
+            ));
+        }
+    }
+    Ok(geometry)
 }
 
 /// The largest element of each window and, if asked for, its number among all elements of the operand.
