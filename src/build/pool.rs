@@ -58,7 +58,8 @@ impl Pool {
         Pool { dilation: dilation.into(), ..self }
     }
 
-    /// Whether a last window that reaches beyond the padding is taken too, if it begins before the padding behind: the count of windows is rounded up.
+    /// Whether a last window that reaches beyond the padding is taken too, if it begins before the padding behind: the count of windows is rounded up. So a window
+    /// longer than the padded axis is taken if it is so by less than a stride.
     pub fn ceil_mode(self, ceil: bool) -> Pool {
         Pool { ceil, ..self }
     }

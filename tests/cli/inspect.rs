@@ -61,6 +61,27 @@ fn a_sound_model_passes_all_checks() {
     folder.cotangent("check model.cot --loss labels").fails(2, &["the loss must be a scalar"]);
 }
 
+/// Differences of numbers of 16 bits would be nothing but rounding.
+#[test]
+fn gradients_through_short_floats_are_checked_without_their_rounding() {
+    let folder = Folder::new("halves");
+    for short in ["f16", "bf16"] {
+        let all_short = format!(
+            "%x = input {{name=\"x\"}} : {short}[4]\n%c = cast %x : f32[4]\n%e = exp %c : f32[4]\n\
+             %l = reduce %e {{kind=sum, axes=[0]}} : f32[]\noutput \"loss\" = %l\n"
+        );
+        let between = format!(
+            "%x = input {{name=\"x\"}} : f32[4]\n%h = cast %x : {short}[4]\n%c = cast %h : f32[4]\n%e = exp %c : f32[4]\n\
+             %l = reduce %e {{kind=sum, axes=[0]}} : f32[]\noutput \"loss\" = %l\n"
+        );
+        for text in [all_short, between] {
+            folder.write("model.cot", &text);
+            let out = folder.cotangent("check model.cot").succeeds().out();
+            assert!(out.contains("PASS  gradient by x: ") && out.contains("4 of 4 entries are not 0"), "{out}");
+        }
+    }
+}
+
 /// What is added before a mean is taken off has the gradient 0, which engines give as the rounding of terms that cancel.
 #[test]
 fn results_that_are_rounding_of_what_cancels_agree() {

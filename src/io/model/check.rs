@@ -285,7 +285,7 @@ fn gradients(
         None => (source, false),
     };
     if double {
-        values.values_mut().filter(|v| v.dtype() == DType::F32).for_each(|v| *v = doubled(v));
+        values.values_mut().filter(|v| is_shorter(v.dtype())).for_each(|v| *v = doubled(v));
     }
     let loss_node = model.output(loss)?;
     let nodes: Vec<NodeId> = wrt.iter().filter_map(|name| graph.find(name)).collect();
@@ -323,7 +323,9 @@ fn gradients(
             found(Verdict::Skip, "it has no element".to_owned());
             continue;
         }
-        let direction: Vec<f64> = gradient.iter().map(|_| if draw.chance(0.5) { 1.0 } else { -1.0 }).collect();
+        // Of any lengths, so that equal entries do not cancel.
+        let direction: Vec<f64> =
+            gradient.iter().map(|_| (0.5 + draw.unit()) * if draw.chance(0.5) { 1.0 } else { -1.0 }).collect();
         let along: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         let at = |t: f64| {
@@ -394,19 +396,24 @@ fn doubled(array: &Array) -> Array {
     Array::new(array.shape(), array.to_f64_vec()).expect("as many elements as before")
 }
 
-/// The same graph with `f64` in the place of `f32`; nodes keep their numbers. None if there is an operation that is not for `f64`, such as a rule of a program's
+/// True for floats of fewer digits than `f64` has.
+fn is_shorter(dtype: DType) -> bool {
+    dtype.is_float() && dtype != DType::F64
+}
+
+/// The same graph with `f64` in the place of all shorter floats, so that nothing is rounded to them; nodes keep their numbers. None if there is an operation that is not for `f64`, such as a rule of a program's
 /// own, which is written in the types that it has.
 fn in_double(graph: &Graph) -> Option<Graph> {
-    let wide = |ty: &TensorType| if ty.dtype == DType::F32 { ty.with_dtype(DType::F64) } else { ty.clone() };
+    let wide = |ty: &TensorType| if is_shorter(ty.dtype) { ty.with_dtype(DType::F64) } else { ty.clone() };
     let mut double = Graph::default();
     for id in graph.ids() {
         let node = graph.node(id);
         let op = match &node.op {
             Op::Input(i) => Input { ty: wide(&i.ty), ..(**i).clone() }.into(),
             Op::Param(p) => Param { ty: wide(&p.ty), ..(**p).clone() }.into(),
-            Op::Const(c) if c.value.dtype() == DType::F32 => Const { value: Arc::new(doubled(&c.value)) }.into(),
+            Op::Const(c) if is_shorter(c.value.dtype()) => Const { value: Arc::new(doubled(&c.value)) }.into(),
             Op::Iota(i) => Iota { ty: wide(&i.ty), ..(**i).clone() }.into(),
-            Op::Cast(c) if c.dtype == DType::F32 => Cast { dtype: DType::F64 }.into(),
+            Op::Cast(c) if is_shorter(c.dtype) => Cast { dtype: DType::F64 }.into(),
             Op::Loop(l) => {
                 let body = Body::new(&in_double(l.spec.body.graph())?).ok()?;
                 let spec = LoopSpec { body: Arc::new(body), ..LoopSpec::clone(&l.spec) };
